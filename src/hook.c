@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Wrapping a function of the running kernel, by kprobe
+ *
+ * A kprobe on the function's entry looks at the arguments of each call. For a call that is wanted it
+ * sets the instruction pointer to the wrapper, which then runs in the caller's own context and may
+ * sleep like the function itself; for all others nothing has changed. The wrapper calls the function
+ * itself through mm_internals; it is for the hook's wanted() to know such a call and to let it pass.
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#define pr_fmt(fmt) "twostage: " fmt
+
+#include <linux/kallsyms.h>
+#include <linux/seq_file.h>
+
+#include "hook.h"
+#include "mm_internals.h"
+
+static int hook_pre_handler(struct kprobe *kprobe, struct pt_regs *regs)
+{
+	struct hook *hook = container_of(kprobe, struct hook, kprobe);
+
+	if (!hook->wanted(regs))
+		return 0;
+
+	atomic_long_inc(&hook->redirected);
+	instruction_pointer_set(regs, (unsigned long)hook->wrapper);
+	return 1;
+}
+
+/*
+ * Does nothing, but has to be there: it keeps the probe from being optimised into a jump, which could
+ * not redirect, and it makes ftrace treat the probe as one that changes the instruction pointer, so
+ * that it refuses a second one (a live patch) instead of silently losing one of them.
+ */
+static void hook_post_handler(struct kprobe *kprobe, struct pt_regs *regs, unsigned long flags)
+{
+}
+
+/*
+ * The canary tells whether kprobes are armed: a probe of its own sets the flag that it is called with.
+ * noipa, or the compiler calls a clone of it that has no probe.
+ */
+static noinline __attribute__((noipa)) void canary(bool *alive)
+{
+	barrier();
+}
+
+static int canary_pre_handler(struct kprobe *kprobe, struct pt_regs *regs)
+{
+	bool *alive = (bool *)regs_get_kernel_argument(regs, 0);
+
+	WRITE_ONCE(*alive, true);
+	return 0;
+}
+
+static struct kprobe canary_probe = {
+	.addr = (kprobe_opcode_t *)canary,
+	.pre_handler = canary_pre_handler,
+	.post_handler = hook_post_handler,
+};
+
+/**
+ * hooks_armed() - whether the hooks work at this moment
+ *
+ * The administrator can disarm all kprobes, and the hooks with them, without anybody being told
+ * (``/sys/kernel/debug/kprobes/enabled``).
+ *
+ * Context: Process context; not from within a kprobe or ftrace callback, where recursion protection
+ * hides the canary's probe.
+ * Return: true if a call of a wrapped function would be redirected.
+ */
+bool hooks_armed(void)
+{
+	bool alive = false;
+
+	canary(&alive);
+	return READ_ONCE(alive);
+}
+
+static const char *why_not(int error)
+{
+	switch (error) {
+	case -ENOENT:
+		return "this kernel has no such function, or it was inlined";
+	case -EBUSY:
+		return "a live patch or another redirection holds it, or ftrace is switched off";
+	case -EINVAL:
+		return "it cannot be probed";
+	case -EOPNOTSUPP:
+	case -ENOSYS:
+		return "this kernel has no kprobes";
+	default:
+		return "its probe was refused";
+	}
+}
+
+static int hook_install(struct hook *hook)
+{
+	const char *const *symbol;
+	int ret = -ENOENT;
+
+	atomic_long_set(&hook->redirected, 0);
+	for (symbol = hook->symbols; *symbol && ret == -ENOENT; symbol++) {
+		/* A struct kprobe keeps state from an earlier registration, so start from nothing. */
+		hook->kprobe = (struct kprobe){
+			.symbol_name = *symbol,
+			.pre_handler = hook_pre_handler,
+			.post_handler = hook_post_handler,
+		};
+		ret = register_kprobe(&hook->kprobe);
+	}
+	if (ret)
+		pr_err("cannot wrap %s(): %s (%pe)\n", hook->symbols[0], why_not(ret), ERR_PTR(ret));
+	return ret;
+}
+
+static void remove_first(struct hook *hooks, unsigned int count)
+{
+	while (count--)
+		unregister_kprobe(&hooks[count].kprobe);
+}
+
+/**
+ * hooks_install() - install a table of hooks, all or none
+ * @hooks: the table
+ * @count: number of its rows
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, or the error of the first hook that could not be installed, which is then in the log
+ * with its reason, and no hook is installed.
+ */
+int hooks_install(struct hook *hooks, unsigned int count)
+{
+	unsigned int i;
+	int ret;
+
+	ret = register_kprobe(&canary_probe);
+	if (ret) {
+		pr_err("cannot use kprobes: %s (%pe)\n", why_not(ret), ERR_PTR(ret));
+		return ret;
+	}
+
+	for (i = 0; i < count; i++) {
+		ret = hook_install(&hooks[i]);
+		if (ret)
+			goto remove;
+	}
+
+	if (!hooks_armed()) {
+		pr_err("kprobes are switched off: echo 1 > /sys/kernel/debug/kprobes/enabled\n");
+		ret = -EBUSY;
+		goto remove;
+	}
+	return 0;
+
+remove:
+	remove_first(hooks, i);
+	unregister_kprobe(&canary_probe);
+	canary_probe.flags = 0;
+	return ret;
+}
+
+/**
+ * hooks_remove() - remove what hooks_install() installed
+ * @hooks: the table
+ * @count: number of its rows
+ *
+ * Context: Process context, may sleep. No wrapper may be running or about to run.
+ */
+void hooks_remove(struct hook *hooks, unsigned int count)
+{
+	remove_first(hooks, count);
+	unregister_kprobe(&canary_probe);
+	canary_probe.flags = 0;
+}
+
+/**
+ * hooks_show() - print a line for each hook
+ * @m: where to
+ * @hooks: the table
+ * @count: number of its rows
+ */
+void hooks_show(struct seq_file *m, struct hook *hooks, unsigned int count)
+{
+	bool armed = hooks_armed();
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		seq_printf(m, "%-28s %s redirected=%ld missed=%lu\n", hooks[i].kprobe.symbol_name,
+			   armed ? "armed" : "disarmed", atomic_long_read(&hooks[i].redirected),
+			   hooks[i].kprobe.nmissed);
+}
+
+static void notrace guard_callback(unsigned long ip, unsigned long parent_ip,
+				   struct ftrace_ops *ops, struct ftrace_regs *fregs)
+{
+	struct guard *guard = container_of(ops, struct guard, ops);
+	struct pt_regs *regs = ftrace_get_regs(fregs);
+
+	if (regs && guard->wanted(regs))
+		instruction_pointer_set(regs, (unsigned long)guard->wrapper);
+}
+
+static int guard_install(struct guard *guard)
+{
+	int ret;
+
+	guard->address = mm_lookup_symbol(guard->symbol);
+	if (!guard->address) {
+		ret = -ENOENT;
+		goto fail;
+	}
+
+	memset(&guard->ops, 0, sizeof(guard->ops));
+	guard->ops.func = guard_callback;
+	guard->ops.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_IPMODIFY |
+			   FTRACE_OPS_FL_SAVE_REGS;
+	ret = ftrace_set_filter_ip(&guard->ops, guard->address, 0, 0);
+	if (ret)
+		goto fail;
+	ret = register_ftrace_function(&guard->ops);
+	if (ret) {
+		ftrace_free_filter(&guard->ops);
+		goto fail;
+	}
+	return 0;
+
+fail:
+	pr_err("cannot guard %s(): %s (%pe)\n", guard->symbol, why_not(ret), ERR_PTR(ret));
+	return ret;
+}
+
+/**
+ * guards_install() - install a table of guards, all or none
+ * @guards: the table
+ * @count: number of its rows
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, or an error as hooks_install().
+ */
+int guards_install(struct guard *guards, unsigned int count)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < count; i++) {
+		ret = guard_install(&guards[i]);
+		if (ret) {
+			guards_remove(guards, i);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/**
+ * guards_remove() - remove what guards_install() installed
+ * @guards: the table
+ * @count: number of its rows
+ *
+ * Context: Process context, may sleep.
+ */
+void guards_remove(struct guard *guards, unsigned int count)
+{
+	while (count--) {
+		unregister_ftrace_function(&guards[count].ops);
+		ftrace_free_filter(&guards[count].ops);
+	}
+}
