@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kernel's internal functions that are called, resolved and typed
+ *
+ * None of them is exported, so their addresses are looked up at load. They are called through static
+ * calls, which become direct calls where the architecture can: an indirect call of a function that the
+ * kernel itself never calls indirectly faults where indirect branches are tracked (IBT).
+ *
+ * Their prototypes are the kernel's own, from its headers: what does not fit does not compile.
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#define pr_fmt(fmt) "twostage: " fmt
+
+#include <linux/cpu.h>
+#include <linux/kallsyms.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/pageblock-flags.h>
+#include <linux/rcupdate.h>
+#include <linux/static_call.h>
+#include <linux/workqueue.h>
+
+#include "mm_internals.h"
+
+/* Static in drivers/base/memory.c, members "online" and "offline" of its struct bus_type. */
+int memory_subsys_online(struct device *dev);
+int memory_subsys_offline(struct device *dev);
+
+#define MM_INTERNALS(X)			\
+	X(online_pages)			\
+	X(offline_pages)		\
+	X(move_pfn_range_to_zone)	\
+	X(arch_add_memory)		\
+	X(arch_remove_memory)		\
+	X(mhp_init_memmap_on_memory)	\
+	X(mhp_deinit_memmap_on_memory)	\
+	X(adjust_present_page_count)	\
+	X(add_memory_resource)		\
+	X(find_memory_block)		\
+	X(for_each_memory_block)	\
+	X(lock_device_hotplug)		\
+	X(unlock_device_hotplug)	\
+	X(device_online)		\
+	X(device_offline)		\
+	X(memory_subsys_online)		\
+	X(memory_subsys_offline)
+
+#define DEFINE_INTERNAL(function) \
+	DEFINE_STATIC_CALL_NULL(internal_##function, function);
+MM_INTERNALS(DEFINE_INTERNAL)
+DEFINE_STATIC_CALL_NULL(internal_kallsyms_lookup_name, kallsyms_lookup_name);
+
+#define internal(function) static_call(internal_##function)
+
+/**
+ * mm_lookup_symbol() - address of one of the kernel's symbols
+ * @name: the symbol
+ *
+ * Context: Process context, after mm_internals_resolve().
+ * Return: the address, 0 if there is no such symbol.
+ */
+unsigned long mm_lookup_symbol(const char *name)
+{
+	return internal(kallsyms_lookup_name)(name);
+}
+
+/*
+ * kallsyms_lookup_name() is not exported either, but registering a kprobe by name finds it. (The
+ * address may be a few bytes past the symbol, behind the landing pad of an indirect branch, which a
+ * direct call does not need.)
+ */
+static int resolve_lookup(void)
+{
+	struct kprobe kprobe = { .symbol_name = "kallsyms_lookup_name" };
+	int ret;
+
+	ret = register_kprobe(&kprobe);
+	if (ret) {
+		pr_err("cannot look up symbols: %s (%pe)\n",
+		       ret == -EOPNOTSUPP || ret == -ENOSYS ? "this kernel has no kprobes" :
+		       ret == -EPERM ? "the kernel is locked down" : "kprobes do not work",
+		       ERR_PTR(ret));
+		return ret;
+	}
+	static_call_update(internal_kallsyms_lookup_name, (void *)kprobe.addr);
+	unregister_kprobe(&kprobe);
+	return 0;
+}
+
+/**
+ * mm_internals_resolve() - find all functions of this file
+ *
+ * Context: Process context, may sleep. Before anything else here is called.
+ * Return: 0; -ENOENT if the kernel lacks one of them, which is then named in the log; or why symbols
+ * cannot be looked up at all.
+ */
+int mm_internals_resolve(void)
+{
+	void *address;
+	int ret;
+
+	ret = resolve_lookup();
+	if (ret)
+		return ret;
+
+#define RESOLVE_INTERNAL(function)							\
+	do {										\
+		address = (void *)mm_lookup_symbol(#function);				\
+		if (!address) {								\
+			pr_err("cannot call %s(): this kernel has no such function, or it was inlined\n", \
+			       #function);						\
+			return -ENOENT;							\
+		}									\
+		static_call_update(internal_##function, address);			\
+	} while (0);
+	MM_INTERNALS(RESOLVE_INTERNAL)
+
+	return 0;
+}
+
+/**
+ * mm_online_pages() - online_pages() of mm/memory_hotplug.c
+ * @pfn: first page, pageblock aligned
+ * @nr_pages: up to the end of a section
+ * @zone: where to
+ * @group: the memory block's, or NULL
+ *
+ * Context: mem_hotplug_lock held for writing.
+ */
+int mm_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
+		    struct memory_group *group)
+{
+	return internal(online_pages)(pfn, nr_pages, zone, group);
+}
+
+/**
+ * mm_offline_pages() - offline_pages() of mm/memory_hotplug.c
+ * @pfn: first page, pageblock aligned
+ * @nr_pages: up to the end of a section
+ * @zone: the one that all pages are in
+ * @group: the memory block's, or NULL
+ *
+ * Context: mem_hotplug_lock held for writing.
+ */
+int mm_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
+		     struct memory_group *group)
+{
+	return internal(offline_pages)(pfn, nr_pages, zone, group);
+}
+
+/**
+ * mm_memory_subsys_online() - memory_subsys_online() of drivers/base/memory.c
+ * @dev: a memory block's device
+ *
+ * Context: device_hotplug_lock and the device's lock held.
+ */
+int mm_memory_subsys_online(struct device *dev)
+{
+	return internal(memory_subsys_online)(dev);
+}
+
+/**
+ * mm_memory_subsys_offline() - memory_subsys_offline() of drivers/base/memory.c
+ * @dev: a memory block's device
+ *
+ * Context: device_hotplug_lock and the device's lock held.
+ */
+int mm_memory_subsys_offline(struct device *dev)
+{
+	return internal(memory_subsys_offline)(dev);
+}
+
+/**
+ * mm_arch_add_memory() - arch_add_memory(): the direct map and the memmap of a range
+ * @nid: its node
+ * @start: in bytes
+ * @size: in bytes
+ * @altmap: where the memmap is to come from, NULL for ordinary memory
+ *
+ * Context: mem_hotplug_lock held for writing.
+ */
+int mm_arch_add_memory(int nid, u64 start, u64 size, struct vmem_altmap *altmap)
+{
+	struct mhp_params params = {
+		.altmap = altmap,
+		.pgprot = pgprot_mhp(PAGE_KERNEL),
+	};
+
+	return internal(arch_add_memory)(nid, start, size, &params);
+}
+
+/**
+ * mm_arch_remove_memory() - arch_remove_memory(), the inverse of mm_arch_add_memory()
+ * @start: in bytes
+ * @size: in bytes
+ * @altmap: the one that the range was added with
+ *
+ * Context: mem_hotplug_lock held for writing.
+ */
+void mm_arch_remove_memory(u64 start, u64 size, struct vmem_altmap *altmap)
+{
+#ifdef HAVE_ARCH_REMOVE_MEMORY_PGMAP
+	internal(arch_remove_memory)(start, size, altmap, NULL);
+#else
+	internal(arch_remove_memory)(start, size, altmap);
+#endif
+}
+
+/**
+ * mm_init_memmap_on_memory() - mhp_init_memmap_on_memory(): struct pages of the self-hosted memmap
+ * @pfn: where the memmap begins, the block's first page
+ * @nr_pages: its length
+ * @zone: that of the block's other pages
+ *
+ * Context: mem_hotplug_lock held for writing.
+ */
+int mm_init_memmap_on_memory(unsigned long pfn, unsigned long nr_pages, struct zone *zone)
+{
+	/* The memory is accessible since before the memmap was made: nothing is left to be poisoned. */
+#ifdef HAVE_INIT_MEMMAP_INACCESSIBLE
+	return internal(mhp_init_memmap_on_memory)(pfn, nr_pages, zone, false);
+#else
+	return internal(mhp_init_memmap_on_memory)(pfn, nr_pages, zone);
+#endif
+}
+
+/**
+ * mm_deinit_memmap_on_memory() - mhp_deinit_memmap_on_memory(), the inverse
+ * @pfn: as there
+ * @nr_pages: as there
+ *
+ * Context: mem_hotplug_lock held for writing.
+ */
+void mm_deinit_memmap_on_memory(unsigned long pfn, unsigned long nr_pages)
+{
+	internal(mhp_deinit_memmap_on_memory)(pfn, nr_pages);
+}
+
+/**
+ * mm_move_pfn_range_to_zone() - move_pfn_range_to_zone() with the arguments of an earlier call
+ * @move: that call
+ *
+ * Context: mem_hotplug_lock held for writing.
+ */
+void mm_move_pfn_range_to_zone(const struct zone_move *move)
+{
+#ifdef HAVE_MOVE_PFN_RANGE_ISOLATE
+	internal(move_pfn_range_to_zone)(move->zone, move->start_pfn, move->nr_pages, move->altmap,
+					 move->migratetype, move->isolate_pageblock);
+#else
+	internal(move_pfn_range_to_zone)(move->zone, move->start_pfn, move->nr_pages, move->altmap,
+					 move->migratetype);
+#endif
+}
+
+/**
+ * mm_adjust_present_page_count() - adjust_present_page_count()
+ * @page: one in the zone and node that are meant
+ * @group: the memory block's, or NULL
+ * @nr_pages: how many more are present
+ *
+ * Context: mem_hotplug_lock held for writing.
+ */
+void mm_adjust_present_page_count(struct page *page, struct memory_group *group, long nr_pages)
+{
+	internal(adjust_present_page_count)(page, group, nr_pages);
+}
+
+/**
+ * mm_add_memory_resource() - add_memory_resource()
+ * @nid: node, or memory group with MHP_NID_IS_MGID
+ * @resource: the range, in the tree of iomem_resource; the core frees it when the memory is removed
+ * @flags: MHP_*
+ *
+ * Context: device_hotplug_lock held.
+ */
+int mm_add_memory_resource(int nid, struct resource *resource, mhp_t flags)
+{
+	return internal(add_memory_resource)(nid, resource, flags);
+}
+
+/**
+ * mm_remove_memory() - remove_memory()
+ * @start: in bytes
+ * @size: in bytes
+ *
+ * Context: Takes device_hotplug_lock.
+ * Return: 0, or -EBUSY if one of the blocks is not offline.
+ */
+int mm_remove_memory(u64 start, u64 size)
+{
+	return remove_memory(start, size);
+}
+
+/** mm_lock_device_hotplug() - lock_device_hotplug() of drivers/base/core.c */
+void mm_lock_device_hotplug(void)
+{
+	internal(lock_device_hotplug)();
+}
+
+/** mm_unlock_device_hotplug() - unlock_device_hotplug() of drivers/base/core.c */
+void mm_unlock_device_hotplug(void)
+{
+	internal(unlock_device_hotplug)();
+}
+
+/**
+ * mm_device_online() - device_online()
+ * @dev: a memory block's device
+ *
+ * Context: device_hotplug_lock held.
+ * Return: 0, 1 if it was online, or a negative errno.
+ */
+int mm_device_online(struct device *dev)
+{
+	return internal(device_online)(dev);
+}
+
+/**
+ * mm_device_offline() - device_offline()
+ * @dev: a memory block's device
+ *
+ * Context: device_hotplug_lock held.
+ * Return: 0, 1 if it was offline, or a negative errno.
+ */
+int mm_device_offline(struct device *dev)
+{
+	return internal(device_offline)(dev);
+}
+
+/**
+ * mm_find_memory_block() - the memory block that a page is in
+ * @pfn: the page
+ *
+ * Context: device_hotplug_lock held.
+ * Return: the block with a reference to its device, or NULL.
+ */
+struct memory_block *mm_find_memory_block(unsigned long pfn)
+{
+	return internal(find_memory_block)(pfn_to_section_nr(pfn));
+}
+
+static int first_block_bus(struct memory_block *block, void *bus)
+{
+	*(const struct bus_type **)bus = block->dev.bus;
+	return 1;
+}
+
+/**
+ * mm_memory_subsys() - the bus that memory blocks are on
+ *
+ * Return: the bus, or NULL in a system without any memory block.
+ */
+const struct bus_type *mm_memory_subsys(void)
+{
+	const struct bus_type *bus = NULL;
+
+	internal(for_each_memory_block)(&bus, first_block_bus);
+	return bus;
+}
+
+/**
+ * mm_sections_alloc() - make sure that there are section structures for a range
+ * @start: in bytes, section aligned
+ * @size: in bytes
+ * @nid: node to take memory from
+ *
+ * What sparse_index_init() does; the kernel never frees such a root, it is there for the next one
+ * who adds memory at these addresses.
+ *
+ * Context: mem_hotplug_lock held for writing.
+ * Return: 0 or -ENOMEM.
+ */
+int mm_sections_alloc(u64 start, u64 size, int nid)
+{
+#ifdef CONFIG_SPARSEMEM_EXTREME
+	unsigned long last = SECTION_NR_TO_ROOT(pfn_to_section_nr(PHYS_PFN(start + size - 1)));
+	unsigned long root = SECTION_NR_TO_ROOT(pfn_to_section_nr(PHYS_PFN(start)));
+
+	for (; root <= last; root++) {
+		if (mem_section[root])
+			continue;
+		mem_section[root] = kzalloc_node(SECTIONS_PER_ROOT * sizeof(struct mem_section),
+						 GFP_KERNEL, nid);
+		if (!mem_section[root])
+			return -ENOMEM;
+	}
+#endif
+	return 0;
+}
+
+#define for_each_section(section, start, size)						\
+	for (unsigned long nr = pfn_to_section_nr(PHYS_PFN(start)),			\
+	     end = pfn_to_section_nr(PHYS_PFN((start) + (size) - 1));			\
+	     nr <= end && ((section) = __nr_to_section(nr), true); nr++)
+
+/**
+ * mm_sections_present() - whether any section of a range is present
+ * @start: in bytes
+ * @size: in bytes
+ *
+ * Context: The answer is lasting only under mem_hotplug_lock.
+ */
+bool mm_sections_present(u64 start, u64 size)
+{
+	struct mem_section *section;
+
+	for_each_section(section, start, size)
+		if (present_section(section))
+			return true;
+	return false;
+}
+
+/**
+ * mm_sections_set_present() - tell the core that there are sections, without a memmap
+ * @start: in bytes
+ * @size: in bytes
+ *
+ * Context: mem_hotplug_lock held for writing; the section structures exist (mm_sections_alloc()).
+ */
+void mm_sections_set_present(u64 start, u64 size)
+{
+	struct mem_section *section;
+
+	for_each_section(section, start, size)
+		section->section_mem_map |= SECTION_MARKED_PRESENT;
+}
+
+/**
+ * mm_sections_clear_present() - the inverse of mm_sections_set_present()
+ * @start: in bytes
+ * @size: in bytes
+ *
+ * Context: mem_hotplug_lock held for writing; no section in the range has a memmap.
+ */
+void mm_sections_clear_present(u64 start, u64 size)
+{
+	struct mem_section *section;
+
+	for_each_section(section, start, size)
+		section->section_mem_map &= ~SECTION_MARKED_PRESENT;
+}
+
+/**
+ * mm_section_valid() - whether an address is in a section with a memmap
+ * @address: physical address in bytes
+ *
+ * Context: mem_hotplug_lock held.
+ */
+bool mm_section_valid(u64 address)
+{
+	return valid_section(__pfn_to_section(PHYS_PFN(address)));
+}
+
+/**
+ * mm_memmap_on_memory_pages() - length of a memory block's memmap, if the block can host it
+ *
+ * The conditions are those of mhp_supports_memmap_on_memory() in mm/memory_hotplug.c, aside from the
+ * kernel parameter that switches it on for everybody: the memmap has to fill complete PMDs, so that it
+ * shares none with a neighbour's, and whole pageblocks, so that what is left can be onlined.
+ *
+ * Return: pages, or 0 if a block of this system cannot host its memmap.
+ */
+unsigned long mm_memmap_on_memory_pages(void)
+{
+#ifdef CONFIG_MHP_MEMMAP_ON_MEMORY
+	unsigned long block_pages = PHYS_PFN(memory_block_size_bytes());
+	unsigned long memmap_size = block_pages * sizeof(struct page);
+	unsigned long memmap_pages = PHYS_PFN(memmap_size);
+
+	if (!IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) ||
+	    !IS_ALIGNED(memmap_size, PMD_SIZE) ||
+	    !IS_ALIGNED(memmap_pages, pageblock_nr_pages) ||
+	    memmap_pages >= block_pages)
+		return 0;
+
+	return memmap_pages;
+#else
+	return 0;
+#endif
+}
+
+static void pass_context_switch(struct work_struct *work)
+{
+}
+
+/*
+ * Where kernel code is preempted only when it asks for it, nobody is between pfn_to_online_page() and
+ * the use of the page any more once every CPU has switched to this work.
+ */
+static int switch_every_cpu(void)
+{
+	struct work_struct *works;
+	int cpu;
+
+	works = kcalloc(nr_cpu_ids, sizeof(*works), GFP_KERNEL);
+	if (!works)
+		return -ENOMEM;
+
+	for_each_online_cpu(cpu) {
+		INIT_WORK(&works[cpu], pass_context_switch);
+		queue_work_on(cpu, system_highpri_wq, &works[cpu]);
+	}
+	for_each_online_cpu(cpu)
+		flush_work(&works[cpu]);
+
+	kfree(works);
+	return 0;
+}
+
+/**
+ * mm_wait_for_memmap_readers() - wait for those who may still look at struct pages of offline memory
+ *
+ * Those who walk physical memory without a lock (kpageflags, kcore, page_owner, memory failure ...)
+ * ask pfn_to_online_page() and then look at the page; between the two they neither sleep nor are they
+ * in an RCU read-side section. Offline memory in general keeps its memmap until it is removed; ours
+ * loses it at once, so wait until all of them have gone on.
+ *
+ * Context: Process context, sleeps. mem_hotplug_lock held, and thereby cpu_hotplug_lock.
+ */
+void mm_wait_for_memmap_readers(void)
+{
+	if (!preempt_model_none() && !preempt_model_voluntary()) {
+		/* Kernel code may be preempted anywhere: wait for each task to sleep by itself. */
+		synchronize_rcu_tasks();
+		return;
+	}
+	if (switch_every_cpu())
+		synchronize_rcu_tasks();
+}
