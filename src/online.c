@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The wrapped online and offline path, and the memory notifier
+ *
+ * A block is set online, by whomever, in the core's online_pages(). For a standby block our wrapper
+ * runs in its place. It calls the original for the block without the pages that its own memmap will
+ * take, and of what the original does
+ *
+ *   1. move_pfn_range_to_zone()	initialises struct pages that are not there yet: the wrapper
+ *					only notes the arguments;
+ *   2. MEM_GOING_ONLINE		our callback comes first: stage 2, and then the zone move of 1,
+ *					so that all other callbacks find their struct pages;
+ *   3. the onlining proper		is the core's.
+ *
+ * If a callback refuses, the core calls MEM_CANCEL_ONLINE and then remove_pfn_range_from_zone(). Both
+ * still touch the struct pages, so stage 2 is undone only after the original has returned; and if
+ * stage 2 itself failed, there are no struct pages, and the wrapper of the latter does nothing.
+ *
+ * Offline: the original for the shortened range, then stage 2 is undone.
+ *
+ * At stage 1 and at the removal, arch_add_memory() and arch_remove_memory() have nothing to map or to
+ * unmap: their wrappers only mark the sections.
+ *
+ * online_pages() and offline_pages() run with mem_hotplug_lock held for writing, so there is one
+ * operation at a time.
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#define pr_fmt(fmt) "twostage: " fmt
+
+#include <linux/memory.h>
+#include <linux/notifier.h>
+#include <linux/sched.h>
+#include <linux/suspend.h>
+
+#include "hook.h"
+#include "mm_internals.h"
+#include "online.h"
+#include "populate.h"
+#include "region.h"
+#include "trace.h"
+
+/**
+ * enum operation_phase - how far the operation in flight has come
+ * @PHASE_STANDBY: the block goes online and has no struct pages
+ * @PHASE_BUSY: the struct pages come into being, or are there, or go: nothing is to be withheld from
+ *	the core's functions. An offline is in this phase throughout.
+ */
+enum operation_phase {
+	PHASE_STANDBY,
+	PHASE_BUSY,
+};
+
+/*
+ * The one online or offline of a block that is in flight.
+ *
+ * Written under mem_hotplug_lock. Hooks look at @task without it: it can be equal to current only if
+ * current itself is in the operation, and then the rest is current's own.
+ */
+static struct operation {
+	struct task_struct *task;
+	struct twostage_region *region;
+	unsigned long index;
+	enum operation_phase phase;
+	struct zone_move move;
+	bool populated;
+} operation;
+
+static bool in_operation(void)
+{
+	return READ_ONCE(operation.task) == current;
+}
+
+static void operation_begin(struct twostage_region *region, unsigned long index,
+			    enum operation_phase phase)
+{
+	operation.region = region;
+	operation.index = index;
+	operation.phase = phase;
+	operation.populated = false;
+	WRITE_ONCE(operation.task, current);
+}
+
+static void operation_end(void)
+{
+	WRITE_ONCE(operation.task, NULL);
+}
+
+static u64 pfn_argument(struct pt_regs *regs, unsigned int n)
+{
+	return PFN_PHYS(regs_get_kernel_argument(regs, n));
+}
+
+/* Our own calls of the originals come from within an operation. */
+static bool block_call_wanted(struct pt_regs *regs)
+{
+	return region_of(pfn_argument(regs, 0)) && !in_operation();
+}
+
+static bool zone_call_wanted(struct pt_regs *regs)
+{
+	return in_operation() && operation.phase == PHASE_STANDBY;
+}
+
+static bool arch_add_wanted(struct pt_regs *regs)
+{
+	struct twostage_region *region = region_of(regs_get_kernel_argument(regs, 1));
+
+	return region && READ_ONCE(region->adding) == current && !in_operation();
+}
+
+static bool arch_remove_wanted(struct pt_regs *regs)
+{
+	return region_of(regs_get_kernel_argument(regs, 0)) && !in_operation();
+}
+
+static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
+				struct memory_group *group)
+{
+	struct twostage_region *region = region_of(PFN_PHYS(pfn));
+	const unsigned long index = region_block_index(region, PFN_PHYS(pfn));
+	const unsigned long memmap_pages = block_memmap_pages(region, index);
+	u64 started = trace_start();
+	int ret;
+
+	/* The core's auto-online, from within the add. Its walk over the blocks ends with this. */
+	if (READ_ONCE(region->adding) == current && !region->auto_online)
+		return -ECANCELED;
+
+	/* Only whole blocks can be set online, and only once: anything else is not the core's doing. */
+	if (WARN_ON_ONCE(nr_pages != PHYS_PFN(memory_block_size_bytes()) ||
+			 region->blocks[index].populated))
+		return -EINVAL;
+
+	operation_begin(region, index, PHASE_STANDBY);
+	ret = mm_online_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
+	if (!ret && memmap_pages)
+		mm_adjust_present_page_count(pfn_to_page(pfn), group, memmap_pages);
+	else if (ret && operation.populated)
+		block_depopulate(region, index, false);
+	operation_end();
+
+	trace_block_online(region, PFN_PHYS(pfn), PFN_PHYS(nr_pages), trace_duration(started), ret);
+	return ret;
+}
+
+static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
+				 struct memory_group *group)
+{
+	struct twostage_region *region = region_of(PFN_PHYS(pfn));
+	const unsigned long index = region_block_index(region, PFN_PHYS(pfn));
+	const unsigned long memmap_pages = block_memmap_pages(region, index);
+	u64 started = trace_start();
+	int ret;
+
+	if (WARN_ON_ONCE(nr_pages != PHYS_PFN(memory_block_size_bytes()) ||
+			 !region->blocks[index].populated))
+		return -EINVAL;
+
+	operation_begin(region, index, PHASE_BUSY);
+	/* First, so that a zone that becomes empty is seen to be empty by the original. */
+	if (memmap_pages)
+		mm_adjust_present_page_count(pfn_to_page(pfn), group, -(long)memmap_pages);
+	ret = mm_offline_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
+	if (!ret)
+		block_depopulate(region, index, true);
+	else if (memmap_pages)
+		mm_adjust_present_page_count(pfn_to_page(pfn), group, memmap_pages);
+	operation_end();
+
+	trace_block_offline(region, PFN_PHYS(pfn), PFN_PHYS(nr_pages), trace_duration(started), ret);
+	return ret;
+}
+
+static void wrapped_move_pfn_range_to_zone(MOVE_PFN_RANGE_PARAMETERS)
+{
+	operation.move = (struct zone_move)MOVE_PFN_RANGE_ARGUMENTS;
+}
+
+static void wrapped_remove_pfn_range_from_zone(struct zone *zone, unsigned long start_pfn,
+					       unsigned long nr_pages)
+{
+}
+
+static int wrapped_arch_add_memory(int nid, u64 start, u64 size, struct mhp_params *params)
+{
+	int ret;
+
+	ret = mm_sections_alloc(start, size, nid);
+	if (!ret)
+		mm_sections_set_present(start, size);
+	return ret;
+}
+
+static void wrapped_arch_remove_memory(ARCH_REMOVE_MEMORY_PARAMETERS)
+{
+	mm_sections_clear_present(start, size);
+}
+
+static struct hook hooks[] = {
+	HOOK(wrapped_online_pages,		block_call_wanted,  "online_pages"),
+	HOOK(wrapped_offline_pages,		block_call_wanted,  "offline_pages"),
+	HOOK(wrapped_move_pfn_range_to_zone,	zone_call_wanted,   "move_pfn_range_to_zone"),
+	HOOK(wrapped_remove_pfn_range_from_zone, zone_call_wanted,  "remove_pfn_range_from_zone"),
+	HOOK(wrapped_arch_add_memory,		arch_add_wanted,    "arch_add_memory"),
+	HOOK(wrapped_arch_remove_memory,	arch_remove_wanted, "arch_remove_memory"),
+};
+
+/*
+ * The compiler checks the wrappers against the prototypes of what they stand for; a hook's pointer to
+ * its wrapper has no type.
+ */
+static typeof(online_pages) wrapped_online_pages __maybe_unused;
+static typeof(offline_pages) wrapped_offline_pages __maybe_unused;
+static typeof(move_pfn_range_to_zone) wrapped_move_pfn_range_to_zone __maybe_unused;
+static typeof(remove_pfn_range_from_zone) wrapped_remove_pfn_range_from_zone __maybe_unused;
+static typeof(arch_add_memory) wrapped_arch_add_memory __maybe_unused;
+static typeof(arch_remove_memory) wrapped_arch_remove_memory __maybe_unused;
+
+/*
+ * Without the hooks the core would initialise a memmap that is not there, or take a block offline and
+ * leave stage 2 behind. So memory_subsys_online() and memory_subsys_offline(), through which all comes,
+ * are guarded: for our blocks they run only while the hooks do.
+ */
+static struct task_struct *guarded_task;
+
+static bool guarded_call_wanted(struct pt_regs *regs)
+{
+	struct device *dev = (struct device *)regs_get_kernel_argument(regs, 0);
+	struct memory_block *block = container_of(dev, struct memory_block, dev);
+
+	return READ_ONCE(guarded_task) != current &&
+	       region_of(PFN_PHYS(section_nr_to_pfn(block->start_section_nr)));
+}
+
+static int guarded_call(struct device *dev, int (*original)(struct device *dev))
+{
+	int ret;
+
+	if (!hooks_armed()) {
+		pr_err("%s: refused, the hooks are switched off, see /sys/kernel/debug/kprobes/enabled\n",
+		       dev_name(dev));
+		return -EIO;
+	}
+	/* Under device_hotplug_lock, so nobody else is here. */
+	WRITE_ONCE(guarded_task, current);
+	ret = original(dev);
+	WRITE_ONCE(guarded_task, NULL);
+	return ret;
+}
+
+static int guarded_memory_subsys_online(struct device *dev)
+{
+	return guarded_call(dev, mm_memory_subsys_online);
+}
+
+static int guarded_memory_subsys_offline(struct device *dev)
+{
+	return guarded_call(dev, mm_memory_subsys_offline);
+}
+
+static struct guard guards[] = {
+	{ "memory_subsys_online", guarded_memory_subsys_online, guarded_call_wanted },
+	{ "memory_subsys_offline", guarded_memory_subsys_offline, guarded_call_wanted },
+};
+
+static int memory_going_online(void)
+{
+	int ret;
+
+	if (!in_operation() || operation.phase != PHASE_STANDBY)
+		return NOTIFY_DONE;
+
+	operation.phase = PHASE_BUSY;
+	ret = block_populate(operation.region, operation.index, &operation.move);
+	if (ret)
+		operation.phase = PHASE_STANDBY;
+	else
+		operation.populated = true;
+	return notifier_from_errno(ret);
+}
+
+static int memory_callback(struct notifier_block *nb, unsigned long action, void *data)
+{
+	return action == MEM_GOING_ONLINE ? memory_going_online() : NOTIFY_DONE;
+}
+
+static struct notifier_block memory_notifier = {
+	.notifier_call = memory_callback,
+	/* Everybody else expects the struct pages to be there. */
+	.priority = INT_MAX,
+};
+
+/*
+ * The kernel that resumes from hibernation starts without our regions: what was in populated blocks
+ * would be lost.
+ */
+static int pm_callback(struct notifier_block *nb, unsigned long action, void *data)
+{
+	if (action != PM_HIBERNATION_PREPARE || !regions_forget_populated())
+		return NOTIFY_DONE;
+
+	pr_err("hibernation refused: blocks are online whose memory would be lost, set them offline\n");
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block pm_notifier = { .notifier_call = pm_callback };
+
+/**
+ * online_show_hooks() - print a line for each hook
+ * @m: where to
+ */
+void online_show_hooks(struct seq_file *m)
+{
+	hooks_show(m, hooks, ARRAY_SIZE(hooks));
+}
+
+/**
+ * online_init() - wrap the path, all of it or nothing
+ *
+ * Return: 0, or an error with its reason in the log.
+ */
+int online_init(void)
+{
+	int ret;
+
+	ret = hooks_install(hooks, ARRAY_SIZE(hooks));
+	if (ret)
+		return ret;
+	ret = guards_install(guards, ARRAY_SIZE(guards));
+	if (ret)
+		goto remove_hooks;
+	ret = register_memory_notifier(&memory_notifier);
+	if (ret)
+		goto remove_guards;
+	ret = register_pm_notifier(&pm_notifier);
+	if (ret)
+		goto unregister_memory;
+	return 0;
+
+unregister_memory:
+	unregister_memory_notifier(&memory_notifier);
+remove_guards:
+	guards_remove(guards, ARRAY_SIZE(guards));
+remove_hooks:
+	hooks_remove(hooks, ARRAY_SIZE(hooks));
+	return ret;
+}
+
+/**
+ * online_exit() - undo online_init()
+ *
+ * Context: There is no region left, so no wrapper is running.
+ */
+void online_exit(void)
+{
+	unregister_pm_notifier(&pm_notifier);
+	unregister_memory_notifier(&memory_notifier);
+	guards_remove(guards, ARRAY_SIZE(guards));
+	hooks_remove(hooks, ARRAY_SIZE(hooks));
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The wrapped online and offline path
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#ifndef _TWOSTAGE_ONLINE_H
+#define _TWOSTAGE_ONLINE_H
+
+struct seq_file;
+
+int online_init(void);
+void online_exit(void);
+void online_show_hooks(struct seq_file *m);
+
+#endif /* _TWOSTAGE_ONLINE_H */

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Stage 2 of one block, and its inverse
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#ifndef _TWOSTAGE_POPULATE_H
+#define _TWOSTAGE_POPULATE_H
+
+#include "mm_internals.h"
+#include "region.h"
+
+unsigned long block_memmap_pages(const struct twostage_region *region, unsigned long index);
+int block_populate(struct twostage_region *region, unsigned long index,
+		   const struct zone_move *move);
+void block_depopulate(struct twostage_region *region, unsigned long index, bool was_online);
+
+#endif /* _TWOSTAGE_POPULATE_H */

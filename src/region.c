@@ -1,0 +1,726 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The table of regions, and stage 1: add and remove
+ *
+ * Stage 1 is add_memory_resource() for the whole region, with arch_add_memory() wrapped (online.c) to
+ * mark the sections present and do no more. Between that and the removal, who meets an address asks
+ * region_of() whether it is one of ours, at any time and without locks.
+ *
+ * Locks, in this order: regions_lock (the list of regions; held over an add or a remove), then the
+ * core's device_hotplug_lock (one hotplug operation at a time), then its mem_hotplug_lock (for writing
+ * while sections, memmap and zones change).
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#define pr_fmt(fmt) "twostage: " fmt
+
+#include <linux/bitmap.h>
+#include <linux/idr.h>
+#include <linux/list.h>
+#include <linux/memory.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/numa.h>
+#include <linux/overflow.h>
+#include <linux/range.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include "hook.h"
+#include "mm_internals.h"
+#include "region.h"
+#include "sysfs.h"
+#include "trace.h"
+
+static DEFINE_MUTEX(regions_lock);
+static LIST_HEAD(regions);
+static DEFINE_IDA(region_ids);
+
+/* For every memory block of every region, by the block's number: its region. Read without locks. */
+static DEFINE_XARRAY(region_by_block);
+
+static unsigned long block_number(u64 address)
+{
+	return address / memory_block_size_bytes();
+}
+
+/**
+ * region_of() - the region that an address is in
+ * @address: physical address in bytes
+ *
+ * Context: Any. The region stays for as long as its blocks do, so whoever holds one of them, or is
+ * called on behalf of one, may use it.
+ * Return: the region, or NULL if the address is not under two-stage control.
+ */
+struct twostage_region *region_of(u64 address)
+{
+	return xa_load(&region_by_block, block_number(address));
+}
+
+/**
+ * twostage_region_data() - what the provider gave as twostage_region_params.data
+ * @region: the region
+ */
+void *twostage_region_data(const struct twostage_region *region)
+{
+	return region->data;
+}
+EXPORT_SYMBOL_GPL(twostage_region_data);
+
+/**
+ * twostage_region_name() - "regionN"
+ * @region: the region
+ */
+const char *twostage_region_name(const struct twostage_region *region)
+{
+	return dev_name(&region->dev);
+}
+EXPORT_SYMBOL_GPL(twostage_region_name);
+
+static void region_release(struct device *dev)
+{
+	struct twostage_region *region = to_region(dev);
+
+	kvfree(region->blocks);
+	bitmap_free(region->assigned);
+	kfree(region);
+}
+
+static int check_range(const struct twostage_region_params *params)
+{
+	const u64 block_size = memory_block_size_bytes();
+	const u64 unit = max(params->granule, block_size);
+	struct range mappable;
+	u64 end;
+
+	if (!params->size) {
+		pr_err("region at %#llx: the size is 0\n", params->start);
+		return -EINVAL;
+	}
+	if (check_add_overflow(params->start, params->size - 1, &end)) {
+		pr_err("region at %#llx: size %#llx goes beyond the last address\n",
+		       params->start, params->size);
+		return -EINVAL;
+	}
+	if (params->granule && !is_power_of_2(params->granule)) {
+		pr_err("region at %#llx: granule %#llx is not a power of two\n",
+		       params->start, params->granule);
+		return -EINVAL;
+	}
+	if (!IS_ALIGNED(params->start, unit) || !IS_ALIGNED(params->size, unit)) {
+		pr_err("region [%#llx-%#llx]: start and size must be multiples of %#llx, the %s\n",
+		       params->start, end, unit,
+		       unit > block_size ? "provider's granule" : "memory block size");
+		return -EINVAL;
+	}
+
+	mappable = mhp_get_pluggable_range(true);
+	if (params->start < mappable.start || end > mappable.end) {
+		pr_err("region [%#llx-%#llx]: the kernel can map only [%#llx-%#llx]\n",
+		       params->start, end, mappable.start, mappable.end);
+		return -ERANGE;
+	}
+	return 0;
+}
+
+static int check_node(const struct twostage_region_params *params)
+{
+	int nid = params->nid;
+
+	if (nid == NUMA_NO_NODE) {
+		nid = memory_add_physaddr_to_nid(params->start);
+		return nid >= 0 && nid < MAX_NUMNODES && node_possible(nid) ? nid : first_online_node;
+	}
+	if (nid < 0 || nid >= MAX_NUMNODES || !node_possible(nid)) {
+		pr_err("region at %#llx: there is no node %d, and there cannot be\n", params->start, nid);
+		return -EINVAL;
+	}
+	return nid;
+}
+
+static int check_overlap(u64 start, u64 size)
+{
+	struct twostage_region *region;
+
+	list_for_each_entry(region, &regions, node) {
+		if (start < region->start + region->size && region->start < start + size) {
+			pr_err("region [%#llx-%#llx]: overlaps %s [%#llx-%#llx]\n",
+			       start, start + size - 1, dev_name(&region->dev), region->start,
+			       region->start + region->size - 1);
+			return -EEXIST;
+		}
+	}
+	return 0;
+}
+
+/*
+ * The resource is exclusive: nobody maps standby memory through /dev/mem. It is not System RAM, or
+ * those who walk System RAM (kcore, kexec, kdump) would find memory that has no memmap.
+ */
+static int request_resource_of(struct twostage_region *region)
+{
+	snprintf(region->resource_name, sizeof(region->resource_name), "Standby memory (%s)",
+		 dev_name(&region->dev));
+	region->resource = __request_region(&iomem_resource, region->start, region->size,
+					    region->resource_name, IORESOURCE_EXCLUSIVE);
+	if (!region->resource) {
+		bool ram = region_intersects(region->start, region->size, IORESOURCE_SYSTEM_RAM,
+					     IORES_DESC_NONE) != REGION_DISJOINT;
+
+		pr_err("region [%#llx-%#llx]: overlaps %s, see /proc/iomem\n", region->start,
+		       region->start + region->size - 1,
+		       ram ? "System RAM" : "what is in use as something else");
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static int insert_blocks(struct twostage_region *region)
+{
+	unsigned long first = block_number(region->start);
+	unsigned long i;
+	int ret;
+
+	for (i = 0; i < region->nr_blocks; i++) {
+		ret = xa_insert(&region_by_block, first + i, region, GFP_KERNEL);
+		if (ret)
+			goto erase;
+	}
+	return 0;
+
+erase:
+	while (i--)
+		xa_erase(&region_by_block, first + i);
+	return ret;
+}
+
+static void erase_blocks(struct twostage_region *region)
+{
+	unsigned long first = block_number(region->start);
+	unsigned long i;
+
+	for (i = 0; i < region->nr_blocks; i++)
+		xa_erase(&region_by_block, first + i);
+}
+
+static int stage_one(struct twostage_region *region)
+{
+	int ret;
+
+	mm_lock_device_hotplug();
+	if (!hooks_armed()) {
+		pr_err("%s: the hooks are switched off, see /sys/kernel/debug/kprobes/enabled\n",
+		       dev_name(&region->dev));
+		ret = -EIO;
+	} else if (mm_sections_present(region->start, region->size)) {
+		pr_err("%s [%#llx-%#llx]: overlaps memory sections that are there already\n",
+		       dev_name(&region->dev), region->start, region->start + region->size - 1);
+		ret = -EBUSY;
+	} else {
+		WRITE_ONCE(region->adding, current);
+		ret = mm_add_memory_resource(region->group, region->resource, MHP_NID_IS_MGID);
+		WRITE_ONCE(region->adding, NULL);
+		if (ret)
+			pr_err("%s [%#llx-%#llx]: adding its memory blocks failed (%pe)\n",
+			       dev_name(&region->dev), region->start,
+			       region->start + region->size - 1, ERR_PTR(ret));
+	}
+	mm_unlock_device_hotplug();
+	return ret;
+}
+
+static struct twostage_region *region_alloc(const struct twostage_region_params *params, int nid)
+{
+	const unsigned long block_size = memory_block_size_bytes();
+	struct twostage_region *region;
+	int ret = -ENOMEM;
+
+	region = kzalloc(sizeof(*region), GFP_KERNEL);
+	if (!region)
+		return ERR_PTR(-ENOMEM);
+
+	region->start = params->start;
+	region->size = params->size;
+	region->nid = nid;
+	region->provider = params->provider;
+	region->data = params->data;
+	region->auto_online = params->auto_online;
+	region->memmap_on_memory = params->memmap_on_memory && mm_memmap_on_memory_pages();
+	region->nr_blocks = params->size / block_size;
+	region->unit_blocks = max(params->granule, (u64)block_size) / block_size;
+
+	region->assigned = bitmap_zalloc(region->nr_blocks / region->unit_blocks, GFP_KERNEL);
+	region->blocks = kvcalloc(region->nr_blocks, sizeof(*region->blocks), GFP_KERNEL);
+	if (!region->assigned || !region->blocks)
+		goto free;
+
+	region->id = ida_alloc(&region_ids, GFP_KERNEL);
+	if (region->id < 0) {
+		ret = region->id;
+		goto free;
+	}
+
+	sysfs_region_init(region);
+	region->dev.release = region_release;
+	device_initialize(&region->dev);
+	ret = dev_set_name(&region->dev, "region%d", region->id);
+	if (ret) {
+		ida_free(&region_ids, region->id);
+		put_device(&region->dev);
+		return ERR_PTR(ret);
+	}
+	return region;
+
+free:
+	kvfree(region->blocks);
+	bitmap_free(region->assigned);
+	kfree(region);
+	return ERR_PTR(ret);
+}
+
+/* The inverse of region_alloc(); the structure itself goes with the last reference to the device. */
+static void region_free(struct twostage_region *region)
+{
+	ida_free(&region_ids, region->id);
+	put_device(&region->dev);
+}
+
+static struct twostage_region *region_add_locked(const struct twostage_region_params *params, int nid)
+{
+	struct twostage_region *region;
+	int ret;
+
+	ret = check_overlap(params->start, params->size);
+	if (ret)
+		return ERR_PTR(ret);
+
+	region = region_alloc(params, nid);
+	if (IS_ERR(region)) {
+		pr_err("region at %#llx: no memory for %#llx bytes of standby memory\n",
+		       params->start, params->size);
+		return region;
+	}
+	if (params->memmap_on_memory && !region->memmap_on_memory)
+		pr_info("%s: a memory block of %#lx bytes cannot host its memmap here, ordinary memory will\n",
+			dev_name(&region->dev), memory_block_size_bytes());
+
+	ret = request_resource_of(region);
+	if (ret)
+		goto free;
+
+	/* One group: what the auto-movable policy decides for a block takes the others into account. */
+	region->group = memory_group_register_dynamic(nid, PHYS_PFN(region->unit_blocks *
+								    memory_block_size_bytes()));
+	if (region->group < 0) {
+		ret = region->group;
+		goto release_resource;
+	}
+
+	ret = insert_blocks(region);
+	if (ret)
+		goto unregister_group;
+
+	/* The directory first, since it may fail, but nobody is told of it before the blocks are there. */
+	dev_set_uevent_suppress(&region->dev, true);
+	ret = device_add(&region->dev);
+	if (ret) {
+		pr_err("%s: cannot make its directory in sysfs (%pe)\n", dev_name(&region->dev),
+		       ERR_PTR(ret));
+		goto erase;
+	}
+
+	ret = stage_one(region);
+	if (ret)
+		goto delete;
+
+	dev_set_uevent_suppress(&region->dev, false);
+	kobject_uevent(&region->dev.kobj, KOBJ_ADD);
+	list_add_tail(&region->node, &regions);
+	pr_info("%s: [%#llx-%#llx], %lu blocks on node %d, provider %s\n", dev_name(&region->dev),
+		region->start, region->start + region->size - 1, region->nr_blocks, nid,
+		region->provider->name);
+	return region;
+
+delete:
+	device_del(&region->dev);
+erase:
+	erase_blocks(region);
+unregister_group:
+	memory_group_unregister(region->group);
+release_resource:
+	release_mem_region(region->start, region->size);
+free:
+	region_free(region);
+	return ERR_PTR(ret);
+}
+
+/**
+ * twostage_region_add() - make a region: stage 1
+ * @params: what it is to be
+ *
+ * Afterwards the region's memory blocks are there, offline, under their node; the provider has not been
+ * asked for anything yet. With @params->auto_online and a kernel that sets new memory online by itself,
+ * blocks may be online already. The region holds references on this module and on the provider's.
+ *
+ * Context: Process context; takes device_hotplug_lock, so the caller holds no lock that @assign or
+ * @unassign take.
+ *
+ * Return: the region or an ERR_PTR, with a line in the log that says what was wrong with what:
+ * -EINVAL for a range that is empty, not aligned or overflowing, and a node that cannot exist; -ERANGE
+ * if the kernel cannot map the range (mhp_get_pluggable_range()); -EEXIST if it overlaps a region;
+ * -EBUSY if it overlaps System RAM or another busy resource; -EIO if the hooks are switched off;
+ * -ENOMEM; -ENODEV if the provider's module is being unloaded.
+ */
+struct twostage_region *twostage_region_add(const struct twostage_region_params *params)
+{
+	struct twostage_region *region;
+	u64 started = trace_start();
+	int ret, nid;
+
+	ret = check_range(params);
+	if (ret)
+		return ERR_PTR(ret);
+	nid = check_node(params);
+	if (nid < 0)
+		return ERR_PTR(nid);
+
+	if (!try_module_get(THIS_MODULE))
+		return ERR_PTR(-ENODEV);
+	if (!try_module_get(params->provider->owner)) {
+		module_put(THIS_MODULE);
+		return ERR_PTR(-ENODEV);
+	}
+
+	mutex_lock(&regions_lock);
+	region = region_add_locked(params, nid);
+	if (!IS_ERR(region))
+		trace_region_add(region, region->start, region->size, trace_duration(started));
+	mutex_unlock(&regions_lock);
+
+	if (IS_ERR(region)) {
+		module_put(params->provider->owner);
+		module_put(THIS_MODULE);
+	}
+	return region;
+}
+EXPORT_SYMBOL_GPL(twostage_region_add);
+
+static int region_remove_locked(struct twostage_region *region)
+{
+	int ret;
+
+	if (!hooks_armed()) {
+		pr_err("%s: the hooks are switched off, see /sys/kernel/debug/kprobes/enabled\n",
+		       dev_name(&region->dev));
+		return -EIO;
+	}
+	/* Spares the log the core's own line about it; the core's check below is the one that counts. */
+	ret = READ_ONCE(region->nr_populated) ? -EBUSY : mm_remove_memory(region->start, region->size);
+	if (ret == -EBUSY)
+		pr_err("%s: cannot remove it: %lu of its %lu blocks are online\n",
+		       dev_name(&region->dev), READ_ONCE(region->nr_populated), region->nr_blocks);
+	if (ret)
+		return ret;
+
+	/* With the blocks everything is gone that could lead to the region but its own directory. */
+	erase_blocks(region);
+	memory_group_unregister(region->group);
+	list_del(&region->node);
+	pr_info("%s: removed\n", dev_name(&region->dev));
+	return 0;
+}
+
+/* For a provider's region, what no provider can take back any more is said once more at the end. */
+static void report_assigned(const struct twostage_region *region)
+{
+	unsigned long units = region->nr_blocks / region->unit_blocks;
+	unsigned long left = bitmap_weight(region->assigned, units);
+
+	if (left)
+		pr_warn("%s: provider %s never took back %lu of %lu units of %#llx bytes\n",
+			dev_name(&region->dev), region->provider->name, left, units,
+			region->unit_blocks * (u64)memory_block_size_bytes());
+}
+
+static void region_drop(struct twostage_region *region)
+{
+	struct module *owner = region->provider->owner;
+
+	report_assigned(region);
+	device_del(&region->dev);
+	region_free(region);
+	module_put(owner);
+	module_put(THIS_MODULE);
+}
+
+/**
+ * twostage_region_remove() - undo twostage_region_add()
+ * @region: the region; gone afterwards
+ *
+ * Context: Process context; takes device_hotplug_lock.
+ * Return: 0; -EBUSY if one of its blocks is online; -EIO if the hooks are switched off. After an error
+ * nothing has changed.
+ */
+int twostage_region_remove(struct twostage_region *region)
+{
+	u64 started = trace_start();
+	int ret;
+
+	mutex_lock(&regions_lock);
+	ret = region_remove_locked(region);
+	if (!ret) {
+		trace_region_remove(region, region->start, region->size, trace_duration(started));
+		region_drop(region);
+	}
+	mutex_unlock(&regions_lock);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(twostage_region_remove);
+
+/**
+ * region_remove_by_name() - remove a region that somebody names
+ * @name: "regionN"
+ *
+ * Only regions of providers that live in this module: the region of another provider is removed by
+ * that provider.
+ *
+ * Context: Process context; takes device_hotplug_lock.
+ * Return: As twostage_region_remove(), and -ENXIO if there is no such region, -EPERM if it is for
+ * another module to remove.
+ */
+int region_remove_by_name(const char *name)
+{
+	struct twostage_region *region;
+	u64 started = trace_start();
+	int ret = -ENXIO;
+
+	mutex_lock(&regions_lock);
+	list_for_each_entry(region, &regions, node) {
+		if (strcmp(name, dev_name(&region->dev)))
+			continue;
+
+		if (region->provider->owner != THIS_MODULE) {
+			pr_err("%s: is for its provider %s to remove\n", name,
+			       region->provider->name);
+			ret = -EPERM;
+			break;
+		}
+		ret = region_remove_locked(region);
+		if (!ret) {
+			trace_region_remove(region, region->start, region->size,
+					    trace_duration(started));
+			region_drop(region);
+		}
+		break;
+	}
+	if (ret == -ENXIO)
+		pr_err("there is no region \"%s\"\n", name);
+	mutex_unlock(&regions_lock);
+	return ret;
+}
+
+/**
+ * region_set_memmap_on_memory() - say where the memmap of blocks comes from
+ * @region: the region
+ * @on: out of the blocks themselves
+ *
+ * Context: Process context; takes device_hotplug_lock.
+ * Return: 0; -EBUSY if a block is online; -EOPNOTSUPP if blocks of this system cannot host a memmap.
+ */
+int region_set_memmap_on_memory(struct twostage_region *region, bool on)
+{
+	int ret = 0;
+
+	mm_lock_device_hotplug();
+	if (region->nr_populated) {
+		pr_err("%s: memmap_on_memory cannot change while %lu of its %lu blocks are online\n",
+		       dev_name(&region->dev), region->nr_populated, region->nr_blocks);
+		ret = -EBUSY;
+	} else if (on && !mm_memmap_on_memory_pages()) {
+		pr_err("%s: a memory block of %#lx bytes cannot host its memmap here\n",
+		       dev_name(&region->dev), memory_block_size_bytes());
+		ret = -EOPNOTSUPP;
+	} else {
+		region->memmap_on_memory = on;
+	}
+	mm_unlock_device_hotplug();
+	return ret;
+}
+
+/*
+ * Set one block online or offline, taking device_hotplug_lock just for it, so that others get their
+ * turn. -EAGAIN if the block was already in that stage.
+ */
+static int change_block(struct twostage_region *region, unsigned long index, int online_type)
+{
+	struct memory_block *block;
+	int ret;
+
+	mm_lock_device_hotplug();
+	if (region->blocks[index].populated == (online_type != MMOP_OFFLINE)) {
+		ret = -EAGAIN;
+		goto unlock;
+	}
+
+	block = mm_find_memory_block(PHYS_PFN(region_block_start(region, index)));
+	if (!block) {
+		ret = -ENXIO;
+		goto unlock;
+	}
+	if (online_type == MMOP_OFFLINE) {
+		ret = mm_device_offline(&block->dev);
+	} else {
+		block->online_type = online_type;
+		ret = mm_device_online(&block->dev);
+	}
+	/* A positive value says that there was nothing to do. */
+	if (ret > 0)
+		ret = -EAGAIN;
+	put_device(&block->dev);
+unlock:
+	mm_unlock_device_hotplug();
+	return ret;
+}
+
+static int change_blocks(struct twostage_region *region, unsigned long count, int online_type)
+{
+	const bool online = online_type != MMOP_OFFLINE;
+	const char *state = online ? "online" : "offline";
+	unsigned long populated = READ_ONCE(region->nr_populated);
+	unsigned long available = online ? region->nr_blocks - populated : populated;
+	unsigned long done = 0, i;
+	int ret = 0;
+
+	if (count == REGION_ALL_BLOCKS) {
+		count = available;
+	} else if (count > available) {
+		pr_err("%s: cannot set %lu blocks %s: %lu are %s\n", dev_name(&region->dev), count, state,
+		       available, online ? "standby" : "online");
+		return -EINVAL;
+	}
+
+	for (i = 0; i < region->nr_blocks && done < count; i++) {
+		unsigned long index = online ? i : region->nr_blocks - 1 - i;
+
+		if (signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		ret = change_block(region, index, online_type);
+		if (ret == -EAGAIN) {
+			ret = 0;
+			continue;
+		}
+		if (ret) {
+			pr_err("%s: block at %#llx does not go %s (%pe)\n", dev_name(&region->dev),
+			       region_block_start(region, index), state, ERR_PTR(ret));
+			break;
+		}
+		done++;
+		cond_resched();
+	}
+
+	if (done < count)
+		pr_warn("%s: %lu of %lu blocks are %s now\n", dev_name(&region->dev), done, count, state);
+	/* Not a single one failed, but others were quicker to change them. */
+	if (!ret && done < count)
+		ret = -EBUSY;
+	return ret;
+}
+
+/**
+ * region_online() - set the next standby blocks online, lowest first
+ * @region: the region
+ * @count: how many, or REGION_ALL_BLOCKS
+ * @online_type: MMOP_ONLINE, MMOP_ONLINE_KERNEL or MMOP_ONLINE_MOVABLE
+ *
+ * Stops at the first block that fails; those before stay online.
+ *
+ * Context: Process context; takes device_hotplug_lock for each block.
+ * Return: 0; -EINVAL if there are less standby blocks, and nothing has changed; -EINTR; -EBUSY if
+ * others took blocks away in the meantime; or the error of the block that failed.
+ */
+int region_online(struct twostage_region *region, unsigned long count, int online_type)
+{
+	return change_blocks(region, count, online_type);
+}
+
+/**
+ * region_offline() - set populated blocks offline, highest first
+ * @region: the region
+ * @count: how many, or REGION_ALL_BLOCKS
+ *
+ * Context: Process context; takes device_hotplug_lock for each block.
+ * Return: As region_online().
+ */
+int region_offline(struct twostage_region *region, unsigned long count)
+{
+	return change_blocks(region, count, MMOP_OFFLINE);
+}
+
+/**
+ * regions_forget_populated() - whether a power cycle would lose memory that is in use
+ *
+ * Context: Process context.
+ * Return: true if a block is populated whose provider forgets its assignments over a power cycle.
+ */
+bool regions_forget_populated(void)
+{
+	struct twostage_region *region;
+	bool forget = false;
+
+	mutex_lock(&regions_lock);
+	list_for_each_entry(region, &regions, node)
+		if (!region->provider->survives_power_cycle && READ_ONCE(region->nr_populated))
+			forget = true;
+	mutex_unlock(&regions_lock);
+	return forget;
+}
+
+/*
+ * A memory block gets its twostage/ directory when it is added, before udev hears of it, so that a rule
+ * can tell by it what kind of block it is. The directory goes with the block.
+ */
+static int memory_block_added(struct notifier_block *nb, unsigned long action, void *data)
+{
+	struct device *dev = data;
+	struct memory_block *block = container_of(dev, struct memory_block, dev);
+
+	if (action == BUS_NOTIFY_ADD_DEVICE &&
+	    region_of(PFN_PHYS(section_nr_to_pfn(block->start_section_nr))))
+		sysfs_block_add(dev);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block memory_bus_notifier = { .notifier_call = memory_block_added };
+
+static struct bus_type *memory_bus(void)
+{
+	/* Registering a notifier took a non-constant bus once. */
+	return (struct bus_type *)mm_memory_subsys();
+}
+
+/**
+ * regions_init() - make the table ready
+ *
+ * Return: 0 or why it cannot be.
+ */
+int regions_init(void)
+{
+	if (!memory_bus()) {
+		pr_err("this kernel has no memory blocks\n");
+		return -ENODEV;
+	}
+	return bus_register_notifier(memory_bus(), &memory_bus_notifier);
+}
+
+/**
+ * regions_exit() - undo regions_init(); there are no regions left, since each holds a reference on us
+ */
+void regions_exit(void)
+{
+	bus_unregister_notifier(memory_bus(), &memory_bus_notifier);
+	xa_destroy(&region_by_block);
+	ida_destroy(&region_ids);
+}
