@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * twostage: memory that is added in two stages
+ *
+ * Load and unload: in order, all or nothing.
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#define pr_fmt(fmt) "twostage: " fmt
+
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/numa.h>
+#include <linux/slab.h>
+
+#include "mm_internals.h"
+#include "online.h"
+#include "providers/ram.h"
+#include "region.h"
+#include "sysfs.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+/* A region= parameter, until the regions are made at the end of the load. */
+struct region_parameter {
+	struct list_head node;
+	u64 start;
+	u64 size;
+	int nid;
+	struct twostage_region *region;
+};
+
+static LIST_HEAD(region_parameters);
+
+static int region_parameter_parse(char *text, struct region_parameter *parameter)
+{
+	char *start = strsep(&text, ":");
+	char *size = strsep(&text, ":");
+	char *node = strsep(&text, ":");
+
+	parameter->nid = NUMA_NO_NODE;
+	if (!size || text || parse_size(start, &parameter->start) ||
+	    parse_size(size, &parameter->size))
+		return -EINVAL;
+	if (node && (kstrtoint(node, 10, &parameter->nid) || parameter->nid < 0))
+		return -EINVAL;
+	return 0;
+}
+
+/* Runs before the load proper. */
+static int region_parameter_set(const char *value, const struct kernel_param *kp)
+{
+	struct region_parameter *parameter;
+	char *text;
+	int ret = -ENOMEM;
+
+	text = kstrdup(value, GFP_KERNEL);
+	parameter = kzalloc(sizeof(*parameter), GFP_KERNEL);
+	if (!text || !parameter)
+		goto free;
+
+	ret = region_parameter_parse(strim(text), parameter);
+	if (ret) {
+		pr_err("region=%s: not START:SIZE or START:SIZE:NODE\n", value);
+		goto free;
+	}
+	list_add_tail(&parameter->node, &region_parameters);
+	kfree(text);
+	return 0;
+
+free:
+	kfree(parameter);
+	kfree(text);
+	return ret;
+}
+
+static void free_region_parameters(void)
+{
+	struct region_parameter *parameter, *next;
+
+	list_for_each_entry_safe(parameter, next, &region_parameters, node) {
+		list_del(&parameter->node);
+		kfree(parameter);
+	}
+}
+
+/* Called when a later parameter is refused, and at the unload. */
+static void region_parameter_free(void *arg)
+{
+	free_region_parameters();
+}
+
+static const struct kernel_param_ops region_parameter_ops = {
+	.set = region_parameter_set,
+	.free = region_parameter_free,
+};
+module_param_cb(region, &region_parameter_ops, NULL, 0);
+MODULE_PARM_DESC(region, "START:SIZE[:NODE] of a region of the ram provider to add at load; repeatable");
+
+static int add_region_parameters(void)
+{
+	struct twostage_region_params params;
+	struct region_parameter *parameter;
+	int ret;
+
+	list_for_each_entry(parameter, &region_parameters, node) {
+		ram_region_params(&params);
+		params.start = parameter->start;
+		params.size = parameter->size;
+		params.nid = parameter->nid;
+		parameter->region = twostage_region_add(&params);
+		if (IS_ERR(parameter->region))
+			goto remove;
+	}
+	return 0;
+
+remove:
+	pr_err("region=%#llx:%#llx: not added, so the module is not loaded\n", parameter->start,
+	       parameter->size);
+	ret = PTR_ERR(parameter->region);
+	list_for_each_entry_continue_reverse(parameter, &region_parameters, node)
+		twostage_region_remove(parameter->region);
+	return ret;
+}
+
+static int __init twostage_init(void)
+{
+	int ret;
+
+	ret = mm_internals_resolve();
+	if (ret)
+		return ret;
+	ret = online_init();
+	if (ret)
+		return ret;
+	ret = regions_init();
+	if (ret)
+		goto exit_online;
+	ret = sysfs_init();
+	if (ret)
+		goto exit_regions;
+	ret = add_region_parameters();
+	if (ret)
+		goto exit_sysfs;
+
+	free_region_parameters();
+	return 0;
+
+exit_sysfs:
+	sysfs_exit();
+exit_regions:
+	regions_exit();
+exit_online:
+	online_exit();
+	return ret;
+}
+
+static void __exit twostage_exit(void)
+{
+	sysfs_exit();
+	regions_exit();
+	online_exit();
+}
+
+module_init(twostage_init);
+module_exit(twostage_exit);
+
+MODULE_AUTHOR("the twostage developers");
+MODULE_DESCRIPTION("Memory that is added in two stages: sections first, memmap when it is set online");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");

@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The knobs: parse and print, decide nothing
+ *
+ *   /sys/bus/twostage/				add_region, remove_region
+ *   /sys/bus/twostage/devices/regionN/		one for each region
+ *   /sys/devices/system/memory/memoryX/twostage/	one for each memory block of a region
+ *   debugfs twostage/hooks
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#define pr_fmt(fmt) "twostage: " fmt
+
+#include <linux/ctype.h>
+#include <linux/debugfs.h>
+#include <linux/kernel.h>
+#include <linux/memory.h>
+#include <linux/overflow.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/sysfs.h>
+
+#include "mm_internals.h"
+#include "online.h"
+#include "providers/ram.h"
+#include "region.h"
+#include "sysfs.h"
+
+/**
+ * parse_size() - an address or a size, as memparse() takes them
+ * @text: 0x..., 0... or decimal, with a suffix K, M, G, T, P or E, upper or lower case
+ * @value: the result in bytes
+ *
+ * Unlike memparse() it does not take what is not a number, or does not fit, for one.
+ *
+ * Return: 0 or -EINVAL.
+ */
+int parse_size(const char *text, u64 *value)
+{
+	static const char suffixes[] = "KMGTPE";
+	char digits[24];
+	size_t length = strlen(text);
+	const char *suffix;
+	u64 number;
+
+	if (!length || !isdigit(text[0]) || length >= sizeof(digits))
+		return -EINVAL;
+	strscpy(digits, text, sizeof(digits));
+
+	/* In a hexadecimal number the E is a digit, for memparse() too. */
+	suffix = strchr(suffixes, toupper(digits[length - 1]));
+	if (suffix && *suffix == 'E' && !strncasecmp(digits, "0x", 2))
+		suffix = NULL;
+	if (suffix)
+		digits[length - 1] = '\0';
+
+	if (kstrtou64(digits, 0, &number))
+		return -EINVAL;
+	if (!suffix) {
+		*value = number;
+		return 0;
+	}
+	return check_shl_overflow(number, 10 * (suffix - suffixes + 1), value) ? -EINVAL : 0;
+}
+
+static int parse_option(char *option, struct twostage_region_params *params)
+{
+	char *value = strchr(option, '=');
+
+	if (!value)
+		return -EINVAL;
+	*value++ = '\0';
+
+	if (!strcmp(option, "node"))
+		return kstrtoint(value, 10, &params->nid) || params->nid < 0 ? -EINVAL : 0;
+	if (!strcmp(option, "memmap_on_memory") || !strcmp(option, "auto_online")) {
+		bool on;
+
+		if (strcmp(value, "0") && strcmp(value, "1"))
+			return -EINVAL;
+		on = value[0] == '1';
+		if (option[0] == 'm')
+			params->memmap_on_memory = on;
+		else
+			params->auto_online = on;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* The next word of a writer's text; NULL at the end. */
+static char *next_word(char **text)
+{
+	char *word;
+
+	do {
+		word = strsep(text, " \t\n");
+	} while (word && !*word);
+	return word;
+}
+
+static int parse_region(char *text, struct twostage_region_params *params)
+{
+	char *word;
+
+	word = next_word(&text);
+	if (!word || parse_size(word, &params->start)) {
+		pr_err("add_region: \"%*pE\" is not a start address\n", word ? (int)strlen(word) : 0, word);
+		return -EINVAL;
+	}
+	word = next_word(&text);
+	if (!word || parse_size(word, &params->size)) {
+		pr_err("add_region: \"%*pE\" is not a size\n", word ? (int)strlen(word) : 0, word);
+		return -EINVAL;
+	}
+	while ((word = next_word(&text))) {
+		int length = strlen(word);
+		char *copy = kstrdup(word, GFP_KERNEL);
+		int ret;
+
+		if (!copy)
+			return -ENOMEM;
+		ret = parse_option(copy, params);
+		kfree(copy);
+		if (ret) {
+			pr_err("add_region: \"%*pE\" is not node=N, memmap_on_memory=0|1 or auto_online=0|1\n",
+			       length, word);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static ssize_t add_region_store(bus_attribute_bus *bus, const char *buf, size_t count)
+{
+	struct twostage_region_params params;
+	char *text;
+	int ret;
+
+	text = kstrndup(buf, count, GFP_KERNEL);
+	if (!text)
+		return -ENOMEM;
+
+	ram_region_params(&params);
+	ret = parse_region(text, &params);
+	if (!ret)
+		ret = PTR_ERR_OR_ZERO(twostage_region_add(&params));
+	kfree(text);
+	return ret ? ret : count;
+}
+static BUS_ATTR_WO(add_region);
+
+static ssize_t remove_region_store(bus_attribute_bus *bus, const char *buf, size_t count)
+{
+	char *text, *rest, *name;
+	int ret = -EINVAL;
+
+	text = kstrndup(buf, count, GFP_KERNEL);
+	if (!text)
+		return -ENOMEM;
+
+	rest = text;
+	name = next_word(&rest);
+	if (!name || next_word(&rest))
+		pr_err("remove_region: takes the name of one region\n");
+	else
+		ret = region_remove_by_name(name);
+	kfree(text);
+	return ret ? ret : count;
+}
+static BUS_ATTR_WO(remove_region);
+
+static struct attribute *twostage_bus_attrs[] = {
+	&bus_attr_add_region.attr,
+	&bus_attr_remove_region.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(twostage_bus);
+
+static struct bus_type twostage_bus = {
+	.name = "twostage",
+	.bus_groups = twostage_bus_groups,
+};
+
+/* Regions hang below this one; it is nothing in itself. */
+static struct device *root;
+
+static ssize_t start_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%#llx\n", to_region(dev)->start);
+}
+static DEVICE_ATTR_RO(start);
+
+static ssize_t size_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%#llx\n", to_region(dev)->size);
+}
+static DEVICE_ATTR_RO(size);
+
+static ssize_t node_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%d\n", to_region(dev)->nid);
+}
+static DEVICE_ATTR_RO(node);
+
+static ssize_t provider_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", to_region(dev)->provider->name);
+}
+static DEVICE_ATTR_RO(provider);
+
+static ssize_t blocks_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lu\n", to_region(dev)->nr_blocks);
+}
+static DEVICE_ATTR_RO(blocks);
+
+static ssize_t blocks_online_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lu\n", READ_ONCE(to_region(dev)->nr_populated));
+}
+static DEVICE_ATTR_RO(blocks_online);
+
+static ssize_t memmap_pages_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lu\n", READ_ONCE(to_region(dev)->memmap_pages));
+}
+static DEVICE_ATTR_RO(memmap_pages);
+
+static ssize_t memmap_on_memory_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%d\n", READ_ONCE(to_region(dev)->memmap_on_memory));
+}
+
+static ssize_t memmap_on_memory_store(struct device *dev, struct device_attribute *attr,
+				      const char *buf, size_t count)
+{
+	bool on = sysfs_streq(buf, "1");
+	int ret;
+
+	if (!on && !sysfs_streq(buf, "0")) {
+		pr_err("%s: memmap_on_memory: takes 0 or 1\n", dev_name(dev));
+		return -EINVAL;
+	}
+	ret = region_set_memmap_on_memory(to_region(dev), on);
+	return ret ? ret : count;
+}
+static DEVICE_ATTR_RW(memmap_on_memory);
+
+static int parse_count(const char *word, unsigned long *count)
+{
+	if (!strcmp(word, "all")) {
+		*count = REGION_ALL_BLOCKS;
+		return 0;
+	}
+	/* One less than all is more blocks than any region has. */
+	return kstrtoul(word, 0, count) || *count == REGION_ALL_BLOCKS || !isdigit(word[0]) ? -EINVAL : 0;
+}
+
+static int parse_online_type(const char *word)
+{
+	if (!word || !strcmp(word, "online"))
+		return MMOP_ONLINE;
+	if (!strcmp(word, "online_kernel"))
+		return MMOP_ONLINE_KERNEL;
+	if (!strcmp(word, "online_movable"))
+		return MMOP_ONLINE_MOVABLE;
+	return -EINVAL;
+}
+
+static ssize_t online_store(struct device *dev, struct device_attribute *attr,
+			    const char *buf, size_t count)
+{
+	char *text, *rest, *word;
+	unsigned long blocks;
+	int ret = -EINVAL;
+	int type;
+
+	text = kstrndup(buf, count, GFP_KERNEL);
+	if (!text)
+		return -ENOMEM;
+
+	rest = text;
+	word = next_word(&rest);
+	if (!word || parse_count(word, &blocks))
+		goto malformed;
+	type = parse_online_type(next_word(&rest));
+	if (type < 0 || next_word(&rest))
+		goto malformed;
+	ret = region_online(to_region(dev), blocks, type);
+	kfree(text);
+	return ret ? ret : count;
+
+malformed:
+	pr_err("%s: online: takes a number of blocks or \"all\", and online, online_kernel or online_movable\n",
+	       dev_name(dev));
+	kfree(text);
+	return ret;
+}
+static DEVICE_ATTR_WO(online);
+
+static ssize_t offline_store(struct device *dev, struct device_attribute *attr,
+			     const char *buf, size_t count)
+{
+	char *text, *rest, *word;
+	unsigned long blocks;
+	int ret;
+
+	text = kstrndup(buf, count, GFP_KERNEL);
+	if (!text)
+		return -ENOMEM;
+
+	rest = text;
+	word = next_word(&rest);
+	if (!word || parse_count(word, &blocks) || next_word(&rest)) {
+		pr_err("%s: offline: takes a number of blocks or \"all\"\n", dev_name(dev));
+		ret = -EINVAL;
+	} else {
+		ret = region_offline(to_region(dev), blocks);
+	}
+	kfree(text);
+	return ret ? ret : count;
+}
+static DEVICE_ATTR_WO(offline);
+
+static struct attribute *region_attrs[] = {
+	&dev_attr_start.attr,
+	&dev_attr_size.attr,
+	&dev_attr_node.attr,
+	&dev_attr_provider.attr,
+	&dev_attr_blocks.attr,
+	&dev_attr_blocks_online.attr,
+	&dev_attr_memmap_pages.attr,
+	&dev_attr_memmap_on_memory.attr,
+	&dev_attr_online.attr,
+	&dev_attr_offline.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(region);
+
+/**
+ * sysfs_region_init() - give a region its place in sysfs, before device_add()
+ * @region: the region
+ */
+void sysfs_region_init(struct twostage_region *region)
+{
+	region->dev.bus = &twostage_bus;
+	region->dev.parent = root;
+	region->dev.groups = region_groups;
+}
+
+/* These are called for a memory block that is in a region, and both are there until the call returns. */
+static u64 block_address(struct device *dev)
+{
+	struct memory_block *block = container_of(dev, struct memory_block, dev);
+
+	return PFN_PHYS(section_nr_to_pfn(block->start_section_nr));
+}
+
+static ssize_t stage_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct twostage_region *region = region_of(block_address(dev));
+	unsigned long index = region_block_index(region, block_address(dev));
+
+	return sysfs_emit(buf, "%s\n",
+			  READ_ONCE(region->blocks[index].populated) ? "populated" : "standby");
+}
+static DEVICE_ATTR_RO(stage);
+
+static ssize_t region_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", dev_name(&region_of(block_address(dev))->dev));
+}
+static DEVICE_ATTR_RO(region);
+
+static struct attribute *block_attrs[] = {
+	&dev_attr_stage.attr,
+	&dev_attr_region.attr,
+	NULL
+};
+
+static const struct attribute_group block_group = {
+	.name = "twostage",
+	.attrs = block_attrs,
+};
+
+/**
+ * sysfs_block_add() - give a memory block of a region its twostage/ directory
+ * @dev: the block's device; the directory goes with it
+ */
+void sysfs_block_add(struct device *dev)
+{
+	int ret = sysfs_create_group(&dev->kobj, &block_group);
+
+	if (ret)
+		pr_warn("%s: cannot make its twostage directory in sysfs (%pe)\n", dev_name(dev),
+			ERR_PTR(ret));
+}
+
+static int hooks_file_show(struct seq_file *m, void *unused)
+{
+	online_show_hooks(m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(hooks_file);
+
+static struct dentry *debugfs;
+
+/**
+ * sysfs_init() - make the knobs
+ *
+ * Return: 0 or why that failed.
+ */
+int sysfs_init(void)
+{
+	int ret;
+
+	root = root_device_register("twostage");
+	if (IS_ERR(root))
+		return PTR_ERR(root);
+	ret = bus_register(&twostage_bus);
+	if (ret) {
+		root_device_unregister(root);
+		return ret;
+	}
+	debugfs = debugfs_create_dir("twostage", NULL);
+	debugfs_create_file("hooks", 0400, debugfs, NULL, &hooks_file_fops);
+	return 0;
+}
+
+/**
+ * sysfs_exit() - undo sysfs_init(); waits for those who are using a knob
+ */
+void sysfs_exit(void)
+{
+	debugfs_remove_recursive(debugfs);
+	bus_unregister(&twostage_bus);
+	root_device_unregister(root);
+}
