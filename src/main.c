@@ -128,12 +128,12 @@ static int __init twostage_init(void)
 {
 	int ret;
 
-	ret = mm_internals_resolve();
+	ret = mm_internals_init();
 	if (ret)
 		return ret;
 	ret = online_init();
 	if (ret)
-		return ret;
+		goto exit_internals;
 	ret = regions_init();
 	if (ret)
 		goto exit_online;
@@ -153,6 +153,8 @@ exit_regions:
 	regions_exit();
 exit_online:
 	online_exit();
+exit_internals:
+	mm_internals_exit();
 	return ret;
 }
 
@@ -161,6 +163,7 @@ static void __exit twostage_exit(void)
 	sysfs_exit();
 	regions_exit();
 	online_exit();
+	mm_internals_exit();
 }
 
 module_init(twostage_init);

@@ -57,66 +57,12 @@ DEFINE_STATIC_CALL_NULL(internal_kallsyms_lookup_name, kallsyms_lookup_name);
  * mm_lookup_symbol() - address of one of the kernel's symbols
  * @name: the symbol
  *
- * Context: Process context, after mm_internals_resolve().
+ * Context: Process context, after mm_internals_init().
  * Return: the address, 0 if there is no such symbol.
  */
 unsigned long mm_lookup_symbol(const char *name)
 {
 	return internal(kallsyms_lookup_name)(name);
-}
-
-/*
- * kallsyms_lookup_name() is not exported either, but registering a kprobe by name finds it. (The
- * address may be a few bytes past the symbol, behind the landing pad of an indirect branch, which a
- * direct call does not need.)
- */
-static int resolve_lookup(void)
-{
-	struct kprobe kprobe = { .symbol_name = "kallsyms_lookup_name" };
-	int ret;
-
-	ret = register_kprobe(&kprobe);
-	if (ret) {
-		pr_err("cannot look up symbols: %s (%pe)\n",
-		       ret == -EOPNOTSUPP || ret == -ENOSYS ? "this kernel has no kprobes" :
-		       ret == -EPERM ? "the kernel is locked down" : "kprobes do not work",
-		       ERR_PTR(ret));
-		return ret;
-	}
-	static_call_update(internal_kallsyms_lookup_name, (void *)kprobe.addr);
-	unregister_kprobe(&kprobe);
-	return 0;
-}
-
-/**
- * mm_internals_resolve() - find all functions of this file
- *
- * Context: Process context, may sleep. Before anything else here is called.
- * Return: 0; -ENOENT if the kernel lacks one of them, which is then named in the log; or why symbols
- * cannot be looked up at all.
- */
-int mm_internals_resolve(void)
-{
-	void *address;
-	int ret;
-
-	ret = resolve_lookup();
-	if (ret)
-		return ret;
-
-#define RESOLVE_INTERNAL(function)							\
-	do {										\
-		address = (void *)mm_lookup_symbol(#function);				\
-		if (!address) {								\
-			pr_err("cannot call %s(): this kernel has no such function, or it was inlined\n", \
-			       #function);						\
-			return -ENOENT;							\
-		}									\
-		static_call_update(internal_##function, address);			\
-	} while (0);
-	MM_INTERNALS(RESOLVE_INTERNAL)
-
-	return 0;
 }
 
 /**
@@ -481,6 +427,9 @@ unsigned long mm_memmap_on_memory_pages(void)
 #endif
 }
 
+/* Makes progress without memory: offlining is what people do when they are short of it elsewhere. */
+static struct workqueue_struct *switch_workqueue;
+
 static void pass_context_switch(struct work_struct *work)
 {
 }
@@ -500,7 +449,7 @@ static int switch_every_cpu(void)
 
 	for_each_online_cpu(cpu) {
 		INIT_WORK(&works[cpu], pass_context_switch);
-		queue_work_on(cpu, system_highpri_wq, &works[cpu]);
+		queue_work_on(cpu, switch_workqueue, &works[cpu]);
 	}
 	for_each_online_cpu(cpu)
 		flush_work(&works[cpu]);
@@ -528,4 +477,65 @@ void mm_wait_for_memmap_readers(void)
 	}
 	if (switch_every_cpu())
 		synchronize_rcu_tasks();
+}
+
+/*
+ * kallsyms_lookup_name() is not exported either, but registering a kprobe by name finds it. (The
+ * address may be a few bytes past the symbol, behind the landing pad of an indirect branch, which a
+ * direct call does not need.)
+ */
+static int resolve_lookup(void)
+{
+	struct kprobe kprobe = { .symbol_name = "kallsyms_lookup_name" };
+	int ret;
+
+	ret = register_kprobe(&kprobe);
+	if (ret) {
+		pr_err("cannot look up symbols: %s (%pe)\n",
+		       ret == -EOPNOTSUPP || ret == -ENOSYS ? "this kernel has no kprobes" :
+		       ret == -EPERM ? "the kernel is locked down" : "kprobes do not work",
+		       ERR_PTR(ret));
+		return ret;
+	}
+	static_call_update(internal_kallsyms_lookup_name, (void *)kprobe.addr);
+	unregister_kprobe(&kprobe);
+	return 0;
+}
+
+/**
+ * mm_internals_init() - find all functions of this file
+ *
+ * Context: Process context, may sleep. Before anything else here is called.
+ * Return: 0; -ENOENT if the kernel lacks one of them, which is then named in the log; or why symbols
+ * cannot be looked up at all; -ENOMEM.
+ */
+int mm_internals_init(void)
+{
+	void *address;
+	int ret;
+
+	ret = resolve_lookup();
+	if (ret)
+		return ret;
+
+#define RESOLVE_INTERNAL(function)							\
+	do {										\
+		address = (void *)mm_lookup_symbol(#function);				\
+		if (!address) {								\
+			pr_err("cannot call %s(): this kernel has no such function, or it was inlined\n", \
+			       #function);						\
+			return -ENOENT;							\
+		}									\
+		static_call_update(internal_##function, address);			\
+	} while (0);
+	MM_INTERNALS(RESOLVE_INTERNAL)
+
+	switch_workqueue = alloc_workqueue("twostage", WQ_HIGHPRI | WQ_MEM_RECLAIM, 0);
+	return switch_workqueue ? 0 : -ENOMEM;
+}
+
+/** mm_internals_exit() - undo mm_internals_init() */
+void mm_internals_exit(void)
+{
+	destroy_workqueue(switch_workqueue);
 }

@@ -16,7 +16,8 @@
 #include <linux/memremap.h>
 #include <linux/mmzone.h>
 
-int mm_internals_resolve(void);
+int mm_internals_init(void);
+void mm_internals_exit(void);
 unsigned long mm_lookup_symbol(const char *name);
 
 /* The functions themselves, not redirected again where they are wrapped: see operation.wanted. */

@@ -194,7 +194,11 @@ static int wrapped_arch_add_memory(int nid, u64 start, u64 size, struct mhp_para
 
 static void wrapped_arch_remove_memory(ARCH_REMOVE_MEMORY_PARAMETERS)
 {
+	struct twostage_region *region = region_of(start);
+
+	blocks_unassign(region);
 	mm_sections_clear_present(start, size);
+	region_forget_blocks(region);
 }
 
 static struct hook hooks[] = {

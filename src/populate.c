@@ -71,7 +71,7 @@ static void unit_unassign(struct twostage_region *region, unsigned long unit)
 	u64 started = trace_start();
 	int ret;
 
-	if (unit_populated(region, unit))
+	if (!test_bit(unit, region->assigned) || unit_populated(region, unit))
 		return;
 
 	ret = region->provider->unassign(region, start, size);
@@ -305,4 +305,19 @@ void block_depopulate(struct twostage_region *region, unsigned long index, bool 
 	altmap_free(region, start, altmap);
 	unit_unassign(region, index / region->unit_blocks);
 	trace_depopulate(region, start, block_size(), trace_duration(started), 0);
+}
+
+/**
+ * blocks_unassign() - ask the provider once more to take back what it did not take back before
+ * @region: the region, which has no populated block
+ *
+ * Context: mem_hotplug_lock held for writing.
+ */
+void blocks_unassign(struct twostage_region *region)
+{
+	const unsigned long units = region->nr_blocks / region->unit_blocks;
+	unsigned long unit;
+
+	for_each_set_bit(unit, region->assigned, units)
+		unit_unassign(region, unit);
 }

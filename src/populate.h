@@ -14,5 +14,6 @@ unsigned long block_memmap_pages(const struct twostage_region *region, unsigned 
 int block_populate(struct twostage_region *region, unsigned long index,
 		   const struct zone_move *move);
 void block_depopulate(struct twostage_region *region, unsigned long index, bool was_online);
+void blocks_unassign(struct twostage_region *region);
 
 #endif /* _TWOSTAGE_POPULATE_H */

@@ -18,11 +18,11 @@
 #include <linux/idr.h>
 #include <linux/list.h>
 #include <linux/memory.h>
-#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/numa.h>
 #include <linux/overflow.h>
 #include <linux/range.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
@@ -84,7 +84,8 @@ static void region_release(struct device *dev)
 
 	kvfree(region->blocks);
 	bitmap_free(region->assigned);
-	kfree(region);
+	/* A hook may just have found it in the table, and looks at it. */
+	kfree_rcu(region, rcu);
 }
 
 static int check_range(const struct twostage_region_params *params)
@@ -116,8 +117,9 @@ static int check_range(const struct twostage_region_params *params)
 	}
 
 	mappable = mhp_get_pluggable_range(true);
+	mappable.end = min(mappable.end, iomem_resource.end);
 	if (params->start < mappable.start || end > mappable.end) {
-		pr_err("region [%#llx-%#llx]: the kernel can map only [%#llx-%#llx]\n",
+		pr_err("region [%#llx-%#llx]: this system can address only [%#llx-%#llx]\n",
 		       params->start, end, mappable.start, mappable.end);
 		return -ERANGE;
 	}
@@ -154,26 +156,40 @@ static int check_overlap(u64 start, u64 size)
 	return 0;
 }
 
+static int note_claimed(struct resource *resource, void *claimed)
+{
+	/* What the firmware, or memmap=, calls reserved is memory that is nobody's. */
+	if (resource->desc == IORES_DESC_RESERVED || resource->desc == IORES_DESC_SOFT_RESERVED)
+		return 0;
+	*(const char **)claimed = resource->flags & IORESOURCE_SYSRAM ? "System RAM" :
+				  "what is a device's or somebody else's";
+	return 1;
+}
+
 /*
  * The resource is exclusive: nobody maps standby memory through /dev/mem. It is not System RAM, or
  * those who walk System RAM (kcore, kexec, kdump) would find memory that has no memmap.
+ *
+ * A resource that is not busy would let ours in, even if it is a PCI device's register window, so those
+ * are ruled out before.
  */
 static int request_resource_of(struct twostage_region *region)
 {
-	snprintf(region->resource_name, sizeof(region->resource_name), "Standby memory (%s)",
-		 dev_name(&region->dev));
-	region->resource = __request_region(&iomem_resource, region->start, region->size,
-					    region->resource_name, IORESOURCE_EXCLUSIVE);
-	if (!region->resource) {
-		bool ram = region_intersects(region->start, region->size, IORESOURCE_SYSTEM_RAM,
-					     IORES_DESC_NONE) != REGION_DISJOINT;
+	const u64 end = region->start + region->size - 1;
+	const char *claimed = NULL;
 
-		pr_err("region [%#llx-%#llx]: overlaps %s, see /proc/iomem\n", region->start,
-		       region->start + region->size - 1,
-		       ram ? "System RAM" : "what is in use as something else");
-		return -EBUSY;
+	walk_iomem_res_desc(IORES_DESC_NONE, IORESOURCE_MEM, region->start, end, &claimed, note_claimed);
+	if (!claimed) {
+		snprintf(region->resource_name, sizeof(region->resource_name), "Standby memory (%s)",
+			 dev_name(&region->dev));
+		region->resource = __request_region(&iomem_resource, region->start, region->size,
+						    region->resource_name, IORESOURCE_EXCLUSIVE);
+		if (region->resource)
+			return 0;
+		claimed = "only a part of what is reserved there";
 	}
-	return 0;
+	pr_err("region [%#llx-%#llx]: overlaps %s, see /proc/iomem\n", region->start, end, claimed);
+	return -EBUSY;
 }
 
 static int insert_blocks(struct twostage_region *region)
@@ -195,7 +211,16 @@ erase:
 	return ret;
 }
 
-static void erase_blocks(struct twostage_region *region)
+/**
+ * region_forget_blocks() - take a region's blocks out of the table
+ * @region: the region
+ *
+ * Before its resource is free for others, who may add memory at these addresses at once. After this
+ * nothing leads to the region but its own directory.
+ *
+ * Context: Process context. The memory blocks are gone, or have never come to be.
+ */
+void region_forget_blocks(struct twostage_region *region)
 {
 	unsigned long first = block_number(region->start);
 	unsigned long i;
@@ -214,8 +239,8 @@ static int stage_one(struct twostage_region *region)
 		       dev_name(&region->dev));
 		ret = -EIO;
 	} else if (mm_sections_present(region->start, region->size)) {
-		pr_err("%s [%#llx-%#llx]: overlaps memory sections that are there already\n",
-		       dev_name(&region->dev), region->start, region->start + region->size - 1);
+		pr_err("region [%#llx-%#llx]: overlaps memory sections that are there already\n",
+		       region->start, region->start + region->size - 1);
 		ret = -EBUSY;
 	} else {
 		WRITE_ONCE(region->adding, current);
@@ -345,7 +370,7 @@ static struct twostage_region *region_add_locked(const struct twostage_region_pa
 delete:
 	device_del(&region->dev);
 erase:
-	erase_blocks(region);
+	region_forget_blocks(region);
 unregister_group:
 	memory_group_unregister(region->group);
 release_resource:
@@ -423,8 +448,6 @@ static int region_remove_locked(struct twostage_region *region)
 	if (ret)
 		return ret;
 
-	/* With the blocks everything is gone that could lead to the region but its own directory. */
-	erase_blocks(region);
 	memory_group_unregister(region->group);
 	list_del(&region->node);
 	pr_info("%s: removed\n", dev_name(&region->dev));
@@ -612,17 +635,15 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
 			ret = 0;
 			continue;
 		}
-		if (ret) {
-			pr_err("%s: block at %#llx does not go %s (%pe)\n", dev_name(&region->dev),
-			       region_block_start(region, index), state, ERR_PTR(ret));
+		if (ret)
 			break;
-		}
 		done++;
 		cond_resched();
 	}
 
 	if (done < count)
-		pr_warn("%s: %lu of %lu blocks are %s now\n", dev_name(&region->dev), done, count, state);
+		pr_warn("%s: set %lu of %lu blocks %s, then stopped (%pe)\n", dev_name(&region->dev),
+			done, count, state, ERR_PTR(ret ?: -EBUSY));
 	/* Not a single one failed, but others were quicker to change them. */
 	if (!ret && done < count)
 		ret = -EBUSY;

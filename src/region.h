@@ -26,6 +26,7 @@ struct region_block {
 
 /**
  * struct twostage_region - a contiguous physical range under two-stage control
+ * @rcu: for its end
  * @dev: regionN, a child of the "twostage" root device, on the twostage bus
  * @node: in the list of regions; protected by regions_lock
  * @id: N
@@ -49,6 +50,7 @@ struct region_block {
  * @blocks: one for every block; mem_hotplug_lock
  */
 struct twostage_region {
+	struct rcu_head rcu;
 	struct device dev;
 	struct list_head node;
 	int id;
@@ -87,6 +89,7 @@ int regions_init(void);
 void regions_exit(void);
 
 struct twostage_region *region_of(u64 address);
+void region_forget_blocks(struct twostage_region *region);
 int region_remove_by_name(const char *name);
 int region_set_memmap_on_memory(struct twostage_region *region, bool on);
 int region_online(struct twostage_region *region, unsigned long count, int online_type);
