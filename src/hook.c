@@ -96,6 +96,72 @@ static const char *why_not(int error)
 	}
 }
 
+/*
+ * Kprobes at the entry of a function work by way of ftrace, and taking one away while ftrace is switched
+ * off breaks ftrace for good. Ops that are permanent cannot be registered while it is off, and it cannot
+ * be switched off while they are there.
+ */
+static void notrace pin_callback(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
+				 struct ftrace_regs *fregs)
+{
+}
+
+static struct ftrace_ops pin = {
+	.func = pin_callback,
+	.flags = FTRACE_OPS_FL_PERMANENT,
+};
+
+/**
+ * hooks_init() - make sure that hooks can be installed and work, before anything else
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, or why there is no using kprobes, with a line in the log.
+ */
+int hooks_init(void)
+{
+	int ret;
+
+	ret = ftrace_set_filter_ip(&pin, (unsigned long)canary, 0, 0);
+	if (!ret)
+		ret = register_ftrace_function(&pin);
+	if (ret) {
+		pr_err("cannot use ftrace: %s (%pe)\n",
+		       ret == -EBUSY ? "it is switched off, see sysctl kernel.ftrace_enabled" :
+		       "this kernel cannot trace functions of modules", ERR_PTR(ret));
+		goto free_filter;
+	}
+
+	ret = register_kprobe(&canary_probe);
+	if (ret) {
+		pr_err("cannot use kprobes: %s (%pe)\n", why_not(ret), ERR_PTR(ret));
+		goto unpin;
+	}
+	if (!hooks_armed()) {
+		pr_err("kprobes are switched off: echo 1 > /sys/kernel/debug/kprobes/enabled\n");
+		ret = -EBUSY;
+		goto unregister;
+	}
+	return 0;
+
+unregister:
+	unregister_kprobe(&canary_probe);
+unpin:
+	unregister_ftrace_function(&pin);
+free_filter:
+	ftrace_free_filter(&pin);
+	return ret;
+}
+
+/**
+ * hooks_exit() - undo hooks_init(); no hooks are installed any more
+ */
+void hooks_exit(void)
+{
+	unregister_kprobe(&canary_probe);
+	unregister_ftrace_function(&pin);
+	ftrace_free_filter(&pin);
+}
+
 static int hook_install(struct hook *hook)
 {
 	const char *const *symbol;
@@ -136,29 +202,15 @@ int hooks_install(struct hook *hooks, unsigned int count)
 	unsigned int i;
 	int ret;
 
-	ret = register_kprobe(&canary_probe);
-	if (ret) {
-		pr_err("cannot use kprobes: %s (%pe)\n", why_not(ret), ERR_PTR(ret));
-		return ret;
-	}
-
 	for (i = 0; i < count; i++) {
 		ret = hook_install(&hooks[i]);
 		if (ret)
 			goto remove;
 	}
-
-	if (!hooks_armed()) {
-		pr_err("kprobes are switched off: echo 1 > /sys/kernel/debug/kprobes/enabled\n");
-		ret = -EBUSY;
-		goto remove;
-	}
 	return 0;
 
 remove:
 	remove_first(hooks, i);
-	unregister_kprobe(&canary_probe);
-	canary_probe.flags = 0;
 	return ret;
 }
 
@@ -172,8 +224,6 @@ remove:
 void hooks_remove(struct hook *hooks, unsigned int count)
 {
 	remove_first(hooks, count);
-	unregister_kprobe(&canary_probe);
-	canary_probe.flags = 0;
 }
 
 /**

@@ -41,6 +41,8 @@ struct hook {
 	.wanted = (_wanted),							\
 }
 
+int hooks_init(void);
+void hooks_exit(void);
 int hooks_install(struct hook *hooks, unsigned int count);
 void hooks_remove(struct hook *hooks, unsigned int count);
 bool hooks_armed(void);

@@ -13,6 +13,7 @@
 #include <linux/numa.h>
 #include <linux/slab.h>
 
+#include "hook.h"
 #include "mm_internals.h"
 #include "online.h"
 #include "providers/ram.h"
@@ -128,9 +129,12 @@ static int __init twostage_init(void)
 {
 	int ret;
 
-	ret = mm_internals_init();
+	ret = hooks_init();
 	if (ret)
 		return ret;
+	ret = mm_internals_init();
+	if (ret)
+		goto exit_hooks;
 	ret = online_init();
 	if (ret)
 		goto exit_internals;
@@ -155,6 +159,8 @@ exit_online:
 	online_exit();
 exit_internals:
 	mm_internals_exit();
+exit_hooks:
+	hooks_exit();
 	return ret;
 }
 
@@ -164,6 +170,7 @@ static void __exit twostage_exit(void)
 	regions_exit();
 	online_exit();
 	mm_internals_exit();
+	hooks_exit();
 }
 
 module_init(twostage_init);
