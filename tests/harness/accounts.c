@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Everything that has to be what it was
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+struct accounts {
+	long long mem_total;
+	/* Pages are split into smaller ones and merged as modules come and go: only the sum is steady. */
+	long long direct_map;
+	long long corrupted;
+	char *iomem;
+	/* Node, zone, spanned, present, managed and start_pfn of each zone */
+	char *zones;
+	int blocks;
+	int blocks_linked;
+	char *nodes;
+};
+
+/* A number of /proc/meminfo in KiB; 0 if there is none of this name. */
+long long meminfo(const char *field)
+{
+	char *text = read_whole("/proc/meminfo"), *line;
+	size_t length = strlen(field);
+	long long value = 0;
+
+	for (line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, field, length) && line[length] == ':')
+			value = strtoll(line + length + 1, NULL, 10);
+	}
+	free(text);
+	return value;
+}
+
+static char *zones(void)
+{
+	char *text = read_whole("/proc/zoneinfo"), *line, *rest = text;
+	char *result = calloc(1, strlen(text) + 1);
+
+	while ((line = strsep(&rest, "\n"))) {
+		long long value;
+		char word[32];
+
+		if (!strncmp(line, "Node", 4) ||
+		    (sscanf(line, " %31s %lld", word, &value) == 2 &&
+		     (!strcmp(word, "spanned") || !strcmp(word, "present") || !strcmp(word, "managed") ||
+		      !strcmp(word, "start_pfn:")))) {
+			strcat(result, line);
+			strcat(result, "\n");
+		}
+	}
+	free(text);
+	return result;
+}
+
+static int count(const char *command)
+{
+	FILE *pipe = popen(command, "r");
+	int value = -1;
+
+	if (!pipe || fscanf(pipe, "%d", &value) != 1)
+		value = -1;
+	if (pipe)
+		pclose(pipe);
+	return value;
+}
+
+struct accounts *accounts_take(void)
+{
+	struct accounts *accounts = calloc(1, sizeof(*accounts));
+
+	accounts->mem_total = meminfo("MemTotal");
+	accounts->direct_map = meminfo("DirectMap4k") + meminfo("DirectMap2M") + meminfo("DirectMap1G");
+	accounts->corrupted = meminfo("HardwareCorrupted");
+	accounts->iomem = read_whole("/proc/iomem");
+	accounts->zones = zones();
+	accounts->blocks = count("ls -d " MEMORY "/memory[0-9]* | wc -l");
+	accounts->blocks_linked = count("ls -d /sys/devices/system/node/node*/memory[0-9]* | wc -l");
+	accounts->nodes = strdup(read_file("/sys/devices/system/node/has_memory"));
+	return accounts;
+}
+
+static bool same_number(bool report, const char *what, long long before, long long after)
+{
+	if (before == after)
+		return true;
+	if (report)
+		diag("%s was %lld and is %lld", what, before, after);
+	return false;
+}
+
+static bool same_text(bool report, const char *what, const char *before, const char *after)
+{
+	size_t i = 0;
+
+	if (!strcmp(before, after))
+		return true;
+	if (report) {
+		while (before[i] == after[i])
+			i++;
+		while (i && before[i - 1] != '\n')
+			i--;
+		diag("%s differs: was \"%.*s\" and is \"%.*s\"", what, (int)strcspn(before + i, "\n"),
+		     before + i, (int)strcspn(after + i, "\n"), after + i);
+	}
+	return false;
+}
+
+static bool compare(const struct accounts *before, const struct accounts *after, bool report)
+{
+	bool same = true;
+
+	same &= same_number(report, "MemTotal", before->mem_total, after->mem_total);
+	same &= same_number(report, "the direct map", before->direct_map, after->direct_map);
+	same &= same_number(report, "HardwareCorrupted", before->corrupted, after->corrupted);
+	same &= same_text(report, "/proc/iomem", before->iomem, after->iomem);
+	same &= same_text(report, "/proc/zoneinfo", before->zones, after->zones);
+	same &= same_number(report, "the number of memory blocks", before->blocks, after->blocks);
+	same &= same_number(report, "the number of blocks under nodes", before->blocks_linked,
+			    after->blocks_linked);
+	same &= same_text(report, "has_memory", before->nodes, after->nodes);
+	return same;
+}
+
+bool accounts_same(struct accounts *before)
+{
+	struct accounts *after;
+	bool same = false;
+	int tries;
+
+	for (tries = 0; tries < 20 && !same; tries++) {
+		if (tries)
+			usleep(100000);
+		after = accounts_take();
+		same = compare(before, after, tries == 19);
+		accounts_free(after);
+	}
+	return same;
+}
+
+void accounts_free(struct accounts *accounts)
+{
+	free(accounts->iomem);
+	free(accounts->zones);
+	free(accounts->nodes);
+	free(accounts);
+}

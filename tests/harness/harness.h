@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The guest harness: drives the module and checks what it promises
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#ifndef HARNESS_H
+#define HARNESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define MIB (UINT64_C(1024) * 1024)
+#define GIB (1024 * MIB)
+
+/* A group of tests; one guest runs one or more. */
+struct group {
+	const char *name;
+	const char *title;
+	void (*run)(void);
+};
+
+extern const struct group group_basic, group_errors, group_many, group_providers, group_numa,
+	group_autoonline, group_scale, group_scale_large, group_stress, group_notifier,
+	group_bystanders, group_guards;
+
+/* ktap.c: results. Each test is named after the promise that it checks. */
+void ktap_begin(bool kmsg);
+int ktap_end(void);
+void ktap_group(const char *name);
+bool ok(bool passed, const char *promise, ...) __attribute__((format(printf, 2, 3)));
+void skip(const char *reason, const char *promise, ...) __attribute__((format(printf, 2, 3)));
+void diag(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void host(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* files.c: knobs. Errors are negative errno values. */
+int write_file(const char *text, const char *path, ...) __attribute__((format(printf, 2, 3)));
+/* The file's text without the newline at its end; "" if it cannot be read. Valid until 8 calls later. */
+const char *read_file(const char *path, ...) __attribute__((format(printf, 1, 2)));
+char *read_whole(const char *path);
+long long read_number(const char *path, ...) __attribute__((format(printf, 1, 2)));
+bool exists(const char *path, ...) __attribute__((format(printf, 1, 2)));
+int run_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
+double now(void);
+
+/* kmsg.c: the kernel's log since a mark */
+struct kmsg {
+	int fd;
+};
+struct kmsg kmsg_mark(void);
+/* Lines with the needle since the mark, which moves on; the last one goes to line if that is not NULL. */
+int kmsg_lines(struct kmsg *kmsg, const char *needle, char *line, size_t size);
+void kmsg_close(struct kmsg *kmsg);
+
+/* module.c */
+int module_load(const char *name, const char *options);
+int module_load_system(const char *name, const char *options);
+int module_unload(const char *name);
+bool module_loaded(const char *name);
+/* A field of modinfo, "" if there is none. */
+const char *module_info(const char *name, const char *field);
+
+/* accounts.c: everything that has to be what it was */
+struct accounts;
+struct accounts *accounts_take(void);
+/* Waits for what is given back with a delay. Prints the differences as diagnostics. */
+bool accounts_same(struct accounts *before);
+void accounts_free(struct accounts *accounts);
+long long meminfo(const char *field);
+
+/* twostage.c: the module's interface */
+#define BUS "/sys/bus/twostage"
+#define REGION BUS "/devices/region%d"
+#define MEMORY "/sys/devices/system/memory"
+extern uint64_t block_size;
+void twostage_init(void);
+int region_add(uint64_t start, uint64_t size, const char *options);
+int region_remove(int id);
+int region_online(int id, const char *what);
+int region_offline(int id, const char *what);
+int blocks_online(int id);
+/* Number of the memory block at an address */
+int block_at(uint64_t address);
+const char *block_state(int block);
+const char *block_stage(int block);
+/* Lines of /proc/iomem that contain the text */
+int iomem_count(const char *text);
+/* Write what must fail: the error, one line in the log that contains needle, nothing changed. */
+bool refused(const char *text, int error, const char *needle, const char *path, ...)
+	__attribute__((format(printf, 4, 5)));
+bool load_twostage(const char *options);
+bool unload_twostage(void);
+
+/* memory.c: memory in use, with data that is checked */
+struct memory {
+	uint64_t *words;
+	size_t size;
+	uint64_t seed;
+};
+bool memory_fill(struct memory *memory, size_t size, uint64_t seed);
+/* First word that is not what was written, or -1 */
+ssize_t memory_check(const struct memory *memory);
+/* Bytes of it that lie in a physical range */
+uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t size);
+void memory_free(struct memory *memory);
+
+#endif /* HARNESS_H */

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guest harness: runs groups of tests and prints KTAP
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+
+static const struct group *const groups[] = {
+	&group_basic, &group_errors, &group_many, &group_providers, &group_numa, &group_autoonline,
+	&group_scale, &group_scale_large, &group_stress, &group_notifier, &group_bystanders,
+	&group_guards,
+};
+
+static void usage(FILE *file)
+{
+	fprintf(file, "Usage: harness [--kmsg] GROUP...\n"
+		"       harness --list\n\n"
+		"Runs groups of tests in a guest and prints KTAP, with --kmsg into the kernel's log.\n"
+		"Exit status: 0 if all passed, 1 if not, 2 for a usage error.\n");
+}
+
+static const struct group *find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(groups); i++)
+		if (!strcmp(groups[i]->name, name))
+			return groups[i];
+	return NULL;
+}
+
+static void run(const struct group *group)
+{
+	struct accounts *before = accounts_take();
+	struct kmsg kmsg = kmsg_mark();
+	char line[512] = "";
+
+	ktap_group(group->name);
+	group->run();
+
+	ok(accounts_same(before), "afterwards every account is what it was");
+	ok(!kmsg_lines(&kmsg, "leaked", line, sizeof(line)), "no page of a memmap leaks %s", line);
+	ok(!module_loaded("twostage"), "nothing of it is left loaded");
+	kmsg_close(&kmsg);
+	accounts_free(before);
+}
+
+int main(int argc, char **argv)
+{
+	bool kmsg = false;
+	size_t i;
+	int n = 1;
+
+	if (n < argc && !strcmp(argv[n], "--list")) {
+		for (i = 0; i < ARRAY_SIZE(groups); i++)
+			printf("%-16s %s\n", groups[i]->name, groups[i]->title);
+		return 0;
+	}
+	if (n < argc && !strcmp(argv[n], "--help")) {
+		usage(stdout);
+		return 0;
+	}
+	if (n < argc && !strcmp(argv[n], "--kmsg")) {
+		kmsg = true;
+		n++;
+	}
+	if (n == argc) {
+		usage(stderr);
+		return 2;
+	}
+	for (int name = n; name < argc; name++) {
+		if (!find(argv[name])) {
+			fprintf(stderr, "harness: there is no group \"%s\", see --list\n", argv[name]);
+			return 2;
+		}
+	}
+
+	twostage_init();
+	ktap_begin(kmsg);
+	for (; n < argc; n++)
+		run(find(argv[n]));
+	return ktap_end() ? 1 : 0;
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory in use, with data that is checked
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define PAGE 4096
+
+/* One word at the start of each page and one at its end: whole pages move, or get lost. */
+static uint64_t value(const struct memory *memory, size_t offset)
+{
+	return memory->seed ^ (offset * 0x9e3779b97f4a7c15ULL);
+}
+
+bool memory_fill(struct memory *memory, size_t size, uint64_t seed)
+{
+	size_t offset;
+
+	memory->size = size;
+	memory->seed = seed;
+	memory->words = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory->words == MAP_FAILED)
+		return false;
+	for (offset = 0; offset < size; offset += PAGE) {
+		memory->words[offset / 8] = value(memory, offset);
+		memory->words[(offset + PAGE) / 8 - 1] = ~value(memory, offset);
+	}
+	return true;
+}
+
+ssize_t memory_check(const struct memory *memory)
+{
+	size_t offset;
+
+	for (offset = 0; offset < memory->size; offset += PAGE) {
+		if (memory->words[offset / 8] != value(memory, offset) ||
+		    memory->words[(offset + PAGE) / 8 - 1] != ~value(memory, offset))
+			return offset;
+	}
+	return -1;
+}
+
+uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t size)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t inside = 0, entries[512];
+	size_t offset, i;
+
+	if (fd < 0)
+		return 0;
+	for (offset = 0; offset < memory->size; offset += ARRAY_SIZE(entries) * PAGE) {
+		uintptr_t address = (uintptr_t)memory->words + offset;
+		ssize_t length = pread(fd, entries, sizeof(entries), address / PAGE * 8);
+
+		for (i = 0; length > 0 && i < (size_t)length / 8; i++) {
+			uint64_t physical = (entries[i] & ((1ULL << 55) - 1)) * PAGE;
+
+			if (entries[i] >> 63 && offset + i * PAGE < memory->size && physical >= start &&
+			    physical < start + size)
+				inside += PAGE;
+		}
+	}
+	close(fd);
+	return inside;
+}
+
+void memory_free(struct memory *memory)
+{
+	munmap(memory->words, memory->size);
+}

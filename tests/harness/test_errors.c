@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Nonsense at every knob: the error that is promised, one line, nothing changed
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+
+#define START (4 * GIB)
+#define ADD "%s", BUS "/add_region"
+#define REMOVE "%s", BUS "/remove_region"
+
+static void add_region_errors(void)
+{
+	refused("\n", EINVAL, "not a start address", ADD);
+	refused("x", EINVAL, "not a start address", ADD);
+	refused("-1 128M", EINVAL, "not a start address", ADD);
+	refused("99999999999999999999 128M", EINVAL, "not a start address", ADD);
+	refused("4G", EINVAL, "not a size", ADD);
+	refused("4G 128Q", EINVAL, "not a size", ADD);
+	refused("4G 17179869184G", EINVAL, "not a size", ADD);
+	refused("4G 0", EINVAL, "size is 0", ADD);
+	refused("4G 100M", EINVAL, "memory block size", ADD);
+	refused("4097M 128M", EINVAL, "memory block size", ADD);
+	refused("4G 17179869183G", EINVAL, "beyond the last address", ADD);
+	refused("4G 128M node=x", EINVAL, "is not node=N", ADD);
+	refused("4G 128M node=-1", EINVAL, "is not node=N", ADD);
+	refused("4G 128M node=999", EINVAL, "no node 999", ADD);
+	refused("4G 128M memmap_on_memory=2", EINVAL, "is not node=N", ADD);
+	refused("4G 128M auto_online=yes", EINVAL, "is not node=N", ADD);
+	refused("4G 128M more", EINVAL, "is not node=N", ADD);
+	refused("0x8000000000000 128M", ERANGE, "can address only", ADD);
+	refused("0 128M", EBUSY, "overlaps System RAM", ADD);
+	refused("2G 3G", EBUSY, "overlaps System RAM", ADD);
+	refused("0xe8000000 128M", EBUSY, "is a device's", ADD);
+
+	ok(region_add(START, 4 * block_size, NULL) == 0, "a good one is added");
+	refused("4G 128M", EEXIST, "overlaps region0", ADD);
+	refused("0x108000000 2G", EEXIST, "overlaps region0", ADD);
+}
+
+static void other_errors(void)
+{
+	refused("\n", EINVAL, "name of one region", REMOVE);
+	refused("region0 region1", EINVAL, "name of one region", REMOVE);
+	refused("region1", ENXIO, "no region \"region1\"", REMOVE);
+	refused("region", ENXIO, "no region", REMOVE);
+
+	refused("\n", EINVAL, "takes a number", REGION "/online", 0);
+	refused("x", EINVAL, "takes a number", REGION "/online", 0);
+	refused("-1", EINVAL, "takes a number", REGION "/online", 0);
+	refused("1 offline", EINVAL, "takes a number", REGION "/online", 0);
+	refused("1 online 2", EINVAL, "takes a number", REGION "/online", 0);
+	refused("18446744073709551616", EINVAL, "takes a number", REGION "/online", 0);
+	refused("5", EINVAL, "4 are standby", REGION "/online", 0);
+	refused("\n", EINVAL, "takes a number", REGION "/offline", 0);
+	refused("1 online", EINVAL, "takes a number", REGION "/offline", 0);
+	refused("1", EINVAL, "0 are online", REGION "/offline", 0);
+	refused("2", EINVAL, "takes 0 or 1", REGION "/memmap_on_memory", 0);
+	refused("\n", EINVAL, "takes 0 or 1", REGION "/memmap_on_memory", 0);
+
+	ok(region_online(0, "1 online_movable") == 0, "one block goes online");
+	refused("region0", EBUSY, "1 of its 4 blocks", REMOVE);
+	refused("0", EBUSY, "cannot change", REGION "/memmap_on_memory", 0);
+	refused("4", EINVAL, "3 are standby", REGION "/online", 0);
+	ok(region_offline(0, "all") == 0, "and offline again");
+	ok(region_remove(0) == 0, "the region is removed");
+}
+
+/* 2 GiB at 4 GiB are reserved; at 64 GiB there is nothing. */
+static void no_memory_behind(void)
+{
+	struct kmsg kmsg;
+	char line[256] = "";
+
+	ok(region_add(64 * GIB, 2 * block_size, NULL) == 0, "a region without memory gets through stage 1");
+	kmsg = kmsg_mark();
+	ok(write_file("online", MEMORY "/memory%d/state", block_at(64 * GIB)) == -ENXIO &&
+	   kmsg_lines(&kmsg, "no memory at 0x1000000000", line, sizeof(line)) == 1,
+	   "online of it is refused with \"%s\"", strerror(ENXIO));
+	kmsg_close(&kmsg);
+	ok(region_online(0, "all") == -ENXIO && blocks_online(0) == 0, "by the region's knob, too");
+	ok(region_remove(0) == 0, "it is removed");
+}
+
+/* Whatever is written, there is an error or a region that can be removed. */
+static void fuzz(void)
+{
+	static const char *const words[] = {
+		"4G", "0x100000000", "128M", "1G", "0", "-1", "node=0", "node=1", "memmap_on_memory=0",
+		"memmap_on_memory=1", "auto_online=0", "region0", "region-1", "all", "1", "online",
+		"online_movable", "", "=", "node=", "\t", "\n", "%s%n", "\xff\xfe", "18446744073709551615",
+		"9223372036854775808", "1e3", "0x", "0xG", "KMGT", "16E", "7E", "4G4G",
+	};
+	static const char *const knobs[] = { "add_region", "remove_region" };
+	static const char *const region_knobs[] = { "online", "offline", "memmap_on_memory" };
+	char text[256];
+	int i, n, id;
+
+	srand(1);
+	for (i = 0; i < 2000; i++) {
+		text[0] = '\0';
+		for (n = rand() % 5; n >= 0; n--) {
+			strcat(text, words[rand() % ARRAY_SIZE(words)]);
+			strcat(text, n ? " " : "");
+		}
+		if (rand() % 8 == 0)
+			text[rand() % sizeof(text)] = rand();
+		text[sizeof(text) - 1] = '\0';
+		if (i % 2)
+			write_file(text, BUS "/%s", knobs[rand() % ARRAY_SIZE(knobs)]);
+		else
+			write_file(text, REGION "/%s", 0, region_knobs[rand() % ARRAY_SIZE(region_knobs)]);
+	}
+	for (id = 0; id < 32; id++) {
+		if (!exists(REGION, id))
+			continue;
+		/* A kernel zone may have got something that has to go first. */
+		for (n = 0; n < 20 && region_offline(id, "all"); n++)
+			write_file("3", "/proc/sys/vm/drop_caches");
+		region_remove(id);
+	}
+	ok(run_command("ls " BUS "/devices | grep -q .") != 0, "2000 random writes leave nothing behind");
+}
+
+static void parameters(void)
+{
+	ok(module_load("twostage", "region=4G:128M region=0x108000000:128M:0") == 0 && exists(REGION, 0) &&
+	   exists(REGION, 1), "region= adds regions at load");
+	ok(region_remove(0) == 0 && region_remove(1) == 0, "they are removed like others");
+	unload_twostage();
+
+	ok(module_load("twostage", "region=4G") != 0 && !module_loaded("twostage"),
+	   "region= without a size fails the load");
+	ok(module_load("twostage", "region=4G:128M region=4G:128M:x") != 0 && !module_loaded("twostage"),
+	   "a node that is no number fails the load");
+	ok(module_load("twostage", "region=4G:128M region=4G:128M") == -EEXIST && !module_loaded("twostage"),
+	   "overlapping region= parameters fail the load, and the first is taken back");
+	ok(!iomem_count("Standby memory"), "nothing of them is left");
+}
+
+static void run(void)
+{
+	if (!load_twostage(NULL))
+		return;
+	add_region_errors();
+	other_errors();
+	no_memory_behind();
+	fuzz();
+	unload_twostage();
+	parameters();
+}
+
+const struct group group_errors = { "errors", "nonsense at every knob", run };

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A node that had no memory before
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <string.h>
+#include <stdio.h>
+
+#include "harness.h"
+
+#define START (4 * GIB)
+
+static bool node_has_memory(void)
+{
+	return strchr(read_file("/sys/devices/system/node/has_memory"), '1') != NULL;
+}
+
+static void zone(const char *type)
+{
+	struct accounts *standby = accounts_take();
+	char what[64];
+
+	snprintf(what, sizeof(what), "all %s", type);
+	ok(region_online(0, what) == 0, "%s: the node gets its first memory", type);
+	ok(node_has_memory(), "%s: it is a node with memory then", type);
+	ok(exists("/sys/devices/system/node/node1/memory%d", block_at(START)),
+	   "%s: the blocks are under it", type);
+	if (!strcmp(type, "online_movable")) {
+		struct memory memory;
+
+		/* More than half of node 0 is free: what is in the region is there because it is allowed. */
+		ok(memory_fill(&memory, 256 * MIB, 7) && memory_check(&memory) < 0 &&
+		   (diag("%llu MiB of data are on the node",
+			 (unsigned long long)memory_inside(&memory, START, 8 * block_size) / MIB), true),
+		   "%s: memory is used while it is there", type);
+		ok(region_offline(0, "all") == 0, "%s: all of it is given back", type);
+		ok(memory_check(&memory) < 0, "%s: the data has moved unharmed", type);
+		memory_free(&memory);
+	} else {
+		int tries;
+
+		for (tries = 0; tries < 20 && blocks_online(0); tries++)
+			region_offline(0, "all");
+		ok(blocks_online(0) == 0, "%s: all of it is given back", type);
+	}
+	ok(!node_has_memory(), "%s: then the node has no memory again", type);
+	ok(accounts_same(standby), "%s: every account is as after stage 1", type);
+	accounts_free(standby);
+}
+
+static void run(void)
+{
+	if (!load_twostage(NULL))
+		return;
+	ok(!node_has_memory() && strstr(read_file("/sys/devices/system/node/possible"), "1"),
+	   "node 1 is possible and has no memory");
+	ok(region_add(START, 4 * block_size, "node=1") == 0 && read_number(REGION "/node", 0) == 1,
+	   "a region is added to it");
+	zone("online_movable");
+	zone("online_kernel");
+	zone("online_movable");
+	ok(region_remove(0) == 0 && !exists("/sys/devices/system/node/node1"),
+	   "the region is removed, and the node with it");
+	unload_twostage();
+}
+
+const struct group group_numa = { "numa", "a node that had no memory before", run };

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * All at once, for STRESS_SECONDS (default 60), with data that is checked
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define START (4 * GIB)
+#define REGION_BLOCKS 4
+/* Of this many regions, the last come and go. */
+#define REGIONS 4
+#define STEADY 2
+
+static uint64_t region_start(int n)
+{
+	return START + n * REGION_BLOCKS * block_size;
+}
+
+static int random_block(void)
+{
+	return block_at(START) + rand() % (REGIONS * REGION_BLOCKS);
+}
+
+/* Counted by all processes. */
+static struct counts {
+	long online, offline, added, removed, pages_read, checked;
+} *counts;
+
+static void change_blocks(void)
+{
+	if (rand() % 2)
+		counts->online += !write_file("online_movable", MEMORY "/memory%d/state", random_block());
+	else
+		counts->offline += !write_file("offline", MEMORY "/memory%d/state", random_block());
+}
+
+static void change_regions(void)
+{
+	int id = STEADY + rand() % (REGIONS - STEADY);
+
+	if (exists(REGION, id)) {
+		region_offline(id, "all");
+		counts->removed += !region_remove(id);
+	} else {
+		counts->added += !region_add(region_start(id), REGION_BLOCKS * block_size,
+					     rand() % 2 ? "memmap_on_memory=0" : "");
+	}
+	change_blocks();
+}
+
+static void read_some(const char *path, off_t offset)
+{
+	static char buffer[65536];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length;
+
+	if (fd < 0)
+		return;
+	length = pread(fd, buffer, sizeof(buffer), offset);
+	counts->pages_read += length > 0 ? length / 8 : 0;
+	close(fd);
+}
+
+/* Where kcore has the direct map: found once, from its program headers. */
+static off_t kcore_offset(uint64_t physical)
+{
+	static struct {
+		uint64_t offset, address, size;
+	} headers[64];
+	static int found = -1;
+	uint16_t number;
+	uint64_t header[7], table;
+	int fd, i;
+
+	if (found < 0) {
+		found = 0;
+		fd = open("/proc/kcore", O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return 0;
+		if (pread(fd, &table, 8, 32) == 8 && pread(fd, &number, 2, 56) == 2) {
+			for (i = 0; i < number && found < (int)ARRAY_SIZE(headers); i++) {
+				if (pread(fd, header, 56, table + i * 56) != 56)
+					break;
+				headers[found].offset = header[1];
+				headers[found].address = header[3];
+				headers[found++].size = header[5];
+			}
+		}
+		close(fd);
+	}
+	/* Offsets in the file differ by as much as addresses do. */
+	for (i = 0; i < found; i++)
+		if (headers[i].address != UINT64_MAX && headers[i].address < GIB)
+			return headers[i].offset + physical - headers[i].address;
+	return 0;
+}
+
+static void read_all(void)
+{
+	uint64_t physical = (uint64_t)random_block() * block_size + (rand() % 512) * 4096;
+
+	read_file(MEMORY "/memory%d/valid_zones", random_block());
+	block_stage(random_block());
+	read_some("/proc/kpageflags", physical / 4096 * 8);
+	read_some("/proc/kpagecount", physical / 4096 * 8);
+	read_some("/proc/pagetypeinfo", 0);
+	read_some("/proc/kcore", kcore_offset(physical));
+}
+
+static void use_memory(void)
+{
+	struct memory memory;
+	ssize_t wrong;
+
+	if (!memory_fill(&memory, (64 + rand() % 256) * MIB, rand()))
+		return;
+	usleep(rand() % 300000);
+	wrong = memory_check(&memory);
+	if (wrong >= 0) {
+		diag("wrong data at offset %zd", wrong);
+		_exit(1);
+	}
+	counts->checked += memory.size / MIB;
+	memory_free(&memory);
+}
+
+static void (*const jobs[])(void) = { change_blocks, change_regions, read_all, use_memory };
+
+static void run(void)
+{
+	const char *setting = getenv("STRESS_SECONDS");
+	int seconds = setting ? atoi(setting) : 60;
+	double until = now() + seconds;
+	struct accounts *before;
+	bool well = true;
+	int status, i;
+
+	if (!load_twostage(NULL))
+		return;
+	before = accounts_take();
+	counts = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	for (i = 0; i < REGIONS; i++)
+		well &= !region_add(region_start(i), REGION_BLOCKS * block_size, "");
+	ok(well, "%d regions are added", REGIONS);
+
+	for (i = 0; i < (int)ARRAY_SIZE(jobs); i++) {
+		if (fork() == 0) {
+			srand(i + 1);
+			while (now() < until)
+				jobs[i]();
+			_exit(0);
+		}
+	}
+	for (i = 0; i < (int)ARRAY_SIZE(jobs); i++)
+		well &= wait(&status) > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+	diag("%d s: %ld blocks online, %ld offline, %ld regions added, %ld removed, %ld entries read, %ld MiB checked",
+	     seconds, counts->online, counts->offline, counts->added, counts->removed, counts->pages_read,
+	     counts->checked);
+	ok(well, "four processes run for %d seconds and no data is lost", seconds);
+	ok(counts->online > 10 && counts->offline > 10 && counts->added > 2 && counts->removed > 2 &&
+	   counts->pages_read > 1000 && counts->checked > 100, "all of them got something done");
+
+	for (i = 0; i < REGIONS; i++) {
+		if (!exists(REGION, i))
+			continue;
+		region_offline(i, "all");
+		well &= !region_remove(i);
+	}
+	ok(well, "all regions can be removed afterwards");
+	ok(accounts_same(before), "every account is what it was");
+	accounts_free(before);
+	munmap(counts, 4096);
+	unload_twostage();
+}
+
+const struct group group_stress = { "stress", "all at once, with data that is checked", run };

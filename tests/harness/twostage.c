@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The module's interface
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+
+uint64_t block_size;
+
+void twostage_init(void)
+{
+	block_size = strtoull(read_file(MEMORY "/block_size_bytes"), NULL, 16);
+}
+
+int region_add(uint64_t start, uint64_t size, const char *options)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64 " %s", start, size, options ? options : "");
+	return write_file(text, BUS "/add_region");
+}
+
+int region_remove(int id)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "region%d", id);
+	return write_file(text, BUS "/remove_region");
+}
+
+int region_online(int id, const char *what)
+{
+	return write_file(what, REGION "/online", id);
+}
+
+int region_offline(int id, const char *what)
+{
+	return write_file(what, REGION "/offline", id);
+}
+
+int blocks_online(int id)
+{
+	return read_number(REGION "/blocks_online", id);
+}
+
+int block_at(uint64_t address)
+{
+	return address / block_size;
+}
+
+const char *block_state(int block)
+{
+	return read_file(MEMORY "/memory%d/state", block);
+}
+
+const char *block_stage(int block)
+{
+	return read_file(MEMORY "/memory%d/twostage/stage", block);
+}
+
+int iomem_count(const char *text)
+{
+	char *iomem = read_whole("/proc/iomem"), *place;
+	int count = 0;
+
+	for (place = iomem; (place = strstr(place, text)); place++)
+		count++;
+	free(iomem);
+	return count;
+}
+
+bool refused(const char *text, int error, const char *needle, const char *path, ...)
+{
+	struct accounts *before = accounts_take();
+	struct kmsg kmsg = kmsg_mark();
+	char name[256], line[512] = "";
+	va_list arguments;
+	int ret, lines;
+	bool passed;
+
+	va_start(arguments, path);
+	vsnprintf(name, sizeof(name), path, arguments);
+	va_end(arguments);
+
+	ret = write_file(text, "%s", name);
+	lines = kmsg_lines(&kmsg, "twostage: ", line, sizeof(line));
+	passed = ret == -error && lines == 1 && strstr(line, needle);
+	if (!passed)
+		diag("%d (%s), %d lines, the last \"%s\"", ret, strerror(-ret), lines, line);
+	passed &= accounts_same(before);
+	ok(passed, "\"%.*s\" to %s is refused with \"%s\", one line tells why, nothing changes",
+	   (int)strcspn(text, "\n"), text, strrchr(name, '/') + 1, strerror(error));
+	kmsg_close(&kmsg);
+	accounts_free(before);
+	return passed;
+}
+
+bool load_twostage(const char *options)
+{
+	int ret = module_load("twostage", options);
+
+	return ok(ret == 0, "the module loads (%s)", ret ? strerror(-ret) : options ? options : "");
+}
+
+bool unload_twostage(void)
+{
+	int ret = module_unload("twostage");
+	char *probes;
+	bool left;
+
+	ok(ret == 0 && !module_loaded("twostage"), "the module unloads (%s)", ret ? strerror(-ret) : "");
+	probes = read_whole("/sys/kernel/debug/kprobes/list");
+	left = strstr(probes, "online_pages") || strstr(probes, "twostage");
+	free(probes);
+	return ok(!left && !exists(BUS) && !exists("/sys/devices/twostage") &&
+		  !exists("/sys/kernel/debug/twostage"), "no probe, file or directory is left behind");
+}
