@@ -30,8 +30,10 @@
 
 #include <linux/memory.h>
 #include <linux/notifier.h>
+#include <linux/numa.h>
 #include <linux/sched.h>
 #include <linux/suspend.h>
+#include <linux/sysfs.h>
 
 #include "hook.h"
 #include "mm_internals.h"
@@ -201,6 +203,24 @@ static void wrapped_arch_remove_memory(ARCH_REMOVE_MEMORY_PARAMETERS)
 	region_forget_blocks(region);
 }
 
+/*
+ * While stage 1 is going on, memory blocks are in sysfs before the core has told them their node, and
+ * valid_zones would look for the zones of no node at all. For a large region that takes a second.
+ */
+static bool valid_zones_wanted(struct pt_regs *regs)
+{
+	struct device *dev = (struct device *)regs_get_kernel_argument(regs, 0);
+	struct memory_block *block = container_of(dev, struct memory_block, dev);
+
+	return READ_ONCE(block->nid) == NUMA_NO_NODE &&
+	       region_of(PFN_PHYS(section_nr_to_pfn(block->start_section_nr)));
+}
+
+static ssize_t wrapped_valid_zones_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "none\n");
+}
+
 static struct hook hooks[] = {
 	HOOK(wrapped_online_pages,		block_call_wanted,  "online_pages"),
 	HOOK(wrapped_offline_pages,		block_call_wanted,  "offline_pages"),
@@ -208,6 +228,7 @@ static struct hook hooks[] = {
 	HOOK(wrapped_remove_pfn_range_from_zone, zone_call_wanted,  "remove_pfn_range_from_zone"),
 	HOOK(wrapped_arch_add_memory,		arch_add_wanted,    "arch_add_memory"),
 	HOOK(wrapped_arch_remove_memory,	arch_remove_wanted, "arch_remove_memory"),
+	HOOK(wrapped_valid_zones_show,		valid_zones_wanted, "valid_zones_show"),
 };
 
 /*

@@ -20,6 +20,8 @@
 struct group {
 	const char *name;
 	const char *title;
+	/* Before the accounts are taken to which everything has to come back; may be NULL */
+	void (*setup)(void);
 	void (*run)(void);
 };
 

@@ -36,11 +36,14 @@ static const struct group *find(const char *name)
 
 static void run(const struct group *group)
 {
-	struct accounts *before = accounts_take();
 	struct kmsg kmsg = kmsg_mark();
+	struct accounts *before;
 	char line[512] = "";
 
 	ktap_group(group->name);
+	if (group->setup)
+		group->setup();
+	before = accounts_take();
 	group->run();
 
 	ok(accounts_same(before), "afterwards every account is what it was");

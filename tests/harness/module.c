@@ -16,8 +16,11 @@ static struct kmod_ctx *context(void)
 {
 	static struct kmod_ctx *ctx;
 
-	if (!ctx)
+	if (!ctx) {
 		ctx = kmod_new(NULL, NULL);
+		/* Failures are expected, and the console is not its to write to. */
+		kmod_set_log_priority(ctx, 0);
+	}
 	return ctx;
 }
 

@@ -203,7 +203,7 @@ static void run(void)
 	hooks = read_whole("/sys/kernel/debug/twostage/hooks");
 	for (char *line = hooks; (line = strstr(line, " armed")); line++)
 		armed++;
-	ok(armed == 6, "all hooks are armed");
+	ok(armed == 7, "all hooks are armed");
 	free(hooks);
 
 	ok(region_add(START, size(), NULL) == 0, "a region is added");
@@ -220,4 +220,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_basic = { "basic", "one region of reserved RAM, all the way up and down", run };
+const struct group group_basic = { .name = "basic", .title = "one region of reserved RAM, all the way up and down", .run = run };

@@ -157,4 +157,4 @@ static void run(void)
 	parameters();
 }
 
-const struct group group_errors = { "errors", "nonsense at every knob", run };
+const struct group group_errors = { .name = "errors", .title = "nonsense at every knob", .run = run };

@@ -54,4 +54,4 @@ static void run(void)
 		unload_twostage();
 }
 
-const struct group group_guards = { "guards", "root switches the hooks off", run };
+const struct group group_guards = { .name = "guards", .title = "root switches the hooks off", .run = run };

@@ -159,4 +159,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_many = { "many", "any number of regions, in any order, at once", run };
+const struct group group_many = { .name = "many", .title = "any number of regions, in any order, at once", .run = run };

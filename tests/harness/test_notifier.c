@@ -74,4 +74,4 @@ static void run(void)
 	module_unload("memory_notifier_error_inject");
 }
 
-const struct group group_notifier = { "notifier", "another notifier refuses", run };
+const struct group group_notifier = { .name = "notifier", .title = "another notifier refuses", .run = run };

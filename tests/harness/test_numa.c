@@ -65,4 +65,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_numa = { "numa", "a node that had no memory before", run };
+const struct group group_numa = { .name = "numa", .title = "a node that had no memory before", .run = run };

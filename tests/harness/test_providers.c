@@ -125,4 +125,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_providers = { "providers", "every failure path of stage 2", run };
+const struct group group_providers = { .name = "providers", .title = "every failure path of stage 2", .run = run };

@@ -183,4 +183,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_stress = { "stress", "all at once, with data that is checked", run };
+const struct group group_stress = { .name = "stress", .title = "all at once, with data that is checked", .run = run };
