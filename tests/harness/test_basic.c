@@ -186,6 +186,42 @@ static void used_and_given_back(long long total)
 	accounts_free(standby);
 }
 
+/* Every step leaves its event, with how long it took. */
+static void traced(void)
+{
+	static const char *const events[] = {
+		"region_add", "assign", "add_memmap", "populate", "block_online", "wait_readers",
+		"remove_memmap", "unassign", "depopulate", "block_offline", "region_remove",
+	};
+	bool all = true;
+	char *trace;
+	size_t i;
+
+	write_file("1", "/sys/kernel/tracing/events/twostage/enable");
+	region_add(START, block_size, NULL);
+	region_online(0, "1 online_movable");
+	region_offline(0, "1");
+	region_remove(0);
+	write_file("0", "/sys/kernel/tracing/events/twostage/enable");
+
+	trace = read_whole("/sys/kernel/tracing/trace");
+	for (i = 0; i < ARRAY_SIZE(events); i++) {
+		char needle[64];
+		const char *event;
+
+		snprintf(needle, sizeof(needle), " %s: region=region0 start=%#" PRIx64, events[i],
+			 (uint64_t)START);
+		event = strstr(trace, needle);
+		if (!event || !strstr(event, "duration_ns=")) {
+			diag("no event %s", events[i]);
+			all = false;
+		}
+	}
+	ok(all, "each step has its tracepoint, with region, start and duration");
+	free(trace);
+	write_file("", "/sys/kernel/tracing/trace");
+}
+
 static void run(void)
 {
 	long long total = meminfo("MemTotal");
@@ -215,6 +251,7 @@ static void run(void)
 	ok(module_unload("twostage") != 0 && module_loaded("twostage"),
 	   "the module does not unload under a region");
 	ok(region_remove(0) == 0 && !exists(REGION, 0), "the region is removed");
+	traced();
 	ok(accounts_same(before), "after that every account is what it was");
 	accounts_free(before);
 	unload_twostage();
