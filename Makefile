@@ -38,7 +38,7 @@ modules:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
 cli:
-	[ ! -e src/cli/Makefile ] || $(MAKE) -C src/cli
+	$(MAKE) -C src/cli
 
 harness:
 	$(MAKE) -C tests/harness

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the firmware calls RAM, and what the kernel has made of it
+ *
+ * /sys/firmware/memmap has the firmware's own list; memmap=, mem= and the like do not touch it, as they
+ * do the list that the kernel starts from and /proc/iomem.
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "firmware.h"
+#include "memory_or_die.h"
+#include "sysfs.h"
+
+#define MEMMAP "/sys/firmware/memmap"
+
+/**
+ * parse_iomem_line() - understand a line of /proc/iomem
+ * @text: "  00001000-0009fbff : System RAM"
+ * @line: the result
+ *
+ * Return: whether it is such a line.
+ */
+bool parse_iomem_line(const char *text, struct iomem_line *line)
+{
+	const char *number = text + strspn(text, " ");
+	int name = 0;
+
+	if (sscanf(number, "%" SCNx64 "-%" SCNx64 " : %n", &line->range.start, &line->range.end,
+		   &name) != 2 || !name || line->range.end < line->range.start)
+		return false;
+	line->depth = (number - text) / 2;
+	snprintf(line->name, sizeof(line->name), "%.*s", (int)strcspn(number + name, "\n"),
+		 number + name);
+	return true;
+}
+
+/* What is reserved by the firmware, or with memmap=, is memory that is nobody's. */
+static bool is_reserved(const struct iomem_line *line)
+{
+	return !strcmp(line->name, "Reserved") || !strcmp(line->name, "reserved") ||
+	       !strcmp(line->name, "Soft Reserved");
+}
+
+/**
+ * iomem_subtract_claimed() - take out what the kernel uses, as RAM or otherwise
+ * @iomem: /proc/iomem
+ * @unused: physical addresses in bytes
+ *
+ * A region lies either inside of something reserved or outside, so ranges are split at such boundaries.
+ *
+ * Return: 0; -EPERM if the kernel does not show addresses to us; -EINVAL if there is a line that is
+ * none of /proc/iomem.
+ */
+int iomem_subtract_claimed(FILE *iomem, struct ranges *unused)
+{
+	uint64_t *boundaries = NULL;
+	struct iomem_line line;
+	bool shown = false;
+	size_t count = 0;
+	char text[256];
+	int ret = 0;
+	size_t i;
+
+	while (!ret && fgets(text, sizeof(text), iomem)) {
+		if (!parse_iomem_line(text, &line)) {
+			ret = -EINVAL;
+		} else if (is_reserved(&line)) {
+			boundaries = realloc_or_die(boundaries, count + 2, sizeof(*boundaries));
+			boundaries[count++] = line.range.start;
+			/* 0, and no boundary at all, behind the last address */
+			boundaries[count++] = line.range.end + 1;
+		} else {
+			ranges_subtract(unused, line.range);
+		}
+		shown = shown || line.range.end;
+	}
+	for (i = 0; i < count; i++)
+		ranges_split(unused, boundaries[i]);
+	free(boundaries);
+	if (!ret && !shown)
+		ret = -EPERM;
+	return ret;
+}
+
+static int read_entry(const char *name, struct ranges *ram)
+{
+	struct range range;
+	char type[64];
+	int ret;
+
+	ret = sysfs_read(type, sizeof(type), MEMMAP "/%s/type", name);
+	if (!ret)
+		ret = sysfs_read_number(&range.start, 0, MEMMAP "/%s/start", name);
+	if (!ret)
+		ret = sysfs_read_number(&range.end, 0, MEMMAP "/%s/end", name);
+	if (!ret && !strcmp(type, "System RAM") && range.end >= range.start)
+		ranges_add(ram, range);
+	return ret;
+}
+
+/**
+ * firmware_ram() - what the firmware calls RAM
+ * @ram: physical addresses in bytes
+ *
+ * Return: 0; -ENOENT if this kernel does not show it; another negative errno if it cannot be read.
+ */
+int firmware_ram(struct ranges *ram)
+{
+	struct dirent *entry;
+	int ret = 0;
+	DIR *dir;
+
+	*ram = (struct ranges){ 0 };
+	dir = sysroot_opendir(MEMMAP);
+	if (!dir)
+		return -errno;
+	while (!ret && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			ret = read_entry(entry->d_name, ram);
+	closedir(dir);
+	if (ret)
+		ranges_free(ram);
+	return ret;
+}
+
+/**
+ * whole_blocks() - trim a range to whole memory blocks
+ * @range: physical addresses in bytes
+ * @block_size: in bytes
+ *
+ * Return: what is left; { 0, UINT64_MAX }, whose size is 0, if that is nothing.
+ */
+struct range whole_blocks(struct range range, uint64_t block_size)
+{
+	static const struct range nothing = { 0, UINT64_MAX };
+	uint64_t start, end;
+
+	if (__builtin_add_overflow(range.start, block_size - 1, &start))
+		return nothing;
+	start -= start % block_size;
+	/* The first address behind; that of the very last one would be 2^64, so go from below. */
+	end = range.end - (range.end % block_size);
+	if (range.end % block_size == block_size - 1)
+		end += block_size - 1;
+	else if (!end)
+		return nothing;
+	else
+		end--;
+	return start < end ? (struct range){ start, end } : nothing;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the firmware calls RAM, and what the kernel has made of it
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#ifndef TWOSTAGE_FIRMWARE_H
+#define TWOSTAGE_FIRMWARE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "ranges.h"
+
+/**
+ * struct iomem_line - a line of /proc/iomem
+ * @range: physical addresses in bytes
+ * @depth: 0 for the outermost
+ * @name: what the kernel calls it
+ */
+struct iomem_line {
+	struct range range;
+	unsigned int depth;
+	char name[64];
+};
+
+bool parse_iomem_line(const char *text, struct iomem_line *line);
+int iomem_subtract_claimed(FILE *iomem, struct ranges *unused);
+int firmware_ram(struct ranges *ram);
+struct range whole_blocks(struct range range, uint64_t block_size);
+
+#endif /* TWOSTAGE_FIRMWARE_H */

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * twostage list, twostage blocks
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "errors.h"
+#include "regions.h"
+#include "table.h"
+
+enum region_column {
+	REGION_NAME, REGION_RANGE, REGION_SIZE, REGION_NODE, REGION_PROVIDER, REGION_BLOCK, REGION_BLOCKS,
+	REGION_ONLINE, REGION_STANDBY, REGION_MEMMAP, REGION_ON_MEMORY, REGION_COLUMNS
+};
+
+static const struct column region_columns[] = {
+	[REGION_NAME]      = { "REGION", COLUMN_TEXT, true, "name of the region" },
+	[REGION_RANGE]     = { "RANGE", COLUMN_TEXT, true, "start and end address of the region" },
+	[REGION_SIZE]      = { "SIZE", COLUMN_SIZE, true, "size of the region" },
+	[REGION_NODE]      = { "NODE", COLUMN_NUMBER, true, "numa node of the memory" },
+	[REGION_PROVIDER]  = { "PROVIDER", COLUMN_TEXT, true, "what makes the memory accessible" },
+	[REGION_BLOCK]     = { "BLOCK", COLUMN_TEXT, false, "memory block numbers, as a range" },
+	[REGION_BLOCKS]    = { "BLOCKS", COLUMN_NUMBER, true, "how many memory blocks the region has" },
+	[REGION_ONLINE]    = { "ONLINE", COLUMN_NUMBER, true, "how many memory blocks are online" },
+	[REGION_STANDBY]   = { "STANDBY", COLUMN_NUMBER, false, "how many memory blocks are standby" },
+	[REGION_MEMMAP]    = { "MEMMAP", COLUMN_SIZE, true, "what online blocks use for their own memmap" },
+	[REGION_ON_MEMORY] = { "ON-MEMORY", COLUMN_BOOLEAN, false, "blocks hold their own memmap" },
+};
+
+enum block_column {
+	BLOCK_RANGE, BLOCK_SIZE, BLOCK_STAGE, BLOCK_STATE, BLOCK_ZONES, BLOCK_NODE, BLOCK_REGION,
+	BLOCK_BLOCK, BLOCK_COLUMNS
+};
+
+static const struct column block_columns[] = {
+	[BLOCK_RANGE]  = { "RANGE", COLUMN_TEXT, true, "start and end address of the memory range" },
+	[BLOCK_SIZE]   = { "SIZE", COLUMN_SIZE, true, "size of the memory range" },
+	[BLOCK_STAGE]  = { "STAGE", COLUMN_TEXT, true, "standby or populated" },
+	[BLOCK_STATE]  = { "STATE", COLUMN_TEXT, true, "online status of the memory range" },
+	[BLOCK_ZONES]  = { "ZONES", COLUMN_TEXT, true, "zone of online memory, possible ones otherwise" },
+	[BLOCK_NODE]   = { "NODE", COLUMN_NUMBER, true, "numa node of memory" },
+	[BLOCK_REGION] = { "REGION", COLUMN_TEXT, true, "region of the memory range" },
+	[BLOCK_BLOCK]  = { "BLOCK", COLUMN_TEXT, true, "memory block number or blocks range" },
+};
+
+static void print_list_help(void)
+{
+	printf("Usage: twostage list [OPTION]... [REGION]...\n\n"
+	       "List regions: all of them, or those that are named.\n\n"
+	       "Options:\n"
+	       TABLE_HELP
+	       "  -h, --help             display this help\n");
+	table_help(region_columns, REGION_COLUMNS);
+	printf("\nExit status: 0 if all was listed, 1 if not, 2 if the command line was wrong.\n");
+}
+
+static void print_blocks_help(void)
+{
+	printf("Usage: twostage blocks [OPTION]... [REGION]...\n\n"
+	       "List the memory blocks of all regions, or of those that are named. Blocks beside each other that\n"
+	       "differ in nothing are shown as one range.\n\n"
+	       "Options:\n"
+	       "  -a, --all              list each memory block\n"
+	       TABLE_HELP
+	       "  -h, --help             display this help\n");
+	table_help(block_columns, BLOCK_COLUMNS);
+	printf("\nExit status: 0 if all was listed, 1 if not, 2 if the command line was wrong.\n");
+}
+
+static void add_region_line(struct table *table, const struct region *region, uint64_t block_size)
+{
+	struct range ids = region_block_ids(region, block_size);
+
+	table_line(table);
+	table_set(table, REGION_NAME, "%s", region->name);
+	table_set_addresses(table, REGION_RANGE,
+			    (struct range){ region->start, region->start + region->size - 1 });
+	table_set_size(table, REGION_SIZE, region->size);
+	table_set(table, REGION_NODE, "%d", region->node);
+	table_set(table, REGION_PROVIDER, "%s", region->provider);
+	table_set_blocks(table, REGION_BLOCK, ids);
+	table_set(table, REGION_BLOCKS, "%" PRIu64, region->blocks);
+	table_set(table, REGION_ONLINE, "%" PRIu64, region->online);
+	table_set(table, REGION_STANDBY, "%" PRIu64, region->blocks - region->online);
+	table_set_size(table, REGION_MEMMAP, region->memmap_pages * sysconf(_SC_PAGESIZE));
+	table_set(table, REGION_ON_MEMORY, "%s", region->memmap_on_memory ? "yes" : "no");
+}
+
+/* Consecutive blocks that are shown as one line */
+struct span {
+	const struct region *region;
+	struct memory_block first;
+	uint64_t count;
+};
+
+static bool span_takes(const struct span *span, const struct memory_block *block)
+{
+	return span->count && span->first.id + span->count == block->id &&
+	       !strcmp(span->first.stage, block->stage) && !strcmp(span->first.state, block->state) &&
+	       !strcmp(span->first.zones, block->zones);
+}
+
+static void add_span_line(struct table *table, const struct span *span, uint64_t block_size)
+{
+	const uint64_t start = span->first.id * block_size;
+	const uint64_t size = span->count * block_size;
+
+	table_line(table);
+	table_set_addresses(table, BLOCK_RANGE, (struct range){ start, start + size - 1 });
+	table_set_size(table, BLOCK_SIZE, size);
+	table_set(table, BLOCK_STAGE, "%s", span->first.stage);
+	table_set(table, BLOCK_STATE, "%s", span->first.state);
+	table_set(table, BLOCK_ZONES, "%s", span->first.zones);
+	table_set(table, BLOCK_NODE, "%d", span->region->node);
+	table_set(table, BLOCK_REGION, "%s", span->region->name);
+	table_set_blocks(table, BLOCK_BLOCK,
+			 (struct range){ span->first.id, span->first.id + span->count - 1 });
+}
+
+static int add_block_lines(struct table *table, const struct region *region, uint64_t block_size,
+			   bool each)
+{
+	struct range ids = region_block_ids(region, block_size);
+	struct span span = { .region = region };
+	uint64_t id;
+
+	for (id = ids.start; id <= ids.end; id++) {
+		struct memory_block block;
+		int ret = memory_block_read(&block, id);
+
+		if (ret == -ENOENT || ret == -ENODEV) {
+			error("%s has been removed meanwhile", region->name);
+			return EXIT_FAILURE;
+		}
+		if (ret) {
+			error("memory%" PRIu64 ": %s", id, strerror(-ret));
+			return EXIT_FAILURE;
+		}
+		if (!each && span_takes(&span, &block)) {
+			span.count++;
+			continue;
+		}
+		if (span.count)
+			add_span_line(table, &span, block_size);
+		span.first = block;
+		span.count = 1;
+	}
+	if (span.count)
+		add_span_line(table, &span, block_size);
+	return EXIT_SUCCESS;
+}
+
+static int list_regions(struct table *table, const struct regions *regions, uint64_t block_size)
+{
+	size_t i;
+
+	for (i = 0; i < regions->count; i++)
+		add_region_line(table, &regions->region[i], block_size);
+	return EXIT_SUCCESS;
+}
+
+static int list_blocks(struct table *table, const struct regions *regions, uint64_t block_size, bool each)
+{
+	int status = EXIT_SUCCESS;
+	size_t i;
+
+	for (i = 0; i < regions->count; i++)
+		if (add_block_lines(table, &regions->region[i], block_size, each))
+			status = EXIT_FAILURE;
+	return status;
+}
+
+/* What both have in common: the regions that are named, and a table. */
+static int list(const char *command, char *const *names, int count, const struct table_options *options,
+		bool blocks, bool each)
+{
+	struct regions regions;
+	uint64_t block_size;
+	struct table table;
+	int status, i;
+
+	for (i = 0; i < count; i++)
+		if (!region_name_valid(names[i]))
+			return usage_error(command, "\"%s\" is not the name of a region, like region0",
+					   names[i]);
+	if (blocks)
+		status = table_begin(&table, command, "blocks", block_columns, BLOCK_COLUMNS, options);
+	else
+		status = table_begin(&table, command, "regions", region_columns, REGION_COLUMNS, options);
+	if (status)
+		return status;
+	if (module_missing() || memory_block_size(&block_size) || regions_read(&regions)) {
+		table_drop(&table);
+		return EXIT_FAILURE;
+	}
+
+	if (regions_select(&regions, names, count)) {
+		table_drop(&table);
+		status = EXIT_FAILURE;
+	} else {
+		if (blocks)
+			status = list_blocks(&table, &regions, block_size, each);
+		else
+			status = list_regions(&table, &regions, block_size);
+		if (table_end(&table))
+			status = EXIT_FAILURE;
+		/* Nothing at all might look as if something was wrong. */
+		if (!regions.count && isatty(STDOUT_FILENO) && !options->json)
+			hint("there are no regions; twostage discover finds memory for one");
+	}
+	regions_free(&regions);
+	return status;
+}
+
+/**
+ * command_list() - list regions
+ */
+int command_list(int argc, char **argv)
+{
+	static const struct option options[] = {
+		TABLE_LONG_OPTIONS,
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 }
+	};
+	struct table_options table_options = { 0 };
+	int option;
+
+	while ((option = getopt_long(argc, argv, TABLE_SHORT_OPTIONS "h", options, NULL)) != -1) {
+		if (option == 'h') {
+			print_list_help();
+			return EXIT_SUCCESS;
+		}
+		if (!table_option(option, &table_options))
+			return getopt_error("list");
+	}
+	return list("list", argv + optind, argc - optind, &table_options, false, false);
+}
+
+/**
+ * command_blocks() - list memory blocks
+ */
+int command_blocks(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "all", no_argument, NULL, 'a' },
+		TABLE_LONG_OPTIONS,
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 }
+	};
+	struct table_options table_options = { 0 };
+	bool each = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "a" TABLE_SHORT_OPTIONS "h", options, NULL)) != -1) {
+		if (option == 'h') {
+			print_blocks_help();
+			return EXIT_SUCCESS;
+		}
+		if (option == 'a')
+			each = true;
+		else if (!table_option(option, &table_options))
+			return getopt_error("blocks");
+	}
+	return list("blocks", argv + optind, argc - optind, &table_options, true, each);
+}

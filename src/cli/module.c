@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The module's file: one that is named, or the one in /lib/modules for the running kernel
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "errors.h"
+#include "module.h"
+#include "sysfs.h"
+
+/**
+ * module_context() - get ready to deal with modules
+ *
+ * Return: the context; or NULL, after having said what was wrong.
+ */
+struct kmod_ctx *module_context(void)
+{
+	static const char *const no_configuration[] = { NULL };
+	struct kmod_ctx *ctx;
+
+	if (sysroot()[0]) {
+		char path[PATH_MAX];
+		struct utsname kernel;
+
+		uname(&kernel);
+		snprintf(path, sizeof(path), "%s/lib/modules/%s", sysroot(), kernel.release);
+		ctx = kmod_new(path, no_configuration);
+	} else {
+		ctx = kmod_new(NULL, NULL);
+	}
+	if (!ctx)
+		error("cannot look for kernel modules: %s", strerror(errno));
+	else
+		/* What there is to say is said here. */
+		kmod_set_log_priority(ctx, 0);
+	return ctx;
+}
+
+static int module_from_file(struct kmod_ctx *ctx, const char *file, struct kmod_module **module)
+{
+	char path[PATH_MAX];
+	char name[64];
+	int ret;
+
+	if (access(file, R_OK)) {
+		ret = -errno;
+		error("%s: %s", file, strerror(errno));
+		return ret;
+	}
+	/* libkmod takes a name without a slash for a file too, but the message is better with the path. */
+	if (!realpath(file, path)) {
+		ret = -errno;
+		error("%s: %s", file, strerror(errno));
+		return ret;
+	}
+	ret = kmod_module_new_from_path(ctx, path, module);
+	if (ret) {
+		error("%s: %s", file, ret == -ENOENT ? "not the name of a module's file (.ko)" :
+		      strerror(-ret));
+		return ret;
+	}
+	ret = module_info(*module, "name", name, sizeof(name));
+	if (ret || strcmp(name, "twostage")) {
+		if (ret)
+			error("%s is not a kernel module", file);
+		else
+			error("%s is the module %s, not twostage", file, name);
+		kmod_module_unref(*module);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/**
+ * module_find_installed() - find the module that is installed for the running kernel
+ * @ctx: the context
+ * @module: the result, to be unreferenced
+ *
+ * Return: 0, -ENOENT if there is none, or another negative errno.
+ */
+int module_find_installed(struct kmod_ctx *ctx, struct kmod_module **module)
+{
+	struct kmod_list *list = NULL;
+	int ret;
+
+	ret = kmod_module_new_from_lookup(ctx, "twostage", &list);
+	if (!ret && !list)
+		ret = -ENOENT;
+	if (ret)
+		return ret;
+	*module = kmod_module_get_module(list);
+	kmod_module_unref_list(list);
+	return 0;
+}
+
+/**
+ * module_find() - find the module that is to be loaded
+ * @ctx: the context
+ * @file: its file, or NULL for the one that is installed for the running kernel
+ * @module: the result, to be unreferenced
+ *
+ * Return: 0; or a negative errno, after having said what was wrong.
+ */
+int module_find(struct kmod_ctx *ctx, const char *file, struct kmod_module **module)
+{
+	struct utsname kernel;
+	int ret;
+
+	if (file)
+		return module_from_file(ctx, file, module);
+	ret = module_find_installed(ctx, module);
+	if (ret) {
+		uname(&kernel);
+		error("there is no module twostage in /lib/modules/%s", kernel.release);
+		hint("install it for this kernel (make dkms-install), or name its file: twostage load FILE");
+	}
+	return ret;
+}
+
+/**
+ * module_info() - what modinfo would print
+ * @module: the module
+ * @key: "version", for instance
+ * @value: the result
+ * @size: what @value holds
+ *
+ * Return: 0; -ENOENT if the module does not say; or another negative errno.
+ */
+int module_info(const struct kmod_module *module, const char *key, char *value, size_t size)
+{
+	struct kmod_list *list = NULL, *entry;
+	int ret;
+
+	ret = kmod_module_get_info(module, &list);
+	if (ret < 0)
+		return ret;
+	ret = -ENOENT;
+	kmod_list_foreach(entry, list) {
+		if (!strcmp(kmod_module_info_get_key(entry), key)) {
+			snprintf(value, size, "%s", kmod_module_info_get_value(entry));
+			ret = 0;
+			break;
+		}
+	}
+	kmod_module_info_free_list(list);
+	return ret;
+}
+
+/**
+ * module_has_parameter() - whether the module knows a parameter
+ * @module: the module
+ * @name: the parameter's name
+ * @length: of @name
+ */
+bool module_has_parameter(const struct kmod_module *module, const char *name, size_t length)
+{
+	struct kmod_list *list = NULL, *entry;
+	bool found = false;
+
+	if (kmod_module_get_info(module, &list) < 0)
+		return false;
+	kmod_list_foreach(entry, list) {
+		const char *key = kmod_module_info_get_key(entry);
+		const char *value = kmod_module_info_get_value(entry);
+
+		/* "parm" describes a parameter, "parmtype" has its type; either may be missing */
+		if ((!strcmp(key, "parm") || !strcmp(key, "parmtype")) &&
+		    !strncmp(value, name, length) && value[length] == ':')
+			found = true;
+	}
+	kmod_module_info_free_list(list);
+	return found;
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Regions and their memory blocks, as sysfs shows them
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "errors.h"
+#include "memory_or_die.h"
+#include "regions.h"
+#include "sysfs.h"
+
+#define DEVICES "/sys/bus/twostage/devices"
+#define MEMORY "/sys/devices/system/memory"
+
+/* 0, -ENOENT if it has gone meanwhile, or another negative errno. */
+static int region_read(struct region *region, const char *name)
+{
+	const struct {
+		const char *file;
+		uint64_t *value;
+	} numbers[] = {
+		{ "start", &region->start },
+		{ "size", &region->size },
+		{ "blocks", &region->blocks },
+		{ "blocks_online", &region->online },
+		{ "memmap_pages", &region->memmap_pages },
+	};
+	char node[16], memmap_on_memory[16];
+	size_t i;
+	int ret;
+
+	*region = (struct region){ 0 };
+	if (sscanf(name, "region%u", &region->id) != 1)
+		return -ENOENT;
+	snprintf(region->name, sizeof(region->name), "region%u", region->id);
+
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		ret = sysfs_read_number(numbers[i].value, 0, DEVICES "/%s/%s", name, numbers[i].file);
+		if (ret)
+			return ret;
+	}
+	ret = sysfs_read(region->provider, sizeof(region->provider), DEVICES "/%s/provider", name);
+	if (!ret)
+		ret = sysfs_read(node, sizeof(node), DEVICES "/%s/node", name);
+	if (!ret)
+		ret = sysfs_read(memmap_on_memory, sizeof(memmap_on_memory),
+				 DEVICES "/%s/memmap_on_memory", name);
+	if (ret)
+		return ret;
+	region->node = atoi(node);
+	region->memmap_on_memory = !strcmp(memmap_on_memory, "1");
+	return 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct region *first = a, *second = b;
+
+	return (first->id > second->id) - (first->id < second->id);
+}
+
+/**
+ * regions_read() - find all regions
+ * @regions: the result
+ *
+ * Return: 0; or a negative errno, after having said what was wrong.
+ */
+int regions_read(struct regions *regions)
+{
+	struct dirent *entry;
+	int ret = 0;
+	DIR *dir;
+
+	*regions = (struct regions){ 0 };
+	dir = sysroot_opendir(DEVICES);
+	if (!dir) {
+		ret = -errno;
+		error(DEVICES ": %s", strerror(-ret));
+		return ret;
+	}
+	while (!ret && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		regions->region = realloc_or_die(regions->region, regions->count + 1,
+						 sizeof(*regions->region));
+		ret = region_read(&regions->region[regions->count], entry->d_name);
+		if (!ret)
+			regions->count++;
+		else if (ret == -ENOENT || ret == -ENODEV)
+			ret = 0;
+		else
+			error(DEVICES "/%s: %s", entry->d_name, strerror(-ret));
+	}
+	closedir(dir);
+	if (ret) {
+		regions_free(regions);
+		return ret;
+	}
+	if (regions->count)
+		qsort(regions->region, regions->count, sizeof(*regions->region), compare_ids);
+	return 0;
+}
+
+/**
+ * regions_free() - give back what regions_read() found
+ * @regions: the regions
+ */
+void regions_free(struct regions *regions)
+{
+	free(regions->region);
+	*regions = (struct regions){ 0 };
+}
+
+/**
+ * regions_find() - find one by its name
+ * @regions: where to look
+ * @name: "regionN"
+ *
+ * Return: NULL if there is none.
+ */
+const struct region *regions_find(const struct regions *regions, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < regions->count; i++)
+		if (!strcmp(regions->region[i].name, name))
+			return &regions->region[i];
+	return NULL;
+}
+
+/**
+ * region_name_valid() - whether a text looks like a region's name
+ * @name: the text
+ */
+bool region_name_valid(const char *name)
+{
+	const char *digit = name + strlen("region");
+
+	if (strncmp(name, "region", strlen("region")) || !*digit)
+		return false;
+	while (isdigit((unsigned char)*digit))
+		digit++;
+	return !*digit;
+}
+
+/**
+ * regions_select() - keep those that are named, once each; all of them if none is
+ * @regions: all regions, and then the selected ones
+ * @names: their names
+ * @count: how many
+ *
+ * Return: 0; or -ENOENT, after having said which there is not.
+ */
+int regions_select(struct regions *regions, char *const *names, int count)
+{
+	size_t kept = 0, i;
+	int name;
+
+	for (name = 0; name < count; name++) {
+		if (!regions_find(regions, names[name])) {
+			error("there is no region \"%s\"", names[name]);
+			hint("twostage list");
+			return -ENOENT;
+		}
+	}
+	if (!count)
+		return 0;
+	for (i = 0; i < regions->count; i++) {
+		for (name = 0; name < count; name++) {
+			if (!strcmp(regions->region[i].name, names[name])) {
+				regions->region[kept++] = regions->region[i];
+				break;
+			}
+		}
+	}
+	regions->count = kept;
+	return 0;
+}
+
+/**
+ * memory_block_size() - the size of a memory block
+ * @size: in bytes
+ *
+ * Return: 0; or a negative errno, after having said what was wrong.
+ */
+int memory_block_size(uint64_t *size)
+{
+	int ret = sysfs_read_number(size, 16, MEMORY "/block_size_bytes");
+
+	if (!ret && !*size)
+		ret = -EINVAL;
+	if (ret)
+		error(MEMORY "/block_size_bytes: %s", strerror(-ret));
+	return ret;
+}
+
+/**
+ * memory_block_read() - look at a memory block of a region
+ * @block: the result
+ * @id: its number
+ *
+ * Return: 0 or a negative errno; -ENOENT if there is no such block, or it is in no region.
+ */
+int memory_block_read(struct memory_block *block, uint64_t id)
+{
+	int ret;
+
+	block->id = id;
+	ret = sysfs_read(block->stage, sizeof(block->stage), MEMORY "/memory%" PRIu64 "/twostage/stage",
+			 id);
+	if (!ret)
+		ret = sysfs_read(block->state, sizeof(block->state), MEMORY "/memory%" PRIu64 "/state",
+				 id);
+	/* A kernel that cannot take memory offline has none. */
+	if (!ret && sysfs_read(block->zones, sizeof(block->zones),
+			       MEMORY "/memory%" PRIu64 "/valid_zones", id))
+		block->zones[0] = '\0';
+	return ret;
+}
+
+/**
+ * memory_block_is_online() - whether a memory block is online
+ * @id: its number
+ */
+bool memory_block_is_online(uint64_t id)
+{
+	char state[16];
+
+	return !sysfs_read(state, sizeof(state), MEMORY "/memory%" PRIu64 "/state", id) &&
+	       !strcmp(state, "online");
+}
+
+/**
+ * memory_block_region() - the region that a memory block is in
+ * @id: the block's number
+ * @name: the region's name
+ * @size: what @name holds
+ *
+ * Return: 0, -ENOENT if there is no such block, -ENODEV if it is in no region, or another negative
+ * errno.
+ */
+int memory_block_region(uint64_t id, char *name, size_t size)
+{
+	int ret = sysfs_read(name, size, MEMORY "/memory%" PRIu64 "/twostage/region", id);
+
+	if (ret == -ENOENT && sysfs_exists(MEMORY "/memory%" PRIu64, id))
+		ret = -ENODEV;
+	return ret;
+}
+
+/**
+ * region_block_ids() - the numbers of a region's memory blocks
+ * @region: the region
+ * @block_size: in bytes
+ */
+struct range region_block_ids(const struct region *region, uint64_t block_size)
+{
+	uint64_t first = region->start / block_size;
+
+	return (struct range){ first, first + region->blocks - 1 };
+}
+
+/**
+ * region_online_blocks() - which of a region's blocks are online
+ * @region: the region
+ * @block_size: in bytes
+ * @blocks: their numbers are added to these
+ */
+void region_online_blocks(const struct region *region, uint64_t block_size, struct ranges *blocks)
+{
+	struct range ids = region_block_ids(region, block_size);
+	uint64_t id;
+
+	for (id = ids.start; id <= ids.end; id++)
+		if (memory_block_is_online(id))
+			ranges_add(blocks, (struct range){ id, id });
+}

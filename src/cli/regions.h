@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Regions and their memory blocks, as sysfs shows them
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#ifndef TWOSTAGE_REGIONS_H
+#define TWOSTAGE_REGIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ranges.h"
+
+/**
+ * struct region - what /sys/bus/twostage/devices/regionN/ says
+ * @name: "regionN"
+ * @id: N
+ * @start: physical address in bytes
+ * @size: in bytes
+ * @node: NUMA node
+ * @provider: whose memory it is
+ * @blocks: number of memory blocks
+ * @online: how many of them are online
+ * @memmap_pages: pages of online blocks that hold those blocks' own memmap
+ * @memmap_on_memory: whether blocks that are set online hold their own memmap
+ */
+struct region {
+	char name[32];
+	unsigned int id;
+	uint64_t start;
+	uint64_t size;
+	int node;
+	char provider[32];
+	uint64_t blocks;
+	uint64_t online;
+	uint64_t memmap_pages;
+	bool memmap_on_memory;
+};
+
+/* Sorted by their ids. */
+struct regions {
+	struct region *region;
+	size_t count;
+};
+
+/**
+ * struct memory_block - what /sys/devices/system/memory/memoryX/ says
+ * @id: X
+ * @stage: "standby" or "populated"
+ * @state: "online", "offline", ...
+ * @zones: the zone of an online block; those that an offline block could get into
+ */
+struct memory_block {
+	uint64_t id;
+	char stage[16];
+	char state[16];
+	char zones[64];
+};
+
+int regions_read(struct regions *regions);
+void regions_free(struct regions *regions);
+const struct region *regions_find(const struct regions *regions, const char *name);
+int regions_select(struct regions *regions, char *const *names, int count);
+bool region_name_valid(const char *name);
+
+int memory_block_size(uint64_t *size);
+int memory_block_read(struct memory_block *block, uint64_t id);
+bool memory_block_is_online(uint64_t id);
+int memory_block_region(uint64_t id, char *name, size_t size);
+struct range region_block_ids(const struct region *region, uint64_t block_size);
+void region_online_blocks(const struct region *region, uint64_t block_size, struct ranges *blocks);
+
+#endif /* TWOSTAGE_REGIONS_H */

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sizes and counts, as text
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "size.h"
+
+static const char suffixes[] = "KMGTPE";
+
+/* The power of two that a suffix stands for: nothing or B, K or KiB, M, ...; -EINVAL for others. */
+static int suffix_shift(const char *suffix)
+{
+	const char *found;
+
+	if (!*suffix || !strcasecmp(suffix, "B"))
+		return 0;
+	found = strchr(suffixes, toupper((unsigned char)*suffix));
+	if (!found)
+		return -EINVAL;
+	/* KB would be 1000 to some, and no number of memory blocks is made of those. */
+	if (suffix[1] && strcasecmp(suffix + 1, "iB"))
+		return -EINVAL;
+	return 10 * (int)(found - suffixes + 1);
+}
+
+/* "5" of 1.5 units, in bytes. Has to be a whole number of them. */
+static int parse_fraction(const char *digits, int length, int shift, uint64_t *bytes)
+{
+	unsigned __int128 numerator = 0, denominator = 1;
+	int i;
+
+	/* What has more digits than that is not a whole number of bytes of any unit. */
+	if (!length || length > 18)
+		return -EINVAL;
+	for (i = 0; i < length; i++) {
+		numerator = numerator * 10 + (digits[i] - '0');
+		denominator *= 10;
+	}
+	numerator <<= shift;
+	*bytes = numerator / denominator;
+	return numerator % denominator ? -EINVAL : 0;
+}
+
+/**
+ * parse_size() - an address or a size
+ * @text: decimal, 0x... or 0..., with a suffix K, M, G, T, P, E or KiB, MiB, ..., upper or lower case; a
+ *	decimal number may have a fraction (1.5G)
+ * @bytes: the result
+ *
+ * Return: 0, -EINVAL for what is no such text, -ERANGE for what does not fit into 64 bits.
+ */
+int parse_size(const char *text, uint64_t *bytes)
+{
+	uint64_t number, fraction = 0;
+	const char *digits = NULL;
+	int length = 0;
+	int shift;
+	char *end;
+
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	errno = 0;
+	number = strtoull(text, &end, 0);
+	if (errno)
+		return -ERANGE;
+
+	/* Octal and hexadecimal numbers have no fractions. */
+	if (*end == '.' && (text[0] != '0' || end == text + 1)) {
+		digits = end + 1;
+		length = strspn(digits, "0123456789");
+		end += 1 + length;
+	}
+	shift = suffix_shift(end);
+	if (shift < 0 || (digits && parse_fraction(digits, length, shift, &fraction)))
+		return -EINVAL;
+
+	if (number > UINT64_MAX >> shift)
+		return -ERANGE;
+	*bytes = number << shift;
+	return __builtin_add_overflow(*bytes, fraction, bytes) ? -ERANGE : 0;
+}
+
+/**
+ * parse_count() - a number of things
+ * @text: decimal
+ * @count: the result
+ *
+ * Return: 0, -EINVAL or -ERANGE.
+ */
+int parse_count(const char *text, uint64_t *count)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	errno = 0;
+	*count = strtoull(text, &end, 10);
+	if (*end)
+		return -EINVAL;
+	return errno ? -ERANGE : 0;
+}
+
+/**
+ * format_size() - a size for people, as lsmem prints it: 128M, 1.5G
+ * @text: the result
+ * @bytes: the size
+ */
+const char *format_size(char text[SIZE_TEXT], uint64_t bytes)
+{
+	unsigned int whole, tenths;
+	int unit = 0;
+
+	while (unit < 6 && bytes >> (10 * (unit + 1)))
+		unit++;
+	if (!unit) {
+		snprintf(text, SIZE_TEXT, "%uB", (unsigned int)bytes);
+		return text;
+	}
+
+	/* To one decimal, rounded; which may make it 1024 of the unit, that is one of the next. */
+	whole = bytes >> (10 * unit);
+	tenths = ((bytes >> (10 * (unit - 1)) & 1023) * 10 + 512) / 1024;
+	if (tenths == 10) {
+		whole++;
+		tenths = 0;
+	}
+	if (whole == 1024 && unit < 6) {
+		whole = 1;
+		unit++;
+	}
+	if (tenths)
+		snprintf(text, SIZE_TEXT, "%u.%u%c", whole, tenths, suffixes[unit - 1]);
+	else
+		snprintf(text, SIZE_TEXT, "%u%c", whole, suffixes[unit - 1]);
+	return text;
+}
+
+/**
+ * format_exact_size() - a size that parse_size() takes for the very same: 1152M rather than 1.1G
+ * @text: the result
+ * @bytes: the size
+ */
+const char *format_exact_size(char text[SIZE_TEXT], uint64_t bytes)
+{
+	static const char *const units[] = { "", "K", "M", "G", "T", "P", "E" };
+	int unit = 0;
+
+	while (unit < 6 && bytes && !(bytes & 1023)) {
+		bytes >>= 10;
+		unit++;
+	}
+	snprintf(text, SIZE_TEXT, "%llu%s", (unsigned long long)bytes, units[unit]);
+	return text;
+}

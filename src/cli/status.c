@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * twostage status
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "errors.h"
+#include "memory_or_die.h"
+#include "module.h"
+#include "regions.h"
+#include "size.h"
+#include "sysfs.h"
+#include "table.h"
+
+#define HOOKS "/sys/kernel/debug/twostage/hooks"
+#define MEMORY "/sys/devices/system/memory"
+#define MEMORY_HOTPLUG "/sys/module/memory_hotplug/parameters"
+
+/* Bytes of struct page for each page, on the kernels that the module is for */
+#define STRUCT_PAGE_SIZE 64
+
+enum fact {
+	FACT_MODULE, FACT_VERSION, FACT_INSTALLED, FACT_PARAMETERS, FACT_OPTIONS, FACT_HOOKS, FACT_ADOPT,
+	FACT_REGIONS, FACT_STANDBY, FACT_POPULATED, FACT_MEMMAP, FACT_ORDINARY, FACT_STOCK,
+	FACT_BLOCK_SIZE, FACT_AUTO_ONLINE, FACT_ONLINE_POLICY, FACT_MEMMAP_ON_MEMORY, FACTS
+};
+
+static const struct column columns[] = {
+	[FACT_MODULE]           = { "MODULE", COLUMN_TEXT, true, "loaded, or not loaded" },
+	[FACT_VERSION]          = { "VERSION", COLUMN_TEXT, true, "of the loaded module" },
+	[FACT_INSTALLED]        = { "INSTALLED", COLUMN_TEXT, true, "file that \"twostage load\" takes" },
+	[FACT_PARAMETERS]       = { "PARAMETERS", COLUMN_TEXT, true, "of the loaded module, as the kernel shows them" },
+	[FACT_OPTIONS]          = { "OPTIONS", COLUMN_TEXT, true, "parameters that modprobe.d gives to \"twostage load\"" },
+	[FACT_HOOKS]            = { "HOOKS", COLUMN_TEXT, true, "armed, disarmed or unknown" },
+	[FACT_ADOPT]            = { "ADOPT", COLUMN_BOOLEAN, true, "whether DIMMs are taken over" },
+	[FACT_REGIONS]          = { "REGIONS", COLUMN_NUMBER, true, "how many there are" },
+	[FACT_STANDBY]          = { "STANDBY", COLUMN_SIZE, true, "memory of regions that is in stage 1" },
+	[FACT_POPULATED]        = { "POPULATED", COLUMN_SIZE, true, "memory of regions that is in stage 2" },
+	[FACT_MEMMAP]           = { "MEMMAP", COLUMN_SIZE, true, "memmap of populated memory that is in itself" },
+	[FACT_ORDINARY]         = { "ORDINARY", COLUMN_SIZE, true, "memmap of populated memory that is elsewhere" },
+	[FACT_STOCK]            = { "STOCK", COLUMN_SIZE, true, "memmap if all of it were added in one go" },
+	[FACT_BLOCK_SIZE]       = { "BLOCK-SIZE", COLUMN_SIZE, true, "memory block size" },
+	[FACT_AUTO_ONLINE]      = { "AUTO-ONLINE", COLUMN_TEXT, true, "what the kernel does with memory that is added" },
+	[FACT_ONLINE_POLICY]    = { "ONLINE-POLICY", COLUMN_TEXT, true, "memory_hotplug.online_policy" },
+	[FACT_MEMMAP_ON_MEMORY] = { "MEMMAP-ON-MEMORY", COLUMN_TEXT, true, "memory_hotplug.memmap_on_memory" },
+};
+
+/* What people get to see in place of a table that is far too wide */
+static const char *const labels[FACTS] = {
+	[FACT_MODULE]           = "Module",
+	[FACT_VERSION]          = "Module version",
+	[FACT_INSTALLED]        = "Installed module",
+	[FACT_PARAMETERS]       = "Module parameters",
+	[FACT_OPTIONS]          = "Options for load",
+	[FACT_HOOKS]            = "Hooks",
+	[FACT_ADOPT]            = "Adopt DIMMs",
+	[FACT_REGIONS]          = "Regions",
+	[FACT_STANDBY]          = "Standby memory",
+	[FACT_POPULATED]        = "Populated memory",
+	[FACT_MEMMAP]           = "Memmap in the memory itself",
+	[FACT_ORDINARY]         = "Memmap in ordinary memory",
+	[FACT_STOCK]            = "Memmap if added in one go",
+	[FACT_BLOCK_SIZE]       = "Memory block size",
+	[FACT_AUTO_ONLINE]      = "Auto-online policy",
+	[FACT_ONLINE_POLICY]    = "Zone policy",
+	[FACT_MEMMAP_ON_MEMORY] = "Kernel's own memmap_on_memory",
+};
+
+enum hook_column { HOOK_FUNCTION, HOOK_STATE, HOOK_REDIRECTED, HOOK_MISSED, HOOK_COLUMNS };
+
+static const struct column hook_columns[] = {
+	[HOOK_FUNCTION]   = { "FUNCTION", COLUMN_TEXT, true, "kernel function that is wrapped" },
+	[HOOK_STATE]      = { "STATE", COLUMN_TEXT, true, "armed or disarmed" },
+	[HOOK_REDIRECTED] = { "REDIRECTED", COLUMN_NUMBER, true, "calls that went to the module" },
+	[HOOK_MISSED]     = { "MISSED", COLUMN_NUMBER, true, "calls that the probe did not see" },
+};
+
+/**
+ * struct status - what has been found out
+ * @value: for each fact, as it is printed; NULL for what is not known or not there
+ * @options: sizes are printed like that
+ * @healthy: whether the module is loaded and can work
+ * @advice: what to do next, if anything
+ */
+struct status {
+	char *value[FACTS];
+	const struct table_options *options;
+	bool healthy;
+	const char *advice;
+};
+
+static void print_help(void)
+{
+	printf("Usage: twostage status [OPTION]...\n"
+	       "       twostage status --hooks [OPTION]...\n\n"
+	       "Show the module, its hooks, how much memory of regions is in each stage, what its memmap costs, and\n"
+	       "the kernel's settings for memory hotplug.\n\n"
+	       "Options:\n"
+	       "      --hooks            list the kernel functions that are wrapped\n"
+	       TABLE_HELP
+	       "  -h, --help             display this help\n");
+	table_help(columns, FACTS);
+	printf("\nWith --hooks:");
+	table_help(hook_columns, HOOK_COLUMNS);
+	printf("\nExit status: 0 if the module is loaded and its hooks are not known to be disarmed, 1 if not, 2 if\n"
+	       "the command line was wrong.\n");
+}
+
+static void __attribute__((format(printf, 3, 4))) set(struct status *status, enum fact fact,
+						     const char *format, ...)
+{
+	va_list args;
+
+	free(status->value[fact]);
+	va_start(args, format);
+	if (vasprintf(&status->value[fact], format, args) < 0)
+		out_of_memory();
+	va_end(args);
+}
+
+static void set_size(struct status *status, enum fact fact, uint64_t bytes)
+{
+	char text[SIZE_TEXT];
+
+	if (status->options->bytes)
+		set(status, fact, "%" PRIu64, bytes);
+	else
+		set(status, fact, "%s", format_size(text, bytes));
+}
+
+/* The first line of a file, if there is one */
+static void set_from_file(struct status *status, enum fact fact, const char *path)
+{
+	char text[128];
+
+	if (!sysfs_read(text, sizeof(text), "%s", path))
+		set(status, fact, "%s", text);
+}
+
+static void find_installed(struct status *status)
+{
+	struct kmod_module *module;
+	struct kmod_ctx *ctx;
+	char version[32];
+
+	ctx = module_context();
+	if (!ctx)
+		return;
+	if (!module_find_installed(ctx, &module)) {
+		if (kmod_module_get_options(module))
+			set(status, FACT_OPTIONS, "%s", kmod_module_get_options(module));
+		if (module_info(module, "version", version, sizeof(version)))
+			set(status, FACT_INSTALLED, "%s", kmod_module_get_path(module));
+		else
+			set(status, FACT_INSTALLED, "%s, version %s", kmod_module_get_path(module),
+			    version);
+		kmod_module_unref(module);
+	}
+	kmod_unref(ctx);
+}
+
+/* Those that the kernel shows; it does not show what is only used at load, like region=. */
+static void find_parameters(struct status *status)
+{
+	static const char path[] = "/sys/module/twostage/parameters";
+	struct dirent *entry;
+	char value[128];
+	DIR *dir;
+
+	dir = sysroot_opendir(path);
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		char *before = status->value[FACT_PARAMETERS];
+
+		if (entry->d_name[0] == '.' ||
+		    sysfs_read(value, sizeof(value), "%s/%s", path, entry->d_name))
+			continue;
+		status->value[FACT_PARAMETERS] = NULL;
+		set(status, FACT_PARAMETERS, "%s%s%s=%s", before ? before : "", before ? " " : "",
+		    entry->d_name, value);
+		free(before);
+	}
+	closedir(dir);
+}
+
+/* "online_pages   armed redirected=3 missed=0" */
+static bool parse_hook(const char *line, char function[64], char state[16], long long *redirected,
+		       unsigned long long *missed)
+{
+	return sscanf(line, "%63s %15s redirected=%lld missed=%llu", function, state, redirected,
+		      missed) == 4;
+}
+
+/* NULL after having said why they cannot be shown, in @why */
+static FILE *open_hooks(const char **why, const char **advice)
+{
+	FILE *hooks = sysroot_fopen(HOOKS);
+
+	if (hooks)
+		return hooks;
+	if (errno == EACCES || errno == EPERM) {
+		*why = "only root may look at debugfs";
+		*advice = "try it with sudo";
+	} else if (!sysfs_exists("/sys/kernel/debug/kprobes")) {
+		*why = "debugfs is not mounted";
+		*advice = "mount -t debugfs debugfs /sys/kernel/debug";
+	} else {
+		*why = strerror(errno);
+		*advice = NULL;
+	}
+	return NULL;
+}
+
+static void find_hooks(struct status *status)
+{
+	unsigned int total = 0, armed = 0;
+	unsigned long long missed;
+	char function[64], state[16];
+	long long redirected;
+	char line[256];
+	const char *why;
+	FILE *hooks;
+
+	hooks = open_hooks(&why, &status->advice);
+	if (!hooks) {
+		set(status, FACT_HOOKS, "unknown: %s", why);
+		return;
+	}
+	while (fgets(line, sizeof(line), hooks)) {
+		if (!parse_hook(line, function, state, &redirected, &missed))
+			continue;
+		total++;
+		if (!strcmp(state, "armed"))
+			armed++;
+	}
+	fclose(hooks);
+
+	if (!total) {
+		set(status, FACT_HOOKS, "unknown: " HOOKS " is not understood");
+	} else if (armed == total) {
+		set(status, FACT_HOOKS, "armed");
+	} else {
+		set(status, FACT_HOOKS, "disarmed");
+		status->healthy = false;
+		status->advice = "memory of regions can be set neither online nor offline while kprobes are "
+				 "switched off: echo 1 > /sys/kernel/debug/kprobes/enabled";
+	}
+}
+
+static int find_memory(struct status *status)
+{
+	uint64_t size = 0, populated = 0, self_hosted = 0, elsewhere = 0, block_size;
+	const uint64_t page_size = sysconf(_SC_PAGESIZE);
+	struct regions regions;
+	size_t i;
+
+	if (memory_block_size(&block_size) || regions_read(&regions))
+		return EXIT_FAILURE;
+	for (i = 0; i < regions.count; i++) {
+		const struct region *region = &regions.region[i];
+		uint64_t online = region->online * block_size;
+
+		size += region->size;
+		populated += online;
+		/* Where it is cannot change while a block is online. */
+		self_hosted += region->memmap_pages * page_size;
+		if (!region->memmap_on_memory)
+			elsewhere += online / page_size * STRUCT_PAGE_SIZE;
+	}
+	set(status, FACT_REGIONS, "%zu", regions.count);
+	set_size(status, FACT_STANDBY, size - populated);
+	set_size(status, FACT_POPULATED, populated);
+	set_size(status, FACT_MEMMAP, self_hosted);
+	set_size(status, FACT_ORDINARY, elsewhere);
+	set_size(status, FACT_STOCK, size / page_size * STRUCT_PAGE_SIZE);
+	regions_free(&regions);
+	return EXIT_SUCCESS;
+}
+
+static void find_kernel(struct status *status)
+{
+	uint64_t block_size;
+
+	if (!sysfs_read_number(&block_size, 16, MEMORY "/block_size_bytes"))
+		set_size(status, FACT_BLOCK_SIZE, block_size);
+	set_from_file(status, FACT_AUTO_ONLINE, MEMORY "/auto_online_blocks");
+	set_from_file(status, FACT_ONLINE_POLICY, MEMORY_HOTPLUG "/online_policy");
+	set_from_file(status, FACT_MEMMAP_ON_MEMORY, MEMORY_HOTPLUG "/memmap_on_memory");
+}
+
+static int find(struct status *status)
+{
+	char adopt[16];
+
+	find_kernel(status);
+	find_installed(status);
+	if (!sysfs_exists("/sys/bus/twostage")) {
+		set(status, FACT_MODULE, "not loaded");
+		status->advice = status->value[FACT_INSTALLED] ? "twostage load" : "twostage load FILE";
+		return EXIT_SUCCESS;
+	}
+
+	status->healthy = true;
+	set(status, FACT_MODULE, "loaded");
+	set_from_file(status, FACT_VERSION, "/sys/module/twostage/version");
+	if (!sysfs_read(adopt, sizeof(adopt), "/sys/bus/twostage/adopt"))
+		set(status, FACT_ADOPT, "%s", strcmp(adopt, "0") ? "yes" : "no");
+	find_parameters(status);
+	find_hooks(status);
+	return find_memory(status);
+}
+
+static void print_facts(const struct status *status)
+{
+	int i;
+
+	for (i = 0; i < FACTS; i++) {
+		if (!status->value[i])
+			continue;
+		printf("%s:%*s%s", labels[i], (int)(31 - strlen(labels[i])), "", status->value[i]);
+		if (i == FACT_STOCK)
+			printf(" of ordinary memory, before any block is online");
+		putchar('\n');
+	}
+}
+
+static int print_table(const struct status *status)
+{
+	struct table table;
+	int ret, i;
+
+	ret = table_begin(&table, "status", "status", columns, FACTS, status->options);
+	if (ret)
+		return ret;
+	table_line(&table);
+	for (i = 0; i < FACTS; i++)
+		if (status->value[i])
+			table_set(&table, i, "%s", status->value[i]);
+	return table_end(&table);
+}
+
+static int show_status(const struct table_options *options)
+{
+	struct status status = { .options = options };
+	int ret, i;
+
+	ret = find(&status);
+	if (!ret) {
+		if (options->json || options->raw || options->output || options->output_all ||
+		    options->noheadings)
+			ret = print_table(&status);
+		else
+			print_facts(&status);
+		if (status.advice)
+			hint("%s", status.advice);
+	}
+	for (i = 0; i < FACTS; i++)
+		free(status.value[i]);
+	if (!ret && !status.healthy)
+		ret = EXIT_FAILURE;
+	return ret;
+}
+
+static int show_hooks(const struct table_options *options)
+{
+	const char *why, *advice;
+	unsigned long long missed;
+	char function[64], state[16];
+	long long redirected;
+	struct table table;
+	bool armed = true;
+	char line[256];
+	FILE *hooks;
+	int ret;
+
+	ret = table_begin(&table, "status", "hooks", hook_columns, HOOK_COLUMNS, options);
+	if (ret)
+		return ret;
+	if (module_missing()) {
+		table_drop(&table);
+		return EXIT_FAILURE;
+	}
+	hooks = open_hooks(&why, &advice);
+	if (!hooks) {
+		error("the hooks are not to be seen: %s", why);
+		if (advice)
+			hint("%s", advice);
+		table_drop(&table);
+		return EXIT_FAILURE;
+	}
+
+	while (fgets(line, sizeof(line), hooks)) {
+		if (!parse_hook(line, function, state, &redirected, &missed))
+			continue;
+		armed = armed && !strcmp(state, "armed");
+		table_line(&table);
+		table_set(&table, HOOK_FUNCTION, "%s", function);
+		table_set(&table, HOOK_STATE, "%s", state);
+		table_set(&table, HOOK_REDIRECTED, "%lld", redirected);
+		table_set(&table, HOOK_MISSED, "%llu", missed);
+	}
+	fclose(hooks);
+	ret = table_end(&table);
+	if (!armed)
+		hint("kprobes are switched off: echo 1 > /sys/kernel/debug/kprobes/enabled");
+	return !ret && !armed ? EXIT_FAILURE : ret;
+}
+
+/**
+ * command_status() - show the state of everything
+ */
+int command_status(int argc, char **argv)
+{
+	enum { OPTION_HOOKS = OPTION_OUTPUT_ALL + 1 };
+	static const struct option options[] = {
+		{ "hooks", no_argument, NULL, OPTION_HOOKS },
+		TABLE_LONG_OPTIONS,
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 }
+	};
+	struct table_options table_options = { 0 };
+	bool hooks = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, TABLE_SHORT_OPTIONS "h", options, NULL)) != -1) {
+		if (option == 'h') {
+			print_help();
+			return EXIT_SUCCESS;
+		}
+		if (option == OPTION_HOOKS)
+			hooks = true;
+		else if (!table_option(option, &table_options))
+			return getopt_error("status");
+	}
+	if (optind < argc)
+		return usage_error("status", "takes no argument, such as \"%s\"", argv[optind]);
+	return hooks ? show_hooks(&table_options) : show_status(&table_options);
+}
