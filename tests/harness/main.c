@@ -13,7 +13,7 @@
 static const struct group *const groups[] = {
 	&group_basic, &group_errors, &group_many, &group_providers, &group_numa, &group_autoonline,
 	&group_scale, &group_scale_large, &group_stress, &group_notifier, &group_bystanders,
-	&group_guards,
+	&group_guards, &group_bench,
 };
 
 static void usage(FILE *file)
