@@ -13,6 +13,7 @@
 #include <linux/numa.h>
 #include <linux/slab.h>
 
+#include "adopt.h"
 #include "hook.h"
 #include "mm_internals.h"
 #include "online.h"
@@ -99,6 +100,10 @@ static const struct kernel_param_ops region_parameter_ops = {
 module_param_cb(region, &region_parameter_ops, NULL, 0);
 MODULE_PARM_DESC(region, "START:SIZE[:NODE] of a region of the ram provider to add at load; repeatable");
 
+static bool adopt;
+module_param(adopt, bool, 0);
+MODULE_PARM_DESC(adopt, "take over memory that the ACPI memory driver adds, as /sys/bus/twostage/adopt does (default: 0)");
+
 static int add_region_parameters(void)
 {
 	struct twostage_region_params params;
@@ -141,18 +146,24 @@ static int __init twostage_init(void)
 	ret = regions_init();
 	if (ret)
 		goto exit_online;
-	ret = sysfs_init();
+	ret = adopt_init();
 	if (ret)
 		goto exit_regions;
+	ret = sysfs_init();
+	if (ret)
+		goto exit_adopt;
 	ret = add_region_parameters();
 	if (ret)
 		goto exit_sysfs;
 
 	free_region_parameters();
+	adopt_enable(adopt);
 	return 0;
 
 exit_sysfs:
 	sysfs_exit();
+exit_adopt:
+	adopt_exit();
 exit_regions:
 	regions_exit();
 exit_online:
@@ -167,6 +178,7 @@ exit_hooks:
 static void __exit twostage_exit(void)
 {
 	sysfs_exit();
+	adopt_exit();
 	regions_exit();
 	online_exit();
 	mm_internals_exit();

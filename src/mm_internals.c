@@ -37,6 +37,10 @@ int memory_subsys_offline(struct device *dev);
 	X(mhp_deinit_memmap_on_memory)	\
 	X(adjust_present_page_count)	\
 	X(add_memory_resource)		\
+	X(__add_memory)			\
+	X(__remove_memory)		\
+	X(mhp_supports_memmap_on_memory) \
+	X(memory_group_find_by_id)	\
 	X(find_memory_block)		\
 	X(for_each_memory_block)	\
 	X(lock_device_hotplug)		\
@@ -227,16 +231,58 @@ int mm_add_memory_resource(int nid, struct resource *resource, mhp_t flags)
 }
 
 /**
- * mm_remove_memory() - remove_memory()
+ * mm_remove_memory() - __remove_memory()
  * @start: in bytes
  * @size: in bytes
  *
- * Context: Takes device_hotplug_lock.
- * Return: 0, or -EBUSY if one of the blocks is not offline.
+ * Context: device_hotplug_lock held; all memory blocks of the range are offline, or the core stops
+ * with a BUG().
  */
-int mm_remove_memory(u64 start, u64 size)
+void mm_remove_memory(u64 start, u64 size)
 {
-	return remove_memory(start, size);
+	internal(__remove_memory)(start, size);
+}
+
+/**
+ * mm_add_memory() - __add_memory()
+ * @nid: node, or memory group with MHP_NID_IS_MGID
+ * @start: in bytes
+ * @size: in bytes
+ * @flags: MHP_*
+ *
+ * Context: device_hotplug_lock held.
+ */
+int mm_add_memory(int nid, u64 start, u64 size, mhp_t flags)
+{
+	return internal(__add_memory)(nid, start, size, flags);
+}
+
+/**
+ * mm_kernel_hosts_memmap() - whether the kernel itself takes the memmap out of memory that is added
+ * @size: of what is added at once, in bytes
+ *
+ * As memory_hotplug.memmap_on_memory=1 asks for. Some kernels can do that only for a single block.
+ */
+bool mm_kernel_hosts_memmap(u64 size)
+{
+#ifdef HAVE_SUPPORTS_MEMMAP_ON_MEMORY_SIZE
+	return internal(mhp_supports_memmap_on_memory)(size);
+#else
+	return internal(mhp_supports_memmap_on_memory)();
+#endif
+}
+
+/**
+ * mm_group_nid() - node of a memory group
+ * @group: its id
+ *
+ * Return: the node; NUMA_NO_NODE if there is no such group.
+ */
+int mm_group_nid(int group)
+{
+	struct memory_group *found = internal(memory_group_find_by_id)(group);
+
+	return found ? found->nid : NUMA_NO_NODE;
 }
 
 /** mm_lock_device_hotplug() - lock_device_hotplug() of drivers/base/core.c */

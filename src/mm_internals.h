@@ -33,7 +33,10 @@ int mm_init_memmap_on_memory(unsigned long pfn, unsigned long nr_pages, struct z
 void mm_deinit_memmap_on_memory(unsigned long pfn, unsigned long nr_pages);
 void mm_adjust_present_page_count(struct page *page, struct memory_group *group, long nr_pages);
 int mm_add_memory_resource(int nid, struct resource *resource, mhp_t flags);
-int mm_remove_memory(u64 start, u64 size);
+int mm_add_memory(int nid, u64 start, u64 size, mhp_t flags);
+void mm_remove_memory(u64 start, u64 size);
+bool mm_kernel_hosts_memmap(u64 size);
+int mm_group_nid(int group);
 void mm_lock_device_hotplug(void);
 void mm_unlock_device_hotplug(void);
 int mm_device_online(struct device *dev);

@@ -6,9 +6,9 @@
  * mark the sections present and do no more. Between that and the removal, who meets an address asks
  * region_of() whether it is one of ours, at any time and without locks.
  *
- * Locks, in this order: regions_lock (the list of regions; held over an add or a remove), then the
- * core's device_hotplug_lock (one hotplug operation at a time), then its mem_hotplug_lock (for writing
- * while sections, memmap and zones change).
+ * Locks, in this order: the core's device_hotplug_lock (one hotplug operation at a time, by whomever;
+ * protects the list of regions too), then its mem_hotplug_lock (for writing while sections, memmap and
+ * zones change).
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -18,13 +18,13 @@
 #include <linux/idr.h>
 #include <linux/list.h>
 #include <linux/memory.h>
-#include <linux/mutex.h>
 #include <linux/numa.h>
 #include <linux/overflow.h>
 #include <linux/range.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "hook.h"
@@ -33,9 +33,11 @@
 #include "sysfs.h"
 #include "trace.h"
 
-static DEFINE_MUTEX(regions_lock);
 static LIST_HEAD(regions);
 static DEFINE_IDA(region_ids);
+
+/* Takes down what is left of regions that others have removed. */
+static struct workqueue_struct *taken_workqueue;
 
 /* For every memory block of every region, by the block's number: its region. Read without locks. */
 static DEFINE_XARRAY(region_by_block);
@@ -233,27 +235,28 @@ static int stage_one(struct twostage_region *region)
 {
 	int ret;
 
-	mm_lock_device_hotplug();
 	if (!hooks_armed()) {
 		pr_err("%s: the hooks are switched off, see /sys/kernel/debug/kprobes/enabled\n",
 		       dev_name(&region->dev));
-		ret = -EIO;
-	} else if (mm_sections_present(region->start, region->size)) {
+		return -EIO;
+	}
+	if (mm_sections_present(region->start, region->size)) {
 		pr_err("region [%#llx-%#llx]: overlaps memory sections that are there already\n",
 		       region->start, region->start + region->size - 1);
-		ret = -EBUSY;
-	} else {
-		WRITE_ONCE(region->adding, current);
-		ret = mm_add_memory_resource(region->group, region->resource, MHP_NID_IS_MGID);
-		WRITE_ONCE(region->adding, NULL);
-		if (ret)
-			pr_err("%s [%#llx-%#llx]: adding its memory blocks failed (%pe)\n",
-			       dev_name(&region->dev), region->start,
-			       region->start + region->size - 1, ERR_PTR(ret));
+		return -EBUSY;
 	}
-	mm_unlock_device_hotplug();
+
+	WRITE_ONCE(region->adding, current);
+	ret = mm_add_memory_resource(region->group, region->resource, MHP_NID_IS_MGID);
+	WRITE_ONCE(region->adding, NULL);
+	if (ret)
+		pr_err("%s [%#llx-%#llx]: adding its memory blocks failed (%pe)\n",
+		       dev_name(&region->dev), region->start, region->start + region->size - 1,
+		       ERR_PTR(ret));
 	return ret;
 }
+
+static void drop_taken(struct work_struct *work);
 
 static struct twostage_region *region_alloc(const struct twostage_region_params *params, int nid)
 {
@@ -274,6 +277,8 @@ static struct twostage_region *region_alloc(const struct twostage_region_params 
 	region->memmap_on_memory = params->memmap_on_memory && mm_memmap_on_memory_pages();
 	region->nr_blocks = params->size / block_size;
 	region->unit_blocks = max(params->granule, (u64)block_size) / block_size;
+
+	INIT_WORK(&region->taken_work, drop_taken);
 
 	region->assigned = bitmap_zalloc(region->nr_blocks / region->unit_blocks, GFP_KERNEL);
 	region->blocks = kvcalloc(region->nr_blocks, sizeof(*region->blocks), GFP_KERNEL);
@@ -311,7 +316,24 @@ static void region_free(struct twostage_region *region)
 	put_device(&region->dev);
 }
 
-static struct twostage_region *region_add_locked(const struct twostage_region_params *params, int nid)
+/* One group: what the auto-movable policy decides for a block takes the others into account. */
+static int join_group(struct twostage_region *region, int group)
+{
+	const u64 unit = region->unit_blocks * (u64)memory_block_size_bytes();
+
+	region->own_group = group < 0;
+	region->group = group < 0 ? memory_group_register_dynamic(region->nid, PHYS_PFN(unit)) : group;
+	return min(region->group, 0);
+}
+
+static void leave_group(const struct twostage_region *region)
+{
+	if (region->own_group)
+		memory_group_unregister(region->group);
+}
+
+/* @group: the memory group of the one who adds; negative if it is for us to make one */
+static struct twostage_region *region_make(const struct twostage_region_params *params, int nid, int group)
 {
 	struct twostage_region *region;
 	int ret;
@@ -334,17 +356,13 @@ static struct twostage_region *region_add_locked(const struct twostage_region_pa
 	if (ret)
 		goto free;
 
-	/* One group: what the auto-movable policy decides for a block takes the others into account. */
-	region->group = memory_group_register_dynamic(nid, PHYS_PFN(region->unit_blocks *
-								    memory_block_size_bytes()));
-	if (region->group < 0) {
-		ret = region->group;
+	ret = join_group(region, group);
+	if (ret)
 		goto release_resource;
-	}
 
 	ret = insert_blocks(region);
 	if (ret)
-		goto unregister_group;
+		goto leave_group;
 
 	/* The directory first, since it may fail, but nobody is told of it before the blocks are there. */
 	dev_set_uevent_suppress(&region->dev, true);
@@ -371,13 +389,44 @@ delete:
 	device_del(&region->dev);
 erase:
 	region_forget_blocks(region);
-unregister_group:
-	memory_group_unregister(region->group);
+leave_group:
+	leave_group(region);
 release_resource:
 	release_mem_region(region->start, region->size);
 free:
 	region_free(region);
 	return ERR_PTR(ret);
+}
+
+/* Checks what can be checked without a lock, and holds the modules that the region needs. */
+static struct twostage_region *region_add(const struct twostage_region_params *params, int group)
+{
+	struct twostage_region *region;
+	u64 started = trace_start();
+	int ret, nid;
+
+	ret = check_range(params);
+	if (ret)
+		return ERR_PTR(ret);
+	nid = check_node(params);
+	if (nid < 0)
+		return ERR_PTR(nid);
+
+	if (!try_module_get(THIS_MODULE))
+		return ERR_PTR(-ENODEV);
+	if (!try_module_get(params->provider->owner)) {
+		module_put(THIS_MODULE);
+		return ERR_PTR(-ENODEV);
+	}
+
+	region = region_make(params, nid, group);
+	if (IS_ERR(region)) {
+		module_put(params->provider->owner);
+		module_put(THIS_MODULE);
+		return region;
+	}
+	trace_region_add(region, region->start, region->size, trace_duration(started));
+	return region;
 }
 
 /**
@@ -400,57 +449,76 @@ free:
 struct twostage_region *twostage_region_add(const struct twostage_region_params *params)
 {
 	struct twostage_region *region;
-	u64 started = trace_start();
-	int ret, nid;
 
-	ret = check_range(params);
-	if (ret)
-		return ERR_PTR(ret);
-	nid = check_node(params);
-	if (nid < 0)
-		return ERR_PTR(nid);
-
-	if (!try_module_get(THIS_MODULE))
-		return ERR_PTR(-ENODEV);
-	if (!try_module_get(params->provider->owner)) {
-		module_put(THIS_MODULE);
-		return ERR_PTR(-ENODEV);
-	}
-
-	mutex_lock(&regions_lock);
-	region = region_add_locked(params, nid);
-	if (!IS_ERR(region))
-		trace_region_add(region, region->start, region->size, trace_duration(started));
-	mutex_unlock(&regions_lock);
-
-	if (IS_ERR(region)) {
-		module_put(params->provider->owner);
-		module_put(THIS_MODULE);
-	}
+	mm_lock_device_hotplug();
+	region = region_add(params, -1);
+	mm_unlock_device_hotplug();
 	return region;
 }
 EXPORT_SYMBOL_GPL(twostage_region_add);
 
-static int region_remove_locked(struct twostage_region *region)
+/**
+ * region_adopt() - make a region of memory that somebody else is adding at this moment
+ * @params: as for twostage_region_add()
+ * @group: the memory group of the one who adds, who unregisters it after the removal
+ *
+ * It is for the same one to remove the memory again, see region_take_away().
+ *
+ * Context: Process context, device_hotplug_lock held.
+ * Return: As twostage_region_add().
+ */
+struct twostage_region *region_adopt(const struct twostage_region_params *params, int group)
 {
-	int ret;
+	return region_add(params, group);
+}
 
+/* The core would stop at a block that is not offline with a BUG(), so it must not find one. */
+static bool all_offline(const struct twostage_region *region)
+{
+	bool offline = !region->nr_populated;
+	unsigned long i;
+
+	for (i = 0; offline && i < region->nr_blocks; i++) {
+		struct memory_block *block = mm_find_memory_block(PHYS_PFN(region_block_start(region, i)));
+
+		if (!block)
+			continue;
+		offline = block->state == MEM_OFFLINE;
+		put_device(&block->dev);
+	}
+	return offline;
+}
+
+static int check_removable(const struct twostage_region *region)
+{
 	if (!hooks_armed()) {
 		pr_err("%s: the hooks are switched off, see /sys/kernel/debug/kprobes/enabled\n",
 		       dev_name(&region->dev));
 		return -EIO;
 	}
-	/* Spares the log the core's own line about it; the core's check below is the one that counts. */
-	ret = READ_ONCE(region->nr_populated) ? -EBUSY : mm_remove_memory(region->start, region->size);
-	if (ret == -EBUSY)
+	if (!all_offline(region)) {
 		pr_err("%s: cannot remove it: %lu of its %lu blocks are online\n",
-		       dev_name(&region->dev), READ_ONCE(region->nr_populated), region->nr_blocks);
+		       dev_name(&region->dev), region->nr_populated, region->nr_blocks);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static int region_remove_locked(struct twostage_region *region)
+{
+	u64 started = trace_start();
+	int ret;
+
+	ret = check_removable(region);
 	if (ret)
 		return ret;
 
-	memory_group_unregister(region->group);
+	WRITE_ONCE(region->removed, true);
+	mm_remove_memory(region->start, region->size);
+	leave_group(region);
 	list_del(&region->node);
 	pr_info("%s: removed\n", dev_name(&region->dev));
+	trace_region_remove(region, region->start, region->size, trace_duration(started));
 	return 0;
 }
 
@@ -466,6 +534,10 @@ static void report_assigned(const struct twostage_region *region)
 			region->unit_blocks * (u64)memory_block_size_bytes());
 }
 
+/*
+ * Waits for those who are in one of the region's knobs, and they may wait for device_hotplug_lock: not
+ * to be called with it.
+ */
 static void region_drop(struct twostage_region *region)
 {
 	struct module *owner = region->provider->owner;
@@ -487,60 +559,87 @@ static void region_drop(struct twostage_region *region)
  */
 int twostage_region_remove(struct twostage_region *region)
 {
-	u64 started = trace_start();
 	int ret;
 
-	mutex_lock(&regions_lock);
+	mm_lock_device_hotplug();
 	ret = region_remove_locked(region);
-	if (!ret) {
-		trace_region_remove(region, region->start, region->size, trace_duration(started));
+	mm_unlock_device_hotplug();
+	if (!ret)
 		region_drop(region);
-	}
-	mutex_unlock(&regions_lock);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(twostage_region_remove);
+
+static struct twostage_region *find_by_name(const char *name)
+{
+	struct twostage_region *region;
+
+	list_for_each_entry(region, &regions, node)
+		if (!strcmp(name, dev_name(&region->dev)))
+			return region;
+	return NULL;
+}
 
 /**
  * region_remove_by_name() - remove a region that somebody names
  * @name: "regionN"
  *
- * Only regions of providers that live in this module: the region of another provider is removed by
- * that provider.
+ * Only regions that were made by name: the region of a device is removed by its driver.
  *
  * Context: Process context; takes device_hotplug_lock.
  * Return: As twostage_region_remove(), and -ENXIO if there is no such region, -EPERM if it is for
- * another module to remove.
+ * somebody else to remove.
  */
 int region_remove_by_name(const char *name)
 {
 	struct twostage_region *region;
-	u64 started = trace_start();
-	int ret = -ENXIO;
+	int ret;
 
-	mutex_lock(&regions_lock);
-	list_for_each_entry(region, &regions, node) {
-		if (strcmp(name, dev_name(&region->dev)))
-			continue;
-
-		if (region->provider->owner != THIS_MODULE) {
-			pr_err("%s: is for its provider %s to remove\n", name,
-			       region->provider->name);
-			ret = -EPERM;
-			break;
-		}
-		ret = region_remove_locked(region);
-		if (!ret) {
-			trace_region_remove(region, region->start, region->size,
-					    trace_duration(started));
-			region_drop(region);
-		}
-		break;
-	}
-	if (ret == -ENXIO)
+	mm_lock_device_hotplug();
+	region = find_by_name(name);
+	if (!region) {
 		pr_err("there is no region \"%s\"\n", name);
-	mutex_unlock(&regions_lock);
+		ret = -ENXIO;
+	} else if (region->provider->owner != THIS_MODULE || !region->own_group) {
+		pr_err("%s: is for its provider %s to remove\n", name, region->provider->name);
+		ret = -EPERM;
+	} else {
+		ret = region_remove_locked(region);
+	}
+	mm_unlock_device_hotplug();
+	if (!ret)
+		region_drop(region);
 	return ret;
+}
+
+/* Until the one who removes the memory is done with it, and so with the resource that has our name. */
+static void drop_taken(struct work_struct *work)
+{
+	struct twostage_region *region = container_of(work, struct twostage_region, taken_work);
+
+	mm_lock_device_hotplug();
+	mm_unlock_device_hotplug();
+	region_drop(region);
+}
+
+/**
+ * region_take_away() - remove an adopted region, for the one who added its memory
+ * @region: the region; its directory goes a moment later
+ *
+ * Who adds memory can remove it, but cannot be told that this fails. Where it does, the region becomes
+ * like one that was made by name, and stays until it is removed by name.
+ *
+ * Context: Process context, device_hotplug_lock held.
+ */
+void region_take_away(struct twostage_region *region)
+{
+	if (region_remove_locked(region)) {
+		pr_err("%s: its memory is said to go; stop using it, and remove the region by name\n",
+		       dev_name(&region->dev));
+		region->own_group = true;
+		return;
+	}
+	queue_work(taken_workqueue, &region->taken_work);
 }
 
 /**
@@ -549,14 +648,17 @@ int region_remove_by_name(const char *name)
  * @on: out of the blocks themselves
  *
  * Context: Process context; takes device_hotplug_lock.
- * Return: 0; -EBUSY if a block is online; -EOPNOTSUPP if blocks of this system cannot host a memmap.
+ * Return: 0; -EBUSY if a block is online; -EOPNOTSUPP if blocks of this system cannot host a memmap;
+ * -ENODEV if the region has been removed.
  */
 int region_set_memmap_on_memory(struct twostage_region *region, bool on)
 {
 	int ret = 0;
 
 	mm_lock_device_hotplug();
-	if (region->nr_populated) {
+	if (region->removed) {
+		ret = -ENODEV;
+	} else if (region->nr_populated) {
 		pr_err("%s: memmap_on_memory cannot change while %lu of its %lu blocks are online\n",
 		       dev_name(&region->dev), region->nr_populated, region->nr_blocks);
 		ret = -EBUSY;
@@ -581,6 +683,10 @@ static int change_block(struct twostage_region *region, unsigned long index, int
 	int ret;
 
 	mm_lock_device_hotplug();
+	if (region->removed) {
+		ret = -ENODEV;
+		goto unlock;
+	}
 	if (region->blocks[index].populated == (online_type != MMOP_OFFLINE)) {
 		ret = -EAGAIN;
 		goto unlock;
@@ -691,11 +797,11 @@ bool regions_forget_populated(void)
 	struct twostage_region *region;
 	bool forget = false;
 
-	mutex_lock(&regions_lock);
+	mm_lock_device_hotplug();
 	list_for_each_entry(region, &regions, node)
-		if (!region->provider->survives_power_cycle && READ_ONCE(region->nr_populated))
+		if (!region->provider->survives_power_cycle && region->nr_populated)
 			forget = true;
-	mutex_unlock(&regions_lock);
+	mm_unlock_device_hotplug();
 	return forget;
 }
 
@@ -729,11 +835,19 @@ static struct bus_type *memory_bus(void)
  */
 int regions_init(void)
 {
+	int ret;
+
 	if (!memory_bus()) {
 		pr_err("this kernel has no memory blocks\n");
 		return -ENODEV;
 	}
-	return bus_register_notifier(memory_bus(), &memory_bus_notifier);
+	taken_workqueue = alloc_workqueue("twostage_taken", 0, 0);
+	if (!taken_workqueue)
+		return -ENOMEM;
+	ret = bus_register_notifier(memory_bus(), &memory_bus_notifier);
+	if (ret)
+		destroy_workqueue(taken_workqueue);
+	return ret;
 }
 
 /**
@@ -742,6 +856,8 @@ int regions_init(void)
 void regions_exit(void)
 {
 	bus_unregister_notifier(memory_bus(), &memory_bus_notifier);
+	/* A work may still be on its way back from giving up its reference. */
+	destroy_workqueue(taken_workqueue);
 	xa_destroy(&region_by_block);
 	ida_destroy(&region_ids);
 }

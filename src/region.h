@@ -11,6 +11,7 @@
 #include <linux/ioport.h>
 #include <linux/memory_hotplug.h>
 #include <linux/memremap.h>
+#include <linux/workqueue.h>
 
 #include "twostage.h"
 
@@ -28,7 +29,7 @@ struct region_block {
  * struct twostage_region - a contiguous physical range under two-stage control
  * @rcu: for its end
  * @dev: regionN, a child of the "twostage" root device, on the twostage bus
- * @node: in the list of regions; protected by regions_lock
+ * @node: in the list of regions; protected by device_hotplug_lock
  * @id: N
  * @start: in bytes
  * @size: in bytes
@@ -36,9 +37,13 @@ struct region_block {
  * @provider: whose memory it is
  * @data: the provider's
  * @group: id of the memory group that the blocks are in
+ * @own_group: that group is ours, and so it is for us to remove the memory; it is the group of the one
+ *	who added the memory otherwise
  * @resource: "Standby memory (regionN)" in /proc/iomem; belongs to the core once stage 1 is done
  * @resource_name: that name
  * @adding: the task that runs stage 1 at this moment
+ * @removed: the memory blocks are gone, or about to go; protected by device_hotplug_lock
+ * @taken_work: for what is left to be done when others have removed the memory
  * @auto_online: the core's auto-online may reach the blocks when they are added
  * @memmap_on_memory: take the memmap out of the blocks where possible; protected by
  *	device_hotplug_lock
@@ -60,9 +65,12 @@ struct twostage_region {
 	const struct twostage_provider *provider;
 	void *data;
 	int group;
+	bool own_group;
 	struct resource *resource;
 	char resource_name[40];
 	struct task_struct *adding;
+	bool removed;
+	struct work_struct taken_work;
 	bool auto_online;
 	bool memmap_on_memory;
 	unsigned long nr_blocks;
@@ -89,6 +97,8 @@ int regions_init(void);
 void regions_exit(void);
 
 struct twostage_region *region_of(u64 address);
+struct twostage_region *region_adopt(const struct twostage_region_params *params, int group);
+void region_take_away(struct twostage_region *region);
 void region_forget_blocks(struct twostage_region *region);
 int region_remove_by_name(const char *name);
 int region_set_memmap_on_memory(struct twostage_region *region, bool on);

@@ -2,7 +2,7 @@
 /*
  * The knobs: parse and print, decide nothing
  *
- *   /sys/bus/twostage/				add_region, remove_region
+ *   /sys/bus/twostage/				add_region, remove_region, adopt
  *   /sys/bus/twostage/devices/regionN/		one for each region
  *   /sys/devices/system/memory/memoryX/twostage/	one for each memory block of a region
  *   debugfs twostage/hooks
@@ -21,6 +21,7 @@
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
+#include "adopt.h"
 #include "mm_internals.h"
 #include "online.h"
 #include "providers/ram.h"
@@ -171,9 +172,28 @@ static ssize_t remove_region_store(bus_attribute_bus *bus, const char *buf, size
 }
 static BUS_ATTR_WO(remove_region);
 
+static ssize_t adopt_show(bus_attribute_bus *bus, char *buf)
+{
+	return sysfs_emit(buf, "%d\n", adopt_enabled());
+}
+
+static ssize_t adopt_store(bus_attribute_bus *bus, const char *buf, size_t count)
+{
+	bool on = sysfs_streq(buf, "1");
+
+	if (!on && !sysfs_streq(buf, "0")) {
+		pr_err("adopt: takes 0 or 1\n");
+		return -EINVAL;
+	}
+	adopt_enable(on);
+	return count;
+}
+static struct bus_attribute bus_attr_adopt = __ATTR(adopt, 0600, adopt_show, adopt_store);
+
 static struct attribute *twostage_bus_attrs[] = {
 	&bus_attr_add_region.attr,
 	&bus_attr_remove_region.attr,
+	&bus_attr_adopt.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(twostage_bus);
@@ -401,6 +421,7 @@ void sysfs_block_add(struct device *dev)
 static int hooks_file_show(struct seq_file *m, void *unused)
 {
 	online_show_hooks(m);
+	adopt_show_hooks(m);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(hooks_file);

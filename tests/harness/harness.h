@@ -27,7 +27,8 @@ struct group {
 
 extern const struct group group_basic, group_errors, group_many, group_providers, group_numa,
 	group_autoonline, group_scale, group_scale_large, group_stress, group_notifier,
-	group_bystanders, group_guards, group_bench;
+	group_bystanders, group_guards, group_bench,
+	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_hosted;
 
 /* ktap.c: results. Each test is named after the promise that it checks. */
 void ktap_begin(bool kmsg);
@@ -95,6 +96,19 @@ bool refused(const char *text, int error, const char *needle, const char *path, 
 	__attribute__((format(printf, 4, 5)));
 bool load_twostage(const char *options);
 bool unload_twostage(void);
+
+/* readers.c: look at a random page of a block, by all files that show such; how many words came */
+long look_at_block(int block);
+
+/* dimm.c: DIMMs that the host plugs */
+/* On a node, or on none in particular if that is negative */
+void dimm_plug(const char *name, uint64_t size, int node);
+void dimm_unplug(const char *name);
+/* Once it is unplugged: the host forgets the memory behind it. */
+void dimm_forget(const char *name);
+/* Memory blocks of the system */
+int count_blocks(void);
+bool wait_for_blocks(int count);
 
 /* memory.c: memory in use, with data that is checked */
 struct memory {

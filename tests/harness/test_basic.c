@@ -227,7 +227,7 @@ static void run(void)
 	long long total = meminfo("MemTotal");
 	struct accounts *before;
 	char *hooks;
-	int armed = 0;
+	int armed = 0, all = 0;
 
 	ok(!strcmp(module_info("twostage", "license"), "GPL") && *module_info("twostage", "author") &&
 	   *module_info("twostage", "description") && *module_info("twostage", "version") &&
@@ -239,7 +239,9 @@ static void run(void)
 	hooks = read_whole("/sys/kernel/debug/twostage/hooks");
 	for (char *line = hooks; (line = strstr(line, " armed")); line++)
 		armed++;
-	ok(armed == 7, "all hooks are armed");
+	for (char *line = hooks; (line = strchr(line, '\n')); line++)
+		all++;
+	ok(all > 0 && armed == all, "all hooks are armed");
 	free(hooks);
 
 	ok(region_add(START, size(), NULL) == 0, "a region is added");

@@ -49,7 +49,7 @@ static int new_blocks(const bool *before, bool come, int *first)
 	return count;
 }
 
-static int wait_for_blocks(const bool *before, bool come, int count, int *first)
+static int await_blocks(const bool *before, bool come, int count, int *first)
 {
 	int tries, found = 0;
 
@@ -71,7 +71,7 @@ static void plug_dimm(struct outcome *outcome)
 	note_blocks(before);
 	host("object_add memory-backend-ram,id=mem1,size=%d", (int)(2 * block_size));
 	host("device_add pc-dimm,id=dimm1,memdev=mem1");
-	outcome->dimm_blocks = wait_for_blocks(before, true, 2, &block);
+	outcome->dimm_blocks = await_blocks(before, true, 2, &block);
 	if (outcome->dimm_blocks != 2)
 		return;
 
@@ -88,7 +88,7 @@ static void plug_dimm(struct outcome *outcome)
 		outcome->dimm_offline &= !write_file("offline", MEMORY "/memory%d/state", block + i);
 	note_blocks(plugged);
 	host("device_del dimm1");
-	outcome->dimm_gone = wait_for_blocks(plugged, false, 2, NULL) == 2;
+	outcome->dimm_gone = await_blocks(plugged, false, 2, NULL) == 2;
 	usleep(300000);
 	host("object_del mem1");
 }

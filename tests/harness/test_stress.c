@@ -5,7 +5,6 @@
  * Copyright (C) 2026 the twostage developers
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -57,63 +56,9 @@ static void change_regions(void)
 	change_blocks();
 }
 
-static void read_some(const char *path, off_t offset)
-{
-	static char buffer[65536];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t length;
-
-	if (fd < 0)
-		return;
-	length = pread(fd, buffer, sizeof(buffer), offset);
-	counts->pages_read += length > 0 ? length / 8 : 0;
-	close(fd);
-}
-
-/* Where kcore has the direct map: found once, from its program headers. */
-static off_t kcore_offset(uint64_t physical)
-{
-	static struct {
-		uint64_t offset, address, size;
-	} headers[64];
-	static int found = -1;
-	uint16_t number;
-	uint64_t header[7], table;
-	int fd, i;
-
-	if (found < 0) {
-		found = 0;
-		fd = open("/proc/kcore", O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return 0;
-		if (pread(fd, &table, 8, 32) == 8 && pread(fd, &number, 2, 56) == 2) {
-			for (i = 0; i < number && found < (int)ARRAY_SIZE(headers); i++) {
-				if (pread(fd, header, 56, table + i * 56) != 56)
-					break;
-				headers[found].offset = header[1];
-				headers[found].address = header[3];
-				headers[found++].size = header[5];
-			}
-		}
-		close(fd);
-	}
-	/* Offsets in the file differ by as much as addresses do. */
-	for (i = 0; i < found; i++)
-		if (headers[i].address != UINT64_MAX && headers[i].address < GIB)
-			return headers[i].offset + physical - headers[i].address;
-	return 0;
-}
-
 static void read_all(void)
 {
-	uint64_t physical = (uint64_t)random_block() * block_size + (rand() % 512) * 4096;
-
-	read_file(MEMORY "/memory%d/valid_zones", random_block());
-	block_stage(random_block());
-	read_some("/proc/kpageflags", physical / 4096 * 8);
-	read_some("/proc/kpagecount", physical / 4096 * 8);
-	read_some("/proc/pagetypeinfo", 0);
-	read_some("/proc/kcore", kcore_offset(physical));
+	counts->pages_read += look_at_block(random_block());
 }
 
 static void use_memory(void)

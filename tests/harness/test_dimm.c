@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DIMMs that are taken over from the ACPI memory driver
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define AUTO_ONLINE MEMORY "/auto_online_blocks"
+#define ARMED "/sys/kernel/debug/kprobes/enabled"
+
+static uint64_t region_begin(int id)
+{
+	return strtoull(read_file(REGION "/start", id), NULL, 0);
+}
+
+static bool is_dimm(int id, uint64_t size)
+{
+	return exists(REGION, id) && !strcmp(read_file(REGION "/provider", id), "dimm") &&
+	       strtoull(read_file(REGION "/size", id), NULL, 0) == size;
+}
+
+/* Pages of memmap in the blocks of as many bytes */
+static long long memmap_pages(uint64_t size)
+{
+	return size / 4096 * 64 / 4096;
+}
+
+static bool plug(const char *name, uint64_t size, int node)
+{
+	int blocks = count_blocks();
+
+	dimm_plug(name, size, node);
+	return wait_for_blocks(blocks + size / block_size);
+}
+
+static bool unplug(const char *name, uint64_t size)
+{
+	int blocks = count_blocks();
+	bool gone;
+
+	dimm_unplug(name);
+	gone = wait_for_blocks(blocks - size / block_size);
+	if (gone)
+		dimm_forget(name);
+	return gone;
+}
+
+/* The driver's link from a block to the DIMM */
+static bool bound(int block)
+{
+	return exists(MEMORY "/memory%d/firmware_node", block);
+}
+
+static void two_dimms(long long total)
+{
+	const uint64_t first = 2 * block_size, second = 4 * block_size;
+	struct accounts *standby;
+	struct memory memory;
+	int block;
+
+	ok(plug("d1", first, 0) && plug("d2", second, 1), "two DIMMs are plugged, on two nodes");
+	if (!ok(is_dimm(0, first) && is_dimm(1, second), "each of them is a region of provider dimm"))
+		return;
+	ok(read_number(REGION "/node", 0) == 0 && read_number(REGION "/node", 1) == 1,
+	   "on the node that the firmware says");
+	ok(blocks_online(0) == 0 && blocks_online(1) == 0, "all of it is standby");
+	block = block_at(region_begin(1));
+	ok(!strcmp(block_stage(block), "standby") && bound(block) &&
+	   exists("/sys/devices/system/node/node1/memory%d", block),
+	   "its blocks are under their node, and know their DIMM");
+	ok(iomem_count("Standby memory (region1)") == 1 && iomem_count("System RAM (twostage)") == 0,
+	   "/proc/iomem has it as standby memory, not as System RAM");
+	ok(refused("region1", EPERM, "region1", BUS "/remove_region"), "its region cannot be removed by name");
+
+	standby = accounts_take();
+	ok(region_online(1, "all online_movable") == 0 && region_online(0, "all online_movable") == 0,
+	   "all of both come online");
+	ok(meminfo("MemTotal") == (long long)((first + second) / 1024 * 63 / 64) + total,
+	   "MemTotal grows by all but the memmap");
+	ok(read_number(REGION "/memmap_pages", 1) == memmap_pages(second), "which is in the DIMMs themselves");
+	ok(iomem_count("System RAM (twostage)") == 6, "each block is System RAM in /proc/iomem");
+	ok(memory_fill(&memory, 400 * MIB, 3) && memory_inside(&memory, region_begin(0), 64 * GIB) > 0,
+	   "they are used");
+	ok(unplug("d1", first), "one is ejected while they are");
+	ok(!exists(REGION, 0) && exists(REGION, 1), "its region is gone, the other one is there");
+	ok(memory_check(&memory) < 0, "the data has moved unharmed");
+	memory_free(&memory);
+	ok(plug("d1", first, 0) && is_dimm(0, first), "it is plugged again, and is region0 again");
+	ok(region_offline(1, "all") == 0 && accounts_same(standby),
+	   "with all offline every account is as it was with the DIMMs plugged");
+	accounts_free(standby);
+}
+
+/*
+ * Page tables cannot be moved: a process puts many of them on node 1, for as long as it lives. Its memory
+ * policy counts for them too.
+ */
+static pid_t pin_node1(void)
+{
+	const size_t size = 16 * GIB;
+	unsigned long mask = 1 << 1;
+	pid_t pid = fork();
+	size_t offset;
+	char *memory;
+
+	if (pid)
+		return pid;
+	/* MPOL_BIND */
+	if (syscall(SYS_set_mempolicy, 2, &mask, 8 * sizeof(mask)))
+		_exit(1);
+	memory = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED || madvise(memory, size, MADV_NOHUGEPAGE))
+		_exit(1);
+	/* Reading maps the zero page: a page table for each 2 MiB, and no memory. */
+	for (offset = 0; offset < size; offset += 2 * MIB)
+		*(volatile char *)(memory + offset);
+	pause();
+	_exit(0);
+}
+
+static void refused_eject(void)
+{
+	const uint64_t size = 4 * block_size;
+	pid_t pid;
+
+	ok(region_online(1, "all online_kernel") == 0, "a DIMM is online where the kernel can use it");
+	pid = pin_node1();
+	usleep(1500000);
+	dimm_unplug("d2");
+	usleep(4000000);
+	ok(is_dimm(1, size) && blocks_online(1) > 0, "its ejection is refused while the kernel does");
+	/* What went offline before it was refused, the core may have set online again. */
+	region_online(1, "all online_movable");
+	ok(blocks_online(1) == 4, "and it can be used on");
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	for (int tries = 0; tries < 20 && blocks_online(1); tries++)
+		region_offline(1, "all");
+	ok(unplug("d2", size) && !exists(REGION, 1), "after that it can be ejected");
+	ok(unplug("d1", 2 * block_size) && !exists(REGION, 0), "and the other one too");
+}
+
+static void switched_off(void)
+{
+	const uint64_t size = 2 * block_size;
+
+	ok(plug("d3", size, -1) && is_dimm(0, size), "a DIMM is taken over");
+	ok(write_file("0", BUS "/adopt") == 0, "adopt is switched off");
+	ok(plug("d4", size, -1) && !exists(REGION, 1), "then the next DIMM is not");
+	ok(is_dimm(0, size) && region_online(0, "1 online_movable") == 0 && region_offline(0, "1") == 0,
+	   "the first one stays ours");
+	ok(unplug("d4", size) && unplug("d3", size) && !exists(REGION, 0), "both can be ejected");
+	ok(write_file("1", BUS "/adopt") == 0, "adopt is switched on again");
+}
+
+static void auto_online(void)
+{
+	const uint64_t size = 4 * block_size;
+
+	ok(write_file("online_movable", AUTO_ONLINE) == 0, "if the system says that new memory comes online");
+	ok(plug("d5", size, 1) && blocks_online(0) == 4, "the blocks of a DIMM do so");
+	ok(read_number(REGION "/memmap_pages", 0) == memmap_pages(size), "each with its memmap in itself");
+	ok(unplug("d5", size) && !exists(REGION, 0), "it can be ejected as it is");
+	write_file("offline", AUTO_ONLINE);
+}
+
+static void hooks_off(void)
+{
+	const uint64_t size = 2 * block_size;
+	struct kmsg kmsg;
+
+	ok(plug("d6", size, -1) && is_dimm(0, size), "a DIMM is taken over");
+	write_file("0", ARMED);
+	kmsg = kmsg_mark();
+	dimm_unplug("d6");
+	usleep(3000000);
+	ok(exists(REGION, 0) && kmsg_lines(&kmsg, "remove the region by name", NULL, 0) == 1,
+	   "with the hooks off its ejection leaves the region, and says so");
+	kmsg_close(&kmsg);
+	write_file("1", ARMED);
+	dimm_forget("d6");
+	ok(region_remove(0) == 0 && !exists(REGION, 0), "which can be removed by name");
+	ok(plug("d6", size, -1) && is_dimm(0, size) && unplug("d6", size), "then all works as before");
+}
+
+/* Somebody has made a region by name where the DIMM comes. */
+static void address_taken(void)
+{
+	const uint64_t size = 2 * block_size;
+	uint64_t start;
+
+	ok(plug("d7", size, -1) && exists(REGION, 0), "a DIMM shows where the next one comes");
+	start = region_begin(0);
+	ok(unplug("d7", size), "it is ejected");
+	ok(region_add(start, size, NULL) == 0, "a region by name is made there");
+	dimm_plug("d7", size, -1);
+	usleep(2000000);
+	ok(!exists(REGION, 1) && !strcmp(read_file(REGION "/provider", 0), "ram"),
+	   "a DIMM that is plugged there is refused");
+	ok(!bound(block_at(start)), "and does not get hold of the region's blocks");
+	ok(region_remove(0) == 0, "the region is removed");
+	dimm_unplug("d7");
+	usleep(1000000);
+	dimm_forget("d7");
+}
+
+/* The race of readers with a DIMM that is pulled */
+static void pulled_while_read(void)
+{
+	const uint64_t size = 2 * block_size;
+	pid_t readers[3];
+	bool well = true;
+	int status, i, first;
+
+	ok(plug("d8", size, -1) && exists(REGION, 0), "a DIMM is there");
+	first = block_at(region_begin(0));
+	for (i = 0; i < (int)ARRAY_SIZE(readers); i++) {
+		readers[i] = fork();
+		if (!readers[i]) {
+			srand(i + 1);
+			for (;;)
+				look_at_block(first + rand() % 2);
+		}
+	}
+	for (i = 0; i < 4; i++) {
+		well &= !region_online(0, "all online_movable");
+		well &= unplug("d8", size) && !exists(REGION, 0);
+		well &= plug("d8", size, -1) && is_dimm(0, size);
+	}
+	for (i = 0; i < (int)ARRAY_SIZE(readers); i++) {
+		kill(readers[i], SIGKILL);
+		well &= waitpid(readers[i], &status, 0) > 0 && WIFSIGNALED(status) &&
+			WTERMSIG(status) == SIGKILL;
+	}
+	ok(well, "a DIMM is pulled and plugged while all read it");
+	ok(unplug("d8", size), "it is ejected for good");
+}
+
+static void run(void)
+{
+	struct accounts *before;
+	int boot_blocks = count_blocks();
+
+	write_file("offline", AUTO_ONLINE);
+	ok(plug("early", block_size, -1), "a DIMM is plugged before the module is loaded");
+	if (!load_twostage("adopt=1"))
+		return;
+	ok(!strcmp(read_file(BUS "/adopt"), "1"), "adopt=1 at load");
+	ok(refused("2", EINVAL, "adopt", BUS "/adopt") && refused("on", EINVAL, "adopt", BUS "/adopt"),
+	   "nonsense at the knob is refused");
+	ok(!exists(REGION, 0) && run_command("ls -d " MEMORY "/memory*/twostage 2>/dev/null >&2") != 0,
+	   "DIMMs that were there before are not ours");
+	ok(unplug("early", block_size) && count_blocks() == boot_blocks, "and are ejected as ever");
+
+	before = accounts_take();
+	two_dimms(meminfo("MemTotal"));
+	refused_eject();
+	switched_off();
+	auto_online();
+	hooks_off();
+	address_taken();
+	pulled_while_read();
+	ok(accounts_same(before), "every account is what it was");
+	accounts_free(before);
+	unload_twostage();
+}
+
+/* A DIMM of many times the guest's memory */
+static void run_large(void)
+{
+	const uint64_t size = 12 * GIB;
+	const int blocks = size / block_size;
+	long long total, slab, free;
+	struct memory memory;
+	double started;
+
+	write_file("offline", AUTO_ONLINE);
+	if (!load_twostage("adopt=1"))
+		return;
+	write_file("3", "/proc/sys/vm/drop_caches");
+	sleep(2);
+	total = meminfo("MemTotal");
+	slab = meminfo("Slab");
+	free = meminfo("MemFree");
+	if (!ok(plug("large", size, -1) && is_dimm(0, size),
+		"a guest of %lld MiB takes a DIMM of %d GiB", total / 1024, (int)(size / GIB)))
+		return;
+	slab = meminfo("Slab") - slab;
+	free -= meminfo("MemFree");
+	diag("before online: %lld KiB of slab, %lld KiB of MemFree; stock: %llu MiB of memmap", slab, free,
+	     (unsigned long long)(size / 64 / MIB));
+	ok(slab < 4096 && free < 4096, "which costs less than 4 MiB before it is online");
+	ok(meminfo("MemTotal") == total, "and is not in MemTotal yet");
+
+	started = now();
+	ok(region_online(0, "all online_movable") == 0 && blocks_online(0) == blocks,
+	   "all of it comes online");
+	diag("%d blocks online in %.2f s", blocks, now() - started);
+	ok(meminfo("MemTotal") - total == blocks * (long long)(block_size / 1024 * 63 / 64),
+	   "63 of every 64 MiB are usable");
+
+	started = now();
+	ok(memory_fill(&memory, (meminfo("MemAvailable") - 200 * 1024) * 1024, 12) &&
+	   memory_inside(&memory, region_begin(0), size) > size / 10 * 9 && memory_check(&memory) < 0,
+	   "it is filled and checked");
+	diag("%zu MiB filled and checked in %.1f s", memory.size / (size_t)MIB, now() - started);
+	memory_free(&memory);
+
+	ok(unplug("large", size) && !exists(REGION, 0), "the DIMM is ejected");
+	unload_twostage();
+}
+
+static bool use_some_memory(void)
+{
+	struct memory memory;
+	bool well = memory_fill(&memory, 64 * MIB, 5) && memory_check(&memory) < 0;
+
+	memory_free(&memory);
+	return well;
+}
+
+/*
+ * What becomes of the same guest without the module. The add eats up the memory for the memmap, then fails
+ * for lack of it or not; what the guest could do before kills it in either case.
+ */
+static void run_stock(void)
+{
+	ok(use_some_memory(), "before, the guest has 64 MiB to work with");
+	dimm_plug("large", 12 * GIB, -1);
+	sleep(10);
+	use_some_memory();
+	ok(false, "the stock kernel survives a DIMM of 12 GiB");
+}
+
+/* Booted with memory_hotplug.memmap_on_memory=1 */
+static void run_hosted(void)
+{
+	char *hooks;
+
+	write_file("offline", AUTO_ONLINE);
+	if (!load_twostage("adopt=1"))
+		return;
+	ok(plug("d1", block_size, -1) && !exists(REGION, 0),
+	   "a DIMM whose memmap the kernel itself puts there is left alone");
+	hooks = read_whole("/sys/kernel/debug/twostage/hooks");
+	ok(strstr(hooks, "__add_memory") && strstr(strstr(hooks, "__add_memory"), "redirected=1 "),
+	   "though it was seen");
+	free(hooks);
+	ok(unplug("d1", block_size), "and is ejected as ever");
+	unload_twostage();
+}
+
+const struct group group_dimm = { .name = "dimm", .title = "DIMMs that are taken over", .run = run };
+const struct group group_dimm_large = { .name = "dimm-large", .title = "a DIMM larger than the guest", .run = run_large };
+const struct group group_dimm_stock = { .name = "dimm-stock", .title = "the same without the module", .run = run_stock };
+const struct group group_dimm_hosted = { .name = "dimm-hosted", .title = "the kernel hosts the memmap itself", .run = run_hosted };
