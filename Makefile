@@ -50,7 +50,7 @@ setup:
 	@scripts/setup
 
 lint: setup
-	shellcheck -x $(wildcard scripts/*) .ci/run
+	shellcheck -x $(shell grep -lE "^\#!.*(bash|sh)$$" scripts/*) .ci/run
 
 check: setup
 	@tests/run --self-test --lint --build --cli $(addprefix --kernel ,$(KERNELS))
