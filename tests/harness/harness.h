@@ -28,7 +28,8 @@ struct group {
 extern const struct group group_basic, group_errors, group_many, group_providers, group_numa,
 	group_autoonline, group_scale, group_scale_large, group_stress, group_notifier,
 	group_bystanders, group_guards, group_bench,
-	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_hosted;
+	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_hosted,
+	group_large_blocks;
 
 /* ktap.c: results. Each test is named after the promise that it checks. */
 void ktap_begin(bool kmsg);
