@@ -16,7 +16,7 @@ DKMS_SOURCE := $(DESTDIR)/usr/src/twostage-$(VERSION)
 DKMS_FILES := Kbuild dkms.conf LICENSE include src
 
 .PHONY: all help modules cli harness guest-modules setup lint check check-all demo install uninstall \
-	dkms-install dkms-remove clean distclean
+	dkms-source dkms-install dkms-remove deb clean distclean
 
 all: modules cli
 
@@ -27,6 +27,7 @@ help:
 	@echo '  make install      the command, its man page and completion, to PREFIX=$(PREFIX)'
 	@echo '  make dkms-install the module, by DKMS, for every kernel that gets installed'
 	@echo '  make uninstall, make dkms-remove'
+	@echo '  make deb          the same as Debian packages, in build/deb/'
 	@echo 'Work on it:'
 	@echo '  make check        build and test on $(CHECK_KERNELS), or KERNEL=SERIES only'
 	@echo '  make check-all    the same, and what takes longer'
@@ -50,7 +51,7 @@ setup:
 	@scripts/setup
 
 lint: setup
-	shellcheck -x $(shell grep -lE "^\#!.*(bash|sh)$$" scripts/*) .ci/run
+	shellcheck -x $(shell grep -lE "^\#!.*(bash|sh)$$" scripts/*) .ci/run src/cli/twostage.bash
 
 check: setup
 	@tests/run --self-test --lint --build --cli $(addprefix --kernel ,$(KERNELS))
@@ -70,12 +71,19 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/twostage $(DESTDIR)$(PREFIX)/share/man/man8/twostage.8 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/twostage
 
-dkms-install:
-	@command -v dkms >/dev/null || { echo 'dkms is missing: apt-get install dkms linux-headers-amd64' >&2; exit 1; }
+dkms-source:
 	mkdir -p $(DKMS_SOURCE)
 	cp -r $(DKMS_FILES) $(DKMS_SOURCE)/
+	rm -rf $(DKMS_SOURCE)/src/cli
+
+dkms-install:
+	@command -v dkms >/dev/null || { echo 'dkms is missing: apt-get install dkms linux-headers-amd64' >&2; exit 1; }
+	$(MAKE) dkms-source
 	dkms add -m twostage -v $(VERSION)
 	dkms install -m twostage -v $(VERSION)
+
+deb:
+	@scripts/deb
 
 dkms-remove:
 	dkms remove -m twostage -v $(VERSION) --all
