@@ -35,10 +35,15 @@ struct twostage_region;
  * @unassign: take the range back. Nothing of the kernel refers to it any more. After an error the
  *	memory counts as still assigned: the core reports that, and the next online of the range
  *	goes without @assign.
+ * @budget: how much may be assigned at present, in bytes, if that is limited; shown in the region's
+ *	``budget`` attribute. May be NULL.
+ * @plugged: how much is assigned at present, in bytes, as the one who provides it sees it; shown in
+ *	the region's ``plugged`` attribute. May be NULL.
  *
  * @start and @size are bytes, multiples of the region's granule and of the memory block size.
  *
- * Context: Both are called in process context, with ``device_hotplug_lock`` and ``mem_hotplug_lock``
+ * Context: @budget and @plugged are called in process context, without locks. @assign and @unassign
+ * are called in process context, with ``device_hotplug_lock`` and ``mem_hotplug_lock``
  * (for writing) held. They may sleep and allocate memory; they must not add, remove, online or
  * offline memory, nor wait for anybody who does. They should not wait without a limit.
  *
@@ -51,6 +56,8 @@ struct twostage_provider {
 	bool survives_power_cycle;
 	int (*assign)(struct twostage_region *region, u64 start, u64 size);
 	int (*unassign)(struct twostage_region *region, u64 start, u64 size);
+	u64 (*budget)(struct twostage_region *region);
+	u64 (*plugged)(struct twostage_region *region);
 };
 
 /**
@@ -83,5 +90,7 @@ int twostage_region_remove(struct twostage_region *region);
 
 void *twostage_region_data(const struct twostage_region *region);
 const char *twostage_region_name(const struct twostage_region *region);
+unsigned long twostage_region_populated(const struct twostage_region *region);
+void twostage_region_changed(struct twostage_region *region);
 
 #endif /* _TWOSTAGE_H */

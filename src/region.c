@@ -80,6 +80,37 @@ const char *twostage_region_name(const struct twostage_region *region)
 }
 EXPORT_SYMBOL_GPL(twostage_region_name);
 
+/**
+ * twostage_region_populated() - number of populated blocks
+ * @region: the region
+ *
+ * Context: Any. The answer may be outdated when it comes.
+ */
+unsigned long twostage_region_populated(const struct twostage_region *region)
+{
+	return READ_ONCE(region->nr_populated);
+}
+EXPORT_SYMBOL_GPL(twostage_region_populated);
+
+/**
+ * twostage_region_changed() - tell user space that the provider's budget for a region has changed
+ * @region: the region
+ *
+ * By a uevent of the region (ACTION=change, BUDGET=...), and to those who poll its ``budget`` attribute.
+ *
+ * Context: Process context.
+ */
+void twostage_region_changed(struct twostage_region *region)
+{
+	char budget[40];
+	char *environment[] = { budget, NULL };
+
+	snprintf(budget, sizeof(budget), "BUDGET=%#llx", region->provider->budget(region));
+	sysfs_notify(&region->dev.kobj, NULL, "budget");
+	kobject_uevent_env(&region->dev.kobj, KOBJ_CHANGE, environment);
+}
+EXPORT_SYMBOL_GPL(twostage_region_changed);
+
 static void region_release(struct device *dev)
 {
 	struct twostage_region *region = to_region(dev);

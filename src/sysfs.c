@@ -248,6 +248,22 @@ static ssize_t memmap_pages_show(struct device *dev, struct device_attribute *at
 }
 static DEVICE_ATTR_RO(memmap_pages);
 
+static ssize_t budget_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct twostage_region *region = to_region(dev);
+
+	return sysfs_emit(buf, "%#llx\n", region->provider->budget(region));
+}
+static DEVICE_ATTR_RO(budget);
+
+static ssize_t plugged_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct twostage_region *region = to_region(dev);
+
+	return sysfs_emit(buf, "%#llx\n", region->provider->plugged(region));
+}
+static DEVICE_ATTR_RO(plugged);
+
 static ssize_t memmap_on_memory_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%d\n", READ_ONCE(to_region(dev)->memmap_on_memory));
@@ -353,11 +369,32 @@ static struct attribute *region_attrs[] = {
 	&dev_attr_blocks_online.attr,
 	&dev_attr_memmap_pages.attr,
 	&dev_attr_memmap_on_memory.attr,
+	&dev_attr_budget.attr,
+	&dev_attr_plugged.attr,
 	&dev_attr_online.attr,
 	&dev_attr_offline.attr,
 	NULL
 };
-ATTRIBUTE_GROUPS(region);
+
+static umode_t region_attr_visible(struct kobject *kobj, struct attribute *attr, int n)
+{
+	const struct twostage_provider *provider = to_region(kobj_to_dev(kobj))->provider;
+
+	if ((attr == &dev_attr_budget.attr && !provider->budget) ||
+	    (attr == &dev_attr_plugged.attr && !provider->plugged))
+		return 0;
+	return attr->mode;
+}
+
+static const struct attribute_group region_group = {
+	.attrs = region_attrs,
+	.is_visible = region_attr_visible,
+};
+
+static const struct attribute_group *region_groups[] = {
+	&region_group,
+	NULL
+};
 
 /**
  * sysfs_region_init() - give a region its place in sysfs, before device_add()

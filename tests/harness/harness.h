@@ -29,7 +29,7 @@ extern const struct group group_basic, group_errors, group_many, group_providers
 	group_autoonline, group_scale, group_scale_large, group_stress, group_notifier,
 	group_bystanders, group_guards, group_bench,
 	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_hosted,
-	group_large_blocks;
+	group_large_blocks, group_virtio_mem, group_virtio_mem_odd;
 
 /* ktap.c: results. Each test is named after the promise that it checks. */
 void ktap_begin(bool kmsg);
@@ -38,7 +38,13 @@ void ktap_group(const char *name);
 bool ok(bool passed, const char *promise, ...) __attribute__((format(printf, 2, 3)));
 void skip(const char *reason, const char *promise, ...) __attribute__((format(printf, 2, 3)));
 void diag(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A line for the runner on the host */
+void say_to_host(const char *text);
+
+/* host.c: commands for QEMU's monitor, which the runner on the host passes on */
 void host(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The reply, as one line, valid until the next one; "" if there is none within 20 seconds. */
+const char *host_ask(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* files.c: knobs. Errors are negative errno values. */
 int write_file(const char *text, const char *path, ...) __attribute__((format(printf, 2, 3)));
@@ -98,6 +104,13 @@ bool refused(const char *text, int error, const char *needle, const char *path, 
 bool load_twostage(const char *options);
 bool unload_twostage(void);
 
+/* virtio.c: devices on the virtio bus */
+/* The n-th of those with this device ID, "" if there is none */
+const char *virtio_device(int id, int n);
+const char *virtio_driver(const char *device);
+int virtio_bind(const char *device, const char *driver);
+int virtio_unbind(const char *device);
+
 /* readers.c: look at a random page of a block, by all files that show such; how many words came */
 long look_at_block(int block);
 
@@ -117,6 +130,10 @@ struct memory {
 	size_t size;
 	uint64_t seed;
 };
+/* From which node what this process touches from now on is to come, if that node has some; -1: as ever */
+void memory_prefer(int node);
+/* From this node and no other; page tables and the like count too */
+bool memory_bind(int node);
 bool memory_fill(struct memory *memory, size_t size, uint64_t seed);
 /* First word that is not what was written, or -1 */
 ssize_t memory_check(const struct memory *memory);

@@ -108,12 +108,7 @@ void diag(const char *format, ...)
 	va_end(arguments);
 }
 
-/* A command for QEMU's monitor, which the runner on the host passes on. */
-void host(const char *format, ...)
+void say_to_host(const char *text)
 {
-	va_list arguments;
-
-	va_start(arguments, format);
-	print_prefixed("twostage-host: ", format, arguments);
-	va_end(arguments);
+	print(text);
 }

@@ -5,8 +5,10 @@
  * Copyright (C) 2026 the twostage developers
  */
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -17,6 +19,23 @@
 static uint64_t value(const struct memory *memory, size_t offset)
 {
 	return memory->seed ^ (offset * 0x9e3779b97f4a7c15ULL);
+}
+
+static bool set_policy(int mode, int node)
+{
+	unsigned long mask = node < 0 ? 0 : 1UL << node;
+
+	return !syscall(SYS_set_mempolicy, mode, node < 0 ? NULL : &mask, node < 0 ? 0 : 8 * sizeof(mask));
+}
+
+void memory_prefer(int node)
+{
+	set_policy(node < 0 ? MPOL_DEFAULT : MPOL_PREFERRED, node);
+}
+
+bool memory_bind(int node)
+{
+	return set_policy(MPOL_BIND, node);
 }
 
 bool memory_fill(struct memory *memory, size_t size, uint64_t seed)

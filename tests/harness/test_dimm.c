@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,15 +108,13 @@ static void two_dimms(long long total)
 static pid_t pin_node1(void)
 {
 	const size_t size = 16 * GIB;
-	unsigned long mask = 1 << 1;
 	pid_t pid = fork();
 	size_t offset;
 	char *memory;
 
 	if (pid)
 		return pid;
-	/* MPOL_BIND */
-	if (syscall(SYS_set_mempolicy, 2, &mask, 8 * sizeof(mask)))
+	if (!memory_bind(1))
 		_exit(1);
 	memory = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED || madvise(memory, size, MADV_NOHUGEPAGE))

@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Standby memory on virtio-mem devices
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define VIRTIO_ID_MEM 24
+#define PARAMETERS "/sys/module/virtio_mem_test/parameters"
+#define OURS "twostage_virtio_mem"
+
+/* As in the scenario */
+#define REGION_SIZE (4 * GIB)
+#define BUDGET GIB
+
+static char device[32];
+
+/* A number that QEMU tells of a device, by the name of its property */
+static long long told(const char *id, const char *property)
+{
+	return strtoll(host_ask("qom-get %s %s", id, property), NULL, 10);
+}
+
+static uint64_t plugged(void)
+{
+	return told("vm0", "size");
+}
+
+static long long resident_mib(void)
+{
+	return strtoll(host_ask("rss"), NULL, 10) / 1024;
+}
+
+static void set_budget(const char *id, uint64_t size)
+{
+	host("qom-set %s requested-size %" PRIu64, id, size);
+	usleep(700000);
+}
+
+static uint64_t attribute(const char *name)
+{
+	return strtoull(read_file(REGION "/%s", 0, name), NULL, 0);
+}
+
+static int first_block(void)
+{
+	return block_at(strtoull(read_file(REGION "/start", 0), NULL, 0));
+}
+
+static int online_block(int n)
+{
+	return write_file("online_movable", MEMORY "/memory%d/state", first_block() + n);
+}
+
+static int offline_block(int n)
+{
+	return write_file("offline", MEMORY "/memory%d/state", first_block() + n);
+}
+
+static bool ours(void)
+{
+	return !strcmp(virtio_driver(device), OURS) && exists(REGION, 0);
+}
+
+/* The kernel's events for user space since the socket was opened */
+static int events_open(void)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address))) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static bool events_have(int fd, const char *header, const char *variable)
+{
+	char event[8192];
+	bool found = false;
+	ssize_t length;
+
+	while ((length = recv(fd, event, sizeof(event) - 1, 0)) > 0) {
+		char *end = event + length, *word;
+
+		*end = '\0';
+		if (strncmp(event, header, strlen(header)))
+			continue;
+		for (word = event; word < end; word += strlen(word) + 1)
+			found |= !strcmp(word, variable);
+	}
+	return found;
+}
+
+static void cycle(void)
+{
+	long long total = meminfo("MemTotal"), before, used, after;
+	struct memory memory;
+	int i;
+
+	ok(attribute("budget") == BUDGET && attribute("plugged") == 0 && plugged() == 0,
+	   "the region tells the budget, and that nothing is plugged");
+	before = resident_mib();
+	for (i = 0; i < 32; i++)
+		look_at_block(first_block() + i);
+	after = resident_mib();
+	ok(after - before < 16, "looking at all of it touches nothing");
+
+	ok(online_block(0) == 0 && plugged() == block_size && attribute("plugged") == block_size,
+	   "a block that is set online is plugged");
+	ok(meminfo("MemTotal") - total == (long long)(block_size / 1024 * 63 / 64), "its memmap is its own");
+	ok(online_block(3) == 0 && plugged() == 2 * block_size, "which block is for the guest to choose");
+	ok(region_online(0, "6 online_movable") == 0 && plugged() == BUDGET, "all of the budget is taken");
+	memory_prefer(1);
+	ok(memory_fill(&memory, 700 * MIB, 1) && memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 400 * MIB,
+	   "it is used");
+	used = resident_mib();
+	ok(used - before > 400, "QEMU's resident memory grows");
+	ok(memory_check(&memory) < 0, "the data is right");
+	memory_free(&memory);
+	memory_prefer(-1);
+	ok(region_offline(0, "all") == 0 && plugged() == 0, "all of it is unplugged");
+	after = resident_mib();
+	diag("QEMU's resident memory: %lld MiB standby, %lld MiB used, %lld MiB afterwards", before, used, after);
+	ok(used - after > 400, "and QEMU's resident memory shrinks by that");
+}
+
+static void budget(void)
+{
+	struct kmsg kmsg = kmsg_mark();
+	char text[64];
+	int events = events_open();
+
+	ok(region_online(0, "8 online_movable") == 0, "all of the budget is taken");
+	ok(online_block(8) == -ENOSPC && !strcmp(block_stage(first_block() + 8), "standby") && plugged() == BUDGET,
+	   "more than that is refused, and nothing has changed");
+	ok(kmsg_lines(&kmsg, "the host's budget does not allow", NULL, 0) == 1, "the log says why");
+
+	set_budget("vm0", BUDGET / 2);
+	snprintf(text, sizeof(text), "BUDGET=%#" PRIx64, (uint64_t)BUDGET / 2);
+	ok(attribute("budget") == BUDGET / 2 && events_have(events, "change@/devices/twostage/region0", text),
+	   "a budget that shrinks is told, by attribute and event");
+	ok(kmsg_lines(&kmsg, "the host wants 0x20000000 bytes back", NULL, 0) == 1, "and by a line in the log");
+	ok(blocks_online(0) == 8 && plugged() == BUDGET, "but not enforced");
+	ok(region_offline(0, "5") == 0 && plugged() == 3 * block_size, "blocks that go offline are unplugged");
+	ok(region_online(0, "1 online_movable") == 0 && region_online(0, "1 online_movable") == -ENOSPC,
+	   "and up to the new budget blocks come online");
+	set_budget("vm0", BUDGET);
+	ok(attribute("budget") == BUDGET && region_online(0, "1 online_movable") == 0,
+	   "a budget that grows can be used at once");
+	ok(online_block(31) == -ENOSPC && kmsg_lines(&kmsg, "beyond what the host makes usable", NULL, 0) == 1,
+	   "a block that the host does not make usable is refused, with the reason");
+	ok(region_offline(0, "all") == 0 && plugged() == 0, "all of it is unplugged");
+	kmsg_close(&kmsg);
+	close(events);
+}
+
+static void set_answer(int answer, int count)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", answer);
+	write_file(text, PARAMETERS "/answer");
+	snprintf(text, sizeof(text), "%d", count);
+	write_file(text, PARAMETERS "/count");
+}
+
+/* The driver is not asked again what it did not get back before, so the device has to be reset. */
+static bool rebind(void)
+{
+	return virtio_unbind(device) == 0 && virtio_bind(device, OURS) == 0 && ours();
+}
+
+static void answers(void)
+{
+	struct kmsg kmsg = kmsg_mark();
+	double started;
+
+	if (!ok(module_load("virtio_mem_test", NULL) == 0, "the device's answers can be changed"))
+		return;
+	set_answer(2, 3);
+	ok(online_block(0) == 0 && plugged() == block_size, "a device that is busy for a moment is asked again");
+	offline_block(0);
+	set_answer(2, 1000000);
+	started = now();
+	ok(online_block(0) == -EBUSY && now() - started < 9, "a device that stays busy is given up");
+	ok(kmsg_lines(&kmsg, "too busy to plug", NULL, 0) == 1, "which is told");
+	set_answer(3, 1);
+	ok(online_block(0) == -EIO && kmsg_lines(&kmsg, "finds an error in the request to plug", NULL, 0) == 1,
+	   "an error is told as one");
+	ok(online_block(0) == 0 && plugged() == block_size, "after all that the block comes online");
+
+	set_answer(2, 1000000);
+	ok(offline_block(0) == 0 && !strcmp(block_stage(first_block()), "standby"),
+	   "a block goes offline even if the device does not take it back");
+	ok(kmsg_lines(&kmsg, "it stays assigned", NULL, 0) == 1, "which is told");
+	set_answer(-1, 0);
+	ok(plugged() == block_size && online_block(0) == 0 && plugged() == block_size,
+	   "then it is still plugged, and comes online without being plugged again");
+	ok(offline_block(0) == 0 && plugged() == 0, "and can be unplugged later");
+	set_answer(3, 1000000);
+	ok(online_block(0) == -EIO && rebind(), "the driver starts again");
+	set_answer(-1, 0);
+	online_block(0);
+	set_answer(3, 1000000);
+	offline_block(0);
+	virtio_unbind(device);
+	set_answer(-1, 0);
+	ok(plugged() == block_size && virtio_bind(device, OURS) == 0 && ours() && plugged() == 0,
+	   "what is plugged when the driver starts is unplugged first");
+
+	ok(online_block(1) == 0, "a block is online");
+	write_file("1", PARAMETERS "/silent");
+	started = now();
+	ok(online_block(0) == -ETIMEDOUT && now() - started < 15, "a device that does not answer is not waited for for ever");
+	ok(kmsg_lines(&kmsg, "it is not used any more", NULL, 0) == 1, "and is broken then");
+	started = now();
+	ok(online_block(0) == -EIO && now() - started < 5, "a broken device is not asked any more");
+	ok(!strcmp(block_stage(first_block() + 1), "populated") && offline_block(1) == 0,
+	   "memory that came from it before stays usable until it goes offline");
+	write_file("0", PARAMETERS "/silent");
+	ok(rebind() && plugged() == 0 && online_block(0) == 0 && offline_block(0) == 0,
+	   "it is as new when the driver starts again");
+	ok(module_unload("virtio_mem_test") == 0, "the device's answers are its own again");
+	kmsg_close(&kmsg);
+}
+
+static void let_go(void)
+{
+	struct memory memory;
+
+	ok(module_unload(OURS) != 0 && module_loaded(OURS), "the driver does not unload under a region");
+	ok(region_online(0, "4 online_movable") == 0, "blocks of it are online");
+	memory_prefer(1);
+	ok(memory_fill(&memory, 450 * MIB, 4), "and in use");
+	ok(virtio_unbind(device) == 0 && exists(REGION, 0) && blocks_online(0) == 4 && plugged() == 4 * block_size,
+	   "the driver lets go of the device, and the memory stays");
+	ok(memory_check(&memory) < 0, "with the data in it");
+	ok(online_block(5) == -ENODEV, "no more of it comes online then");
+	ok(refused("region0", EPERM, "region0", BUS "/remove_region"), "and the region is nobody else's to remove");
+	ok(module_load_system("virtio_mem", NULL) == 0 && !*virtio_driver(device),
+	   "the kernel's own driver does not get the device while its memory is in use");
+	module_unload("virtio_mem");
+	ok(virtio_bind(device, OURS) == 0 && ours(), "ours takes it up again");
+	ok(memory_check(&memory) < 0 && region_online(0, "1 online_movable") == 0, "and all goes on");
+	memory_free(&memory);
+	memory_prefer(-1);
+	ok(region_offline(0, "all") == 0 && plugged() == 0, "down to the last block");
+}
+
+/* To the driver that the kernel itself has for such devices, and back */
+static void hand_over(void)
+{
+	long long total = meminfo("MemTotal");
+	int tries;
+
+	ok(virtio_unbind(device) == 0 && !exists(REGION, 0), "without memory in use, the region goes with the driver");
+	write_file("online_movable", MEMORY "/auto_online_blocks");
+	ok(module_load_system("virtio_mem", NULL) == 0 && !strcmp(virtio_driver(device), "virtio_mem"),
+	   "the kernel's own driver takes the device");
+	for (tries = 0; tries < 100 && plugged() != BUDGET; tries++)
+		usleep(100000);
+	ok(plugged() == BUDGET && meminfo("MemTotal") > total, "and plugs what the host asks for");
+	set_budget("vm0", 0);
+	for (tries = 0; tries < 100 && plugged(); tries++)
+		usleep(100000);
+	ok(plugged() == 0 && virtio_unbind(device) == 0 && module_unload("virtio_mem") == 0,
+	   "it gives all of it and the device back");
+	write_file("offline", MEMORY "/auto_online_blocks");
+	set_budget("vm0", BUDGET);
+	ok(virtio_bind(device, OURS) == 0 && ours(), "ours takes the device");
+	ok(region_online(0, "2 online_movable") == 0 && region_offline(0, "all") == 0, "and works as before");
+}
+
+static void sleeping(void)
+{
+	struct kmsg kmsg = kmsg_mark();
+
+	if (!exists("/sys/power/pm_test")) {
+		skip("this kernel cannot", "suspend is tried");
+		return;
+	}
+	write_file("devices", "/sys/power/pm_test");
+	ok(region_online(0, "1 online_movable") == 0, "a block is online");
+	ok(write_file("freeze", "/sys/power/state") != 0 && kmsg_lines(&kmsg, "refuses to sleep", NULL, 0) == 1,
+	   "then the system does not sleep, since the memory might be gone");
+	ok(write_file("disk", "/sys/power/state") != 0 && kmsg_lines(&kmsg, "hibernation refused", NULL, 0) == 1,
+	   "nor does it hibernate");
+	ok(region_offline(0, "1") == 0 && write_file("freeze", "/sys/power/state") == 0,
+	   "with all of it standby it does");
+	ok(region_online(0, "1 online_movable") == 0 && plugged() == block_size && region_offline(0, "1") == 0,
+	   "and all works afterwards");
+	write_file("none", "/sys/power/pm_test");
+	kmsg_close(&kmsg);
+}
+
+static bool start(void)
+{
+	write_file("offline", MEMORY "/auto_online_blocks");
+	ok(module_load_system("virtio_pci", NULL) == 0, "the virtio bus is there");
+	usleep(300000);
+	snprintf(device, sizeof(device), "%s", virtio_device(VIRTIO_ID_MEM, 0));
+	return ok(*device, "a virtio-mem device is there") && load_twostage(NULL);
+}
+
+static void run(void)
+{
+	struct accounts *before, *standby;
+	struct kmsg kmsg;
+
+	if (!start())
+		return;
+	before = accounts_take();
+	ok(module_load(OURS, NULL) == 0 && ours(), "the driver takes the device");
+	ok(!strcmp(read_file(REGION "/provider", 0), "virtio_mem") && attribute("size") == REGION_SIZE &&
+	   blocks_online(0) == 0 && !strcmp(block_state(first_block() + 31), "offline"),
+	   "all of its memory is a standby region");
+	ok(read_number(REGION "/node", 0) == 1 &&
+	   exists("/sys/devices/system/node/node1/memory%d", first_block()), "on the device's node");
+	standby = accounts_take();
+	cycle();
+	budget();
+	ok(accounts_same(standby), "every account is as after stage 1");
+	accounts_free(standby);
+	answers();
+	let_go();
+	hand_over();
+	sleeping();
+
+	kmsg = kmsg_mark();
+	ok(virtio_unbind(device) == 0 && !exists(REGION, 0) && module_unload(OURS) == 0, "the driver unloads");
+	ok(!kmsg_lines(&kmsg, "never took back", NULL, 0), "nothing is left plugged");
+	kmsg_close(&kmsg);
+	ok(accounts_same(before), "every account is what it was");
+	accounts_free(before);
+	unload_twostage();
+}
+
+/* Two devices: vm0 has device blocks of 256 MiB, vm1 begins in the middle of a memory block. */
+static void run_odd(void)
+{
+	struct accounts *before;
+	struct kmsg kmsg;
+	uint64_t start1;
+
+	if (!start())
+		return;
+	before = accounts_take();
+	kmsg = kmsg_mark();
+	ok(module_load(OURS, NULL) == 0 && exists(REGION, 0) && exists(REGION, 1), "the driver takes both devices");
+	ok(kmsg_lines(&kmsg, "are left over beside whole units", NULL, 0) == 1,
+	   "what does not fit into memory blocks is told");
+	kmsg_close(&kmsg);
+	/* Which of the two is region0 is for the bus to say. */
+	int large = strtoull(read_file(REGION "/size", 0), NULL, 0) == GIB ? 0 : 1, odd = 1 - large;
+
+	start1 = strtoull(read_file(REGION "/start", odd), NULL, 0);
+	ok(start1 % block_size == 0 && strtoull(read_file(REGION "/size", odd), NULL, 0) == GIB / 2 - block_size,
+	   "the region are the whole memory blocks of it");
+	ok(region_online(odd, "all online_movable") == 0 && told("vm1", "size") == (long long)(GIB / 2 - block_size),
+	   "all of them come online");
+	ok(region_offline(odd, "all") == 0 && told("vm1", "size") == 0, "and go");
+
+	ok(region_online(large, "1 online_movable") == 0 && plugged() == 256 * MIB,
+	   "a device block of two memory blocks is plugged for the first of them");
+	ok(region_online(large, "1 online_movable") == 0 && plugged() == 256 * MIB, "and not again for the second");
+	ok(region_offline(large, "1") == 0 && plugged() == 256 * MIB, "it stays plugged for the one that is left");
+	ok(region_offline(large, "1") == 0 && plugged() == 0, "and is unplugged after it");
+
+	ok(virtio_unbind(virtio_device(VIRTIO_ID_MEM, 0)) == 0 && virtio_unbind(virtio_device(VIRTIO_ID_MEM, 1)) == 0 &&
+	   module_unload(OURS) == 0, "the driver unloads");
+	ok(accounts_same(before), "every account is what it was");
+	accounts_free(before);
+	unload_twostage();
+}
+
+const struct group group_virtio_mem = { .name = "virtio-mem", .title = "standby memory on a virtio-mem device", .run = run };
+const struct group group_virtio_mem_odd = { .name = "virtio-mem-odd", .title = "virtio-mem devices of odd sizes", .run = run_odd };

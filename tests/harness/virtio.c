@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Devices on the virtio bus
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define DEVICES "/sys/bus/virtio/devices"
+#define DRIVERS "/sys/bus/virtio/drivers"
+
+const char *virtio_device(int id, int n)
+{
+	static char name[32];
+	int i;
+
+	for (i = 0; i < 32; i++) {
+		snprintf(name, sizeof(name), "virtio%d", i);
+		if (exists(DEVICES "/%s", name) &&
+		    strtol(read_file(DEVICES "/%s/device", name), NULL, 16) == id && n-- == 0)
+			return name;
+	}
+	return "";
+}
+
+const char *virtio_driver(const char *device)
+{
+	static char path[PATH_MAX];
+	char link[128];
+	ssize_t length;
+
+	snprintf(link, sizeof(link), DEVICES "/%s/driver", device);
+	length = readlink(link, path, sizeof(path) - 1);
+	path[length > 0 ? length : 0] = '\0';
+	return strrchr(path, '/') ? strrchr(path, '/') + 1 : "";
+}
+
+int virtio_bind(const char *device, const char *driver)
+{
+	return write_file(device, DRIVERS "/%s/bind", driver);
+}
+
+int virtio_unbind(const char *device)
+{
+	return write_file(device, DRIVERS "/%s/unbind", virtio_driver(device));
+}
