@@ -37,7 +37,7 @@ int memory_subsys_offline(struct device *dev);
 	X(mhp_deinit_memmap_on_memory)	\
 	X(adjust_present_page_count)	\
 	X(add_memory_resource)		\
-	X(find_memory_block)		\
+	X(walk_memory_blocks)		\
 	X(for_each_memory_block)	\
 	X(lock_device_hotplug)		\
 	X(unlock_device_hotplug)	\
@@ -275,6 +275,13 @@ int mm_device_offline(struct device *dev)
 	return internal(device_offline)(dev);
 }
 
+static int get_block(struct memory_block *block, void *found)
+{
+	get_device(&block->dev);
+	*(struct memory_block **)found = block;
+	return 0;
+}
+
 /**
  * mm_find_memory_block() - the memory block that a page is in
  * @pfn: the page
@@ -284,7 +291,10 @@ int mm_device_offline(struct device *dev)
  */
 struct memory_block *mm_find_memory_block(unsigned long pfn)
 {
-	return internal(find_memory_block)(pfn_to_section_nr(pfn));
+	struct memory_block *block = NULL;
+
+	internal(walk_memory_blocks)(PFN_PHYS(pfn), PAGE_SIZE, &block, get_block);
+	return block;
 }
 
 static int first_block_bus(struct memory_block *block, void *bus)
