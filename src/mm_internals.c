@@ -440,6 +440,12 @@ unsigned long mm_memmap_on_memory_pages(void)
 /* Makes progress without memory: offlining is what people do when they are short of it elsewhere. */
 static struct workqueue_struct *switch_workqueue;
 
+#ifdef HAVE_WORKQUEUE_PERCPU
+#define SWITCH_WORKQUEUE_FLAGS (WQ_HIGHPRI | WQ_MEM_RECLAIM | WQ_PERCPU)
+#else
+#define SWITCH_WORKQUEUE_FLAGS (WQ_HIGHPRI | WQ_MEM_RECLAIM)
+#endif
+
 static void pass_context_switch(struct work_struct *work)
 {
 }
@@ -540,7 +546,7 @@ int mm_internals_init(void)
 	} while (0);
 	MM_INTERNALS(RESOLVE_INTERNAL)
 
-	switch_workqueue = alloc_workqueue("twostage", WQ_HIGHPRI | WQ_MEM_RECLAIM, 0);
+	switch_workqueue = alloc_workqueue("twostage", SWITCH_WORKQUEUE_FLAGS, 0);
 	return switch_workqueue ? 0 : -ENOMEM;
 }
 
