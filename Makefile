@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The top level of twostage; "make help" tells the targets. The module itself is described in Kbuild.
 
-# Which of Debian's kernels, for targets that fetch and boot them; empty stands for all that are checked.
+# Which of Debian's kernels, as scripts/kernel takes them, for targets that fetch and boot them; empty stands
+# for all that are checked.
 KERNEL ?=
 CHECK_KERNELS := 6.1 6.12
 KERNELS := $(or $(KERNEL),$(CHECK_KERNELS))
+
+# How long make check-all stresses each kernel
+STRESS_SECONDS ?= 60
+# Where it puts its table of results: a file, or README.md
+TABLE ?= build/results.md
 
 # Where the headers are, for targets that build for the kernel that is running
 KDIR ?= /lib/modules/$(shell uname -r)/build
@@ -30,7 +36,8 @@ help:
 	@echo '  make deb          the same as Debian packages, in build/deb/'
 	@echo 'Work on it:'
 	@echo '  make check        build and test on $(CHECK_KERNELS), or KERNEL=SERIES only'
-	@echo '  make check-all    the same, and what takes longer'
+	@echo '  make check-all    the same on all kernels of scripts/kernel --list, and what takes longer;'
+	@echo '                    TABLE=README.md puts the results there, STRESS_SECONDS=$(STRESS_SECONDS)'
 	@echo '  make lint         static checks of scripts and C'
 	@echo '  make guest-modules [KERNEL=SERIES]   the module for Debian kernels, fetched, in build/'
 	@echo '  make clean        what was built;  make distclean  also what was fetched'
@@ -57,7 +64,8 @@ check: setup
 	@tests/run --self-test --lint --build --cli $(addprefix --kernel ,$(KERNELS))
 
 check-all: setup
-	@STRESS_SECONDS=600 tests/run --self-test --lint --build --cli --long $(addprefix --kernel ,$(KERNELS))
+	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --long --table $(TABLE) \
+		$(if $(KERNEL),$(addprefix --kernel ,$(KERNEL)),--all-kernels)
 
 demo: setup
 	@scripts/demo $(KERNEL)

@@ -21,7 +21,8 @@ struct seq_file;
  * @wrapper: runs in place of the function, in its caller's context, with its prototype
  * @wanted: whether a call is to be redirected to @wrapper, told from its arguments
  *	(regs_get_kernel_argument()). Runs with preemption disabled on every call of the function, so
- *	it takes no locks. A call that is not wanted proceeds as if there were no hook.
+ *	it takes no locks, not even spinlocks: on PREEMPT_RT they sleep. A call that is not wanted
+ *	proceeds as if there were no hook.
  *
  * The rest is filled in by hooks_install().
  */

@@ -125,6 +125,9 @@ remove:
 	pr_err("region=%#llx:%#llx: not added, so the module is not loaded\n", parameter->start,
 	       parameter->size);
 	ret = PTR_ERR(parameter->region);
+	/* EEXIST from a load means that the module is loaded already, which modprobe takes for success. */
+	if (ret == -EEXIST)
+		ret = -EBUSY;
 	list_for_each_entry_continue_reverse(parameter, &region_parameters, node)
 		twostage_region_remove(parameter->region);
 	return ret;

@@ -41,7 +41,7 @@ int memory_subsys_offline(struct device *dev);
 	X(__remove_memory)		\
 	X(mhp_supports_memmap_on_memory) \
 	X(memory_group_find_by_id)	\
-	X(find_memory_block)		\
+	X(walk_memory_blocks)		\
 	X(for_each_memory_block)	\
 	X(lock_device_hotplug)		\
 	X(unlock_device_hotplug)	\
@@ -321,6 +321,13 @@ int mm_device_offline(struct device *dev)
 	return internal(device_offline)(dev);
 }
 
+static int get_block(struct memory_block *block, void *found)
+{
+	get_device(&block->dev);
+	*(struct memory_block **)found = block;
+	return 0;
+}
+
 /**
  * mm_find_memory_block() - the memory block that a page is in
  * @pfn: the page
@@ -330,7 +337,10 @@ int mm_device_offline(struct device *dev)
  */
 struct memory_block *mm_find_memory_block(unsigned long pfn)
 {
-	return internal(find_memory_block)(pfn_to_section_nr(pfn));
+	struct memory_block *block = NULL;
+
+	internal(walk_memory_blocks)(PFN_PHYS(pfn), PAGE_SIZE, &block, get_block);
+	return block;
 }
 
 static int first_block_bus(struct memory_block *block, void *bus)
@@ -476,6 +486,12 @@ unsigned long mm_memmap_on_memory_pages(void)
 /* Makes progress without memory: offlining is what people do when they are short of it elsewhere. */
 static struct workqueue_struct *switch_workqueue;
 
+#ifdef HAVE_WORKQUEUE_PERCPU
+#define SWITCH_WORKQUEUE_FLAGS (WQ_HIGHPRI | WQ_MEM_RECLAIM | WQ_PERCPU)
+#else
+#define SWITCH_WORKQUEUE_FLAGS (WQ_HIGHPRI | WQ_MEM_RECLAIM)
+#endif
+
 static void pass_context_switch(struct work_struct *work)
 {
 }
@@ -576,7 +592,7 @@ int mm_internals_init(void)
 	} while (0);
 	MM_INTERNALS(RESOLVE_INTERNAL)
 
-	switch_workqueue = alloc_workqueue("twostage", WQ_HIGHPRI | WQ_MEM_RECLAIM, 0);
+	switch_workqueue = alloc_workqueue("twostage", SWITCH_WORKQUEUE_FLAGS, 0);
 	return switch_workqueue ? 0 : -ENOMEM;
 }
 

@@ -87,7 +87,7 @@ static void run(void)
 	double until = now() + seconds;
 	struct accounts *before;
 	bool well = true;
-	int status, i;
+	int enough, status, i;
 
 	if (!load_twostage(NULL))
 		return;
@@ -112,8 +112,11 @@ static void run(void)
 	     seconds, counts->online, counts->offline, counts->added, counts->removed, counts->pages_read,
 	     counts->checked);
 	ok(well, "four processes run for %d seconds and no data is lost", seconds);
-	ok(counts->online > 10 && counts->offline > 10 && counts->added > 2 && counts->removed > 2 &&
-	   counts->pages_read > 1000 && counts->checked > 100, "all of them got something done");
+	/* A guest under emulation on a busy machine is slow. */
+	enough = seconds < 60 ? seconds / 6 : 10;
+	ok(counts->online > enough && counts->offline > enough && counts->added > enough / 5 &&
+	   counts->removed > enough / 5 && counts->pages_read > 1000 && counts->checked > 100,
+	   "all of them got something done");
 
 	for (i = 0; i < REGIONS; i++) {
 		if (!exists(REGION, i))
