@@ -872,7 +872,7 @@ int regions_init(void)
 		pr_err("this kernel has no memory blocks\n");
 		return -ENODEV;
 	}
-	taken_workqueue = alloc_workqueue("twostage_taken", 0, 0);
+	taken_workqueue = alloc_workqueue("twostage_taken", WQ_UNBOUND, 0);
 	if (!taken_workqueue)
 		return -ENOMEM;
 	ret = bus_register_notifier(memory_bus(), &memory_bus_notifier);

@@ -51,7 +51,7 @@ bool wait_for_blocks(int count)
 {
 	int tries;
 
-	for (tries = 0; tries < 200 && count_blocks() != count; tries++)
+	for (tries = 0; tries < 800 && count_blocks() != count; tries++)
 		usleep(50000);
 	/* Whoever adds or removes is not done yet with the last of them. */
 	usleep(300000);
