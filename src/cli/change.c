@@ -223,6 +223,9 @@ static void explain_online(int err)
 	case ENXIO:
 		hint("is there memory at these addresses? twostage discover lists what the firmware knows of");
 		break;
+	case ENOSPC:
+		hint("twostage list shows the budget; it is for the host to raise it");
+		break;
 	case ENOMEM:
 		hint("a block that holds its own memmap needs less: twostage add --memmap-on-memory yes");
 		break;

@@ -104,7 +104,7 @@ void kernel_log_mark(void)
 /* The next line of the module's since the mark; false when there are no more. */
 static bool next_kernel_line(char *line, size_t size)
 {
-	static const char prefix[] = "twostage: ";
+	static const char prefix[] = "twostage", own[] = ": ";
 	char record[8192];
 	ssize_t length;
 	char *text;
@@ -121,7 +121,10 @@ static bool next_kernel_line(char *line, size_t size)
 		text = strchr(record, ';');
 		if (!text || strncmp(text + 1, prefix, strlen(prefix)))
 			continue;
-		text += 1 + strlen(prefix);
+		/* Providers that are modules of their own are named in what they say. */
+		text++;
+		if (!strncmp(text + strlen(prefix), own, strlen(own)))
+			text += strlen(prefix) + strlen(own);
 		/* That it is not part of the kernel is no news. */
 		if (strstr(text, "taint"))
 			continue;

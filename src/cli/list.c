@@ -19,10 +19,11 @@
 
 enum region_column {
 	REGION_NAME, REGION_RANGE, REGION_SIZE, REGION_NODE, REGION_PROVIDER, REGION_BLOCK, REGION_BLOCKS,
-	REGION_ONLINE, REGION_STANDBY, REGION_MEMMAP, REGION_ON_MEMORY, REGION_COLUMNS
+	REGION_ONLINE, REGION_STANDBY, REGION_MEMMAP, REGION_ON_MEMORY, REGION_BUDGET, REGION_PLUGGED,
+	REGION_COLUMNS
 };
 
-static const struct column region_columns[] = {
+static struct column region_columns[] = {
 	[REGION_NAME]      = { "REGION", COLUMN_TEXT, true, "name of the region" },
 	[REGION_RANGE]     = { "RANGE", COLUMN_TEXT, true, "start and end address of the region" },
 	[REGION_SIZE]      = { "SIZE", COLUMN_SIZE, true, "size of the region" },
@@ -34,6 +35,9 @@ static const struct column region_columns[] = {
 	[REGION_STANDBY]   = { "STANDBY", COLUMN_NUMBER, false, "how many memory blocks are standby" },
 	[REGION_MEMMAP]    = { "MEMMAP", COLUMN_SIZE, true, "what online blocks use for their own memmap" },
 	[REGION_ON_MEMORY] = { "ON-MEMORY", COLUMN_BOOLEAN, false, "blocks hold their own memmap" },
+	/* By default where there are such regions */
+	[REGION_BUDGET]    = { "BUDGET", COLUMN_SIZE, false, "what the provider allows to be online" },
+	[REGION_PLUGGED]   = { "PLUGGED", COLUMN_SIZE, false, "what the provider has made accessible" },
 };
 
 enum block_column {
@@ -93,6 +97,10 @@ static void add_region_line(struct table *table, const struct region *region, ui
 	table_set(table, REGION_STANDBY, "%" PRIu64, region->blocks - region->online);
 	table_set_size(table, REGION_MEMMAP, region->memmap_pages * sysconf(_SC_PAGESIZE));
 	table_set(table, REGION_ON_MEMORY, "%s", region->memmap_on_memory ? "yes" : "no");
+	if (region->limited) {
+		table_set_size(table, REGION_BUDGET, region->budget);
+		table_set_size(table, REGION_PLUGGED, region->plugged);
+	}
 }
 
 /* Consecutive blocks that are shown as one line */
@@ -242,6 +250,8 @@ int command_list(int argc, char **argv)
 		if (!table_option(option, &table_options))
 			return getopt_error("list");
 	}
+	region_columns[REGION_BUDGET].by_default = regions_limited();
+	region_columns[REGION_PLUGGED].by_default = region_columns[REGION_BUDGET].by_default;
 	return list("list", argv + optind, argc - optind, &table_options, false, false);
 }
 

@@ -6,7 +6,9 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <glob.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +56,9 @@ static int region_read(struct region *region, const char *name)
 				 DEVICES "/%s/memmap_on_memory", name);
 	if (ret)
 		return ret;
+	/* Only some providers have these. */
+	region->limited = !sysfs_read_number(&region->budget, 0, DEVICES "/%s/budget", name) &&
+			  !sysfs_read_number(&region->plugged, 0, DEVICES "/%s/plugged", name);
 	region->node = atoi(node);
 	region->memmap_on_memory = !strcmp(memmap_on_memory, "1");
 	return 0;
@@ -106,6 +111,22 @@ int regions_read(struct regions *regions)
 	if (regions->count)
 		qsort(regions->region, regions->count, sizeof(*regions->region), compare_ids);
 	return 0;
+}
+
+/**
+ * regions_limited() - whether there is a region whose provider has a budget
+ */
+bool regions_limited(void)
+{
+	char pattern[PATH_MAX];
+	glob_t found;
+	bool any;
+
+	snprintf(pattern, sizeof(pattern), "%s" DEVICES "/*/budget", sysroot());
+	any = !glob(pattern, 0, NULL, &found);
+	if (any)
+		globfree(&found);
+	return any;
 }
 
 /**

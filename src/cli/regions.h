@@ -24,6 +24,9 @@
  * @blocks: number of memory blocks
  * @online: how many of them are online
  * @memmap_pages: pages of online blocks that hold those blocks' own memmap
+ * @limited: whether there are @budget and @plugged
+ * @budget: how much may be assigned at present, in bytes
+ * @plugged: how much is assigned at present, in bytes, as the provider sees it
  * @memmap_on_memory: whether blocks that are set online hold their own memmap
  */
 struct region {
@@ -36,6 +39,9 @@ struct region {
 	uint64_t blocks;
 	uint64_t online;
 	uint64_t memmap_pages;
+	bool limited;
+	uint64_t budget;
+	uint64_t plugged;
 	bool memmap_on_memory;
 };
 
@@ -63,6 +69,7 @@ int regions_read(struct regions *regions);
 void regions_free(struct regions *regions);
 const struct region *regions_find(const struct regions *regions, const char *name);
 int regions_select(struct regions *regions, char *const *names, int count);
+bool regions_limited(void);
 bool region_name_valid(const char *name);
 
 int memory_block_size(uint64_t *size);
