@@ -50,7 +50,7 @@ setup:
 	@scripts/setup
 
 lint: setup
-	shellcheck -x $(wildcard scripts/*) .ci/run
+	shellcheck -x $(wildcard scripts/*) .ci/run src/cli/twostage.bash
 
 check: setup
 	@tests/run --self-test --lint --build --cli $(addprefix --kernel ,$(KERNELS))

@@ -107,7 +107,8 @@ static void print_help(bool online)
 	       "  -b, --blocks BLOCKS    these memory blocks: 32-35 or 32,40-41\n\n"
 	       "Options:\n");
 	if (online)
-		printf("  -z, --zone ZONE        movable (default): only memory that can be taken offline again goes there;\n"
+		printf("  -z, --zone movable|kernel|auto\n"
+		       "                         movable (default): only memory that can be taken offline again goes there;\n"
 		       "                         kernel: for the kernel too, and then it may stay; auto: what the kernel's\n"
 		       "                         policy says\n");
 	printf("  -k, --keep-going       when a block fails, go on with others; without, stop there\n"
