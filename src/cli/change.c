@@ -133,12 +133,9 @@ static void consider_range(const struct request *request, struct change *change,
 {
 	uint64_t i;
 
-	for (i = 0; i < range_size(ids); i++) {
-		uint64_t id = request->online ? ids.start + i : ids.end - i;
-
-		if (memory_block_is_online(id) != request->online)
-			add_candidate(change, id);
-	}
+	for (i = 0; i < range_size(ids); i++)
+		if (memory_block_is_online(ids.start + i) != request->online)
+			add_candidate(change, ids.start + i);
 }
 
 static void consider_regions(const struct request *request, struct change *change,
@@ -146,12 +143,29 @@ static void consider_regions(const struct request *request, struct change *chang
 {
 	size_t i;
 
-	for (i = 0; i < regions->count; i++) {
-		size_t index = request->online ? i : regions->count - 1 - i;
-
+	for (i = 0; i < regions->count; i++)
 		consider_range(request, change,
-			       region_block_ids(&regions->region[index], change->block_size));
-	}
+			       region_block_ids(&regions->region[i], change->block_size));
+}
+
+static int compare_ascending(const void *a, const void *b)
+{
+	const uint64_t *first = a, *second = b;
+
+	return (*first > *second) - (*first < *second);
+}
+
+static int compare_descending(const void *a, const void *b)
+{
+	return compare_ascending(b, a);
+}
+
+/* The number of a region says nothing about its address. */
+static void sort_candidates(const struct request *request, struct change *change)
+{
+	if (change->candidate_count)
+		qsort(change->candidates, change->candidate_count, sizeof(*change->candidates),
+		      request->online ? compare_ascending : compare_descending);
 }
 
 /* Each of them has to be in a region, or nothing is changed. */
@@ -181,8 +195,7 @@ static int consider_blocks(const struct request *request, struct change *change)
 		}
 	}
 	for (i = 0; i < request->blocks.count; i++)
-		consider_range(request, change, request->online ? request->blocks.range[i] :
-			       request->blocks.range[request->blocks.count - 1 - i]);
+		consider_range(request, change, request->blocks.range[i]);
 	return EXIT_SUCCESS;
 }
 
@@ -381,6 +394,7 @@ static int change_memory(const struct request *request, char *const *names, int 
 	} else {
 		consider_regions(request, &change, &regions);
 	}
+	sort_candidates(request, &change);
 	if (decide_wanted(request, &change))
 		goto free;
 	change_blocks(request, &change);
