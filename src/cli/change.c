@@ -168,6 +168,24 @@ static void sort_candidates(const struct request *request, struct change *change
 		      request->online ? compare_ascending : compare_descending);
 }
 
+static int check_block(uint64_t id)
+{
+	char region[32];
+	int ret = memory_block_region(id, region, sizeof(region));
+
+	if (!ret)
+		return EXIT_SUCCESS;
+	if (ret == -ENODEV) {
+		error("memory block %" PRIu64 " is in no region", id);
+		hint("for other memory there is chmem");
+	} else {
+		error("memory block %" PRIu64 ": %s", id,
+		      ret == -ENOENT ? "there is no such block" : strerror(-ret));
+		hint("twostage blocks");
+	}
+	return EXIT_FAILURE;
+}
+
 /* Each of them has to be in a region, or nothing is changed. */
 static int consider_blocks(const struct request *request, struct change *change)
 {
@@ -175,24 +193,13 @@ static int consider_blocks(const struct request *request, struct change *change)
 
 	for (i = 0; i < request->blocks.count; i++) {
 		struct range ids = request->blocks.range[i];
-		uint64_t n;
+		uint64_t id = ids.start;
 
-		for (n = 0; n < range_size(ids); n++) {
-			char region[32];
-			int ret = memory_block_region(ids.start + n, region, sizeof(region));
-
-			if (!ret)
-				continue;
-			if (ret == -ENODEV) {
-				error("memory block %" PRIu64 " is in no region", ids.start + n);
-				hint("for other memory there is chmem");
-			} else {
-				error("memory block %" PRIu64 ": %s", ids.start + n,
-				      ret == -ENOENT ? "there is no such block" : strerror(-ret));
-				hint("twostage blocks");
-			}
-			return EXIT_FAILURE;
-		}
+		/* The last one may be the last number that there is. */
+		do {
+			if (check_block(id))
+				return EXIT_FAILURE;
+		} while (id++ != ids.end);
 	}
 	for (i = 0; i < request->blocks.count; i++)
 		consider_range(request, change, request->blocks.range[i]);
