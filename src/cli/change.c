@@ -107,7 +107,8 @@ static void print_help(bool online)
 	       "  -b, --blocks BLOCKS    these memory blocks: 32-35 or 32,40-41\n\n"
 	       "Options:\n");
 	if (online)
-		printf("  -z, --zone ZONE        movable (default): only memory that can be taken offline again goes there;\n"
+		printf("  -z, --zone movable|kernel|auto\n"
+		       "                         movable (default): only memory that can be taken offline again goes there;\n"
 		       "                         kernel: for the kernel too, and then it may stay; auto: what the kernel's\n"
 		       "                         policy says\n");
 	printf("  -k, --keep-going       when a block fails, go on with others; without, stop there\n"
@@ -132,12 +133,9 @@ static void consider_range(const struct request *request, struct change *change,
 {
 	uint64_t i;
 
-	for (i = 0; i < range_size(ids); i++) {
-		uint64_t id = request->online ? ids.start + i : ids.end - i;
-
-		if (memory_block_is_online(id) != request->online)
-			add_candidate(change, id);
-	}
+	for (i = 0; i < range_size(ids); i++)
+		if (memory_block_is_online(ids.start + i) != request->online)
+			add_candidate(change, ids.start + i);
 }
 
 static void consider_regions(const struct request *request, struct change *change,
@@ -145,12 +143,47 @@ static void consider_regions(const struct request *request, struct change *chang
 {
 	size_t i;
 
-	for (i = 0; i < regions->count; i++) {
-		size_t index = request->online ? i : regions->count - 1 - i;
-
+	for (i = 0; i < regions->count; i++)
 		consider_range(request, change,
-			       region_block_ids(&regions->region[index], change->block_size));
+			       region_block_ids(&regions->region[i], change->block_size));
+}
+
+static int compare_ascending(const void *a, const void *b)
+{
+	const uint64_t *first = a, *second = b;
+
+	return (*first > *second) - (*first < *second);
+}
+
+static int compare_descending(const void *a, const void *b)
+{
+	return compare_ascending(b, a);
+}
+
+/* The number of a region says nothing about its address. */
+static void sort_candidates(const struct request *request, struct change *change)
+{
+	if (change->candidate_count)
+		qsort(change->candidates, change->candidate_count, sizeof(*change->candidates),
+		      request->online ? compare_ascending : compare_descending);
+}
+
+static int check_block(uint64_t id)
+{
+	char region[32];
+	int ret = memory_block_region(id, region, sizeof(region));
+
+	if (!ret)
+		return EXIT_SUCCESS;
+	if (ret == -ENODEV) {
+		error("memory block %" PRIu64 " is in no region", id);
+		hint("for other memory there is chmem");
+	} else {
+		error("memory block %" PRIu64 ": %s", id,
+		      ret == -ENOENT ? "there is no such block" : strerror(-ret));
+		hint("twostage blocks");
 	}
+	return EXIT_FAILURE;
 }
 
 /* Each of them has to be in a region, or nothing is changed. */
@@ -160,28 +193,16 @@ static int consider_blocks(const struct request *request, struct change *change)
 
 	for (i = 0; i < request->blocks.count; i++) {
 		struct range ids = request->blocks.range[i];
-		uint64_t n;
+		uint64_t id = ids.start;
 
-		for (n = 0; n < range_size(ids); n++) {
-			char region[32];
-			int ret = memory_block_region(ids.start + n, region, sizeof(region));
-
-			if (!ret)
-				continue;
-			if (ret == -ENODEV) {
-				error("memory block %" PRIu64 " is in no region", ids.start + n);
-				hint("for other memory there is chmem");
-			} else {
-				error("memory block %" PRIu64 ": %s", ids.start + n,
-				      ret == -ENOENT ? "there is no such block" : strerror(-ret));
-				hint("twostage blocks");
-			}
-			return EXIT_FAILURE;
-		}
+		/* The last one may be the last number that there is. */
+		do {
+			if (check_block(id))
+				return EXIT_FAILURE;
+		} while (id++ != ids.end);
 	}
 	for (i = 0; i < request->blocks.count; i++)
-		consider_range(request, change, request->online ? request->blocks.range[i] :
-			       request->blocks.range[request->blocks.count - 1 - i]);
+		consider_range(request, change, request->blocks.range[i]);
 	return EXIT_SUCCESS;
 }
 
@@ -383,6 +404,7 @@ static int change_memory(const struct request *request, char *const *names, int 
 	} else {
 		consider_regions(request, &change, &regions);
 	}
+	sort_candidates(request, &change);
 	if (decide_wanted(request, &change))
 		goto free;
 	change_blocks(request, &change);

@@ -60,12 +60,16 @@ static int find_unused(struct ranges *unused)
 		error("/sys/firmware/memmap: %s", strerror(-ret));
 		if (ret == -ENOENT)
 			hint("this system does not keep the firmware's memory map; name the range yourself: twostage add");
+		else
+			hint_by_errno(-ret);
 		return EXIT_FAILURE;
 	}
 
 	iomem = sysroot_fopen("/proc/iomem");
 	if (!iomem) {
-		error("/proc/iomem: %s", strerror(errno));
+		ret = errno;
+		error("/proc/iomem: %s", strerror(ret));
+		hint_by_errno(ret);
 		ranges_free(unused);
 		return EXIT_FAILURE;
 	}

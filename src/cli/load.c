@@ -82,6 +82,19 @@ static char *join_parameters(char *const *words, int count)
 	return joined;
 }
 
+static int check_words(char *const *words, int count)
+{
+	int i;
+
+	for (i = 0; i < count; i++) {
+		size_t length = strcspn(words[i], "=");
+
+		if (!length || !words[i][length] || strpbrk(words[i], " \t\n\""))
+			return usage_error("load", "\"%s\" is not PARAMETER=VALUE", words[i]);
+	}
+	return EXIT_SUCCESS;
+}
+
 /* The kernel ignores a parameter that it does not know, aside from a line in its log. */
 static int check_parameters(struct kmod_module *module, char *const *words, int count)
 {
@@ -90,8 +103,6 @@ static int check_parameters(struct kmod_module *module, char *const *words, int 
 	for (i = 0; i < count; i++) {
 		int length = strcspn(words[i], "=");
 
-		if (!words[i][length] || strpbrk(words[i], " \t\n\""))
-			return usage_error("load", "\"%s\" is not PARAMETER=VALUE", words[i]);
 		if (!module_has_parameter(module, words[i], length)) {
 			error("the module has no parameter \"%.*s\"", length, words[i]);
 			hint("modinfo -p %s", kmod_module_get_path(module));
@@ -192,6 +203,9 @@ int command_load(int argc, char **argv)
 		argc--;
 		argv++;
 	}
+	status = check_words(argv, argc);
+	if (status)
+		return status;
 	if (not_below_sysroot())
 		return EXIT_FAILURE;
 

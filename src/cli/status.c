@@ -169,11 +169,18 @@ static void find_installed(struct status *status)
 	kmod_unref(ctx);
 }
 
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 /* Those that the kernel shows; it does not show what is only used at load, like region=. */
 static void find_parameters(struct status *status)
 {
 	static const char path[] = "/sys/module/twostage/parameters";
+	char **found = NULL;
 	struct dirent *entry;
+	size_t count = 0, i;
 	char value[128];
 	DIR *dir;
 
@@ -181,17 +188,27 @@ static void find_parameters(struct status *status)
 	if (!dir)
 		return;
 	while ((entry = readdir(dir))) {
-		char *before = status->value[FACT_PARAMETERS];
-
 		if (entry->d_name[0] == '.' ||
 		    sysfs_read(value, sizeof(value), "%s/%s", path, entry->d_name))
 			continue;
-		status->value[FACT_PARAMETERS] = NULL;
-		set(status, FACT_PARAMETERS, "%s%s%s=%s", before ? before : "", before ? " " : "",
-		    entry->d_name, value);
-		free(before);
+		found = realloc_or_die(found, count + 1, sizeof(*found));
+		if (asprintf(&found[count++], "%s=%s", entry->d_name, value) < 0)
+			out_of_memory();
 	}
 	closedir(dir);
+
+	if (count)
+		qsort(found, count, sizeof(*found), compare_texts);
+	for (i = 0; i < count; i++) {
+		char *before = status->value[FACT_PARAMETERS];
+
+		status->value[FACT_PARAMETERS] = NULL;
+		set(status, FACT_PARAMETERS, "%s%s%s", before ? before : "", before ? " " : "",
+		    found[i]);
+		free(before);
+		free(found[i]);
+	}
+	free(found);
 }
 
 /* "online_pages   armed redirected=3 missed=0" */
@@ -206,17 +223,18 @@ static bool parse_hook(const char *line, char function[64], char state[16], long
 static FILE *open_hooks(const char **why, const char **advice)
 {
 	FILE *hooks = sysroot_fopen(HOOKS);
+	const int err = errno;
 
 	if (hooks)
 		return hooks;
-	if (errno == EACCES || errno == EPERM) {
+	if (err == EACCES || err == EPERM) {
 		*why = "only root may look at debugfs";
 		*advice = "try it with sudo";
 	} else if (!sysfs_exists("/sys/kernel/debug/kprobes")) {
 		*why = "debugfs is not mounted";
 		*advice = "mount -t debugfs debugfs /sys/kernel/debug";
 	} else {
-		*why = strerror(errno);
+		*why = strerror(err);
 		*advice = NULL;
 	}
 	return NULL;
@@ -335,35 +353,40 @@ static void print_facts(const struct status *status)
 	}
 }
 
-static int print_table(const struct status *status)
+static int print_table(const struct status *status, struct table *table)
 {
-	struct table table;
-	int ret, i;
+	int i;
 
-	ret = table_begin(&table, "status", "status", columns, FACTS, status->options);
-	if (ret)
-		return ret;
-	table_line(&table);
+	table_line(table);
 	for (i = 0; i < FACTS; i++)
 		if (status->value[i])
-			table_set(&table, i, "%s", status->value[i]);
-	return table_end(&table);
+			table_set(table, i, "%s", status->value[i]);
+	return table_end(table);
 }
 
 static int show_status(const struct table_options *options)
 {
+	const bool as_table = options->json || options->raw || options->output ||
+			      options->output_all || options->noheadings;
 	struct status status = { .options = options };
+	struct table table;
 	int ret, i;
 
+	if (as_table) {
+		ret = table_begin(&table, "status", "status", columns, FACTS, options);
+		if (ret)
+			return ret;
+	}
 	ret = find(&status);
 	if (!ret) {
-		if (options->json || options->raw || options->output || options->output_all ||
-		    options->noheadings)
-			ret = print_table(&status);
+		if (as_table)
+			ret = print_table(&status, &table);
 		else
 			print_facts(&status);
 		if (status.advice)
 			hint("%s", status.advice);
+	} else if (as_table) {
+		table_drop(&table);
 	}
 	for (i = 0; i < FACTS; i++)
 		free(status.value[i]);

@@ -56,11 +56,15 @@ bool table_option(int option, struct table_options *options)
  */
 void table_help(const struct column *columns, size_t count)
 {
+	int width = 0;
 	size_t i;
 
+	for (i = 0; i < count; i++)
+		if ((int)strlen(columns[i].name) > width)
+			width = strlen(columns[i].name);
 	printf("\nAvailable output columns (* by default):\n");
 	for (i = 0; i < count; i++)
-		printf("  %10s %c %s\n", columns[i].name, columns[i].by_default ? '*' : ' ',
+		printf("  %*s %c %s\n", width, columns[i].name, columns[i].by_default ? '*' : ' ',
 		       columns[i].help);
 }
 

@@ -1,80 +1,137 @@
-# bash completion for twostage(8)                          -*- shell-script -*-
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
+# shellcheck shell=bash
+#
+# bash completion for twostage(8)
+#
+# Commands, options, their values and columns are taken from what --help prints, so there is no second list.
 
-# What there is to choose from is asked of the command itself, so that it is listed once, in its help.
+# The commands, out of the help
+_twostage_commands() {
+	sed -n '/^Commands:/,/^$/s/^  \([a-z]\{1,\}\) .*/\1/p'
+}
 
-_twostage_regions()
-{
-	local region
-	for region in /sys/bus/twostage/devices/region*; do
-		[[ -e $region ]] && echo "${region##*/}"
+# The options, long and short ones, out of a command's help
+_twostage_options() {
+	sed -n 's/^  \(-[a-zA-Z]\), \(--[a-z-]*\).*/\1 \2/p; s/^      \(--[a-z-]*\).*/\1/p'
+}
+
+# What an option takes ("N", "yes|no"), out of a command's help; nothing if it takes nothing
+_twostage_argument() {
+	sed -n -e "s/^  \(-[a-zA-Z], \|    \)$1 \([^ ]\{1,\}\).*/\2/p" -e "s/^  $1, --[a-z-]* \([^ ]\{1,\}\).*/\1/p"
+}
+
+# The output columns, out of a command's help; with an option that has columns of its own ($1), those
+_twostage_columns() {
+	local with=${1:+/^With $1:/,\$}
+
+	sed -n -e "${with:-/^With /q; 1,\$} s/^ *\([A-Z-]\{1,\}\) [* ] .*/\1/p"
+}
+
+# The names of what is in a directory of the kernel's
+_twostage_names() {
+	local path
+
+	for path in "${TWOSTAGE_SYSROOT-}"/sys/$1; do
+		[[ -e $path ]] && printf '%s\n' "${path##*/}"
 	done
 }
 
-_twostage_commands()
-{
-	twostage --help 2>/dev/null | sed -nE 's/^  ([a-z]+) +.*/\1/p'
+_twostage_reply() {
+	mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur")
 }
 
-_twostage_options()
-{
-	twostage "$1" --help 2>/dev/null | grep -oE '(^| )--?[[:alpha:]][[:alpha:]-]*' | sort -u
+_twostage_files() {
+	if declare -F _filedir >/dev/null; then
+		_filedir "$1"
+	else
+		mapfile -t COMPREPLY < <(compgen -f -X "!*.$1" -- "$cur"; compgen -d -S / -- "$cur")
+	fi
 }
 
-# "      REGION * name of the region"; status has two tables, and --hooks says which
-_twostage_columns()
-{
-	twostage "$1" --help 2>/dev/null |
-		sed -nE '/^Available output columns/,$s/^ +([A-Z][A-Z-]*) [ *] .*/\1/p' | sort -u
-}
+# "NAME,NAME" or "+NAME,NAME": those in front stay
+_twostage_column_list() {
+	local last=${cur##*[,+]}
 
-_twostage_complete_columns()
-{
-	local done=${cur%"${cur##*[,+]}"} words
-	words=$(_twostage_columns "$1")
-	mapfile -t COMPREPLY < <(compgen -P "$done" -W "$words" -- "${cur##*[,+]}")
+	mapfile -t COMPREPLY < <(compgen -P "${cur%"$last"}" -W "$1" -- "${last^^}")
 	compopt -o nospace 2>/dev/null
 }
 
-_twostage()
-{
-	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command=${COMP_WORDS[1]-}
+# What an option of a command takes: $1 is the option's argument as help calls it
+_twostage_complete_argument() {
+	local with=
+
+	case $1 in
+	*'|'*)	_twostage_reply "${1//|/ }" ;;
+	COLUMNS)
+		[[ $command == status && " ${words[*]} " == *' --hooks '* ]] && with=--hooks
+		_twostage_column_list "$(_twostage_columns "$with" <<<"$help")"
+		;;
+	BLOCKS)	_twostage_reply "$("$program" blocks -n -r -o BLOCK 2>/dev/null)" ;;
+	esac
+	[[ $1 == N && $prev == --node ]] &&
+		_twostage_reply "$(_twostage_names 'devices/system/node/node[0-9]*' | sed 's/^node//')"
+}
+
+# What a command takes beside options, as its usage says
+_twostage_complete_operand() {
+	local usage
+
+	usage=$(sed -n '/^$/q; p' <<<"$help")
+	if [[ $usage == *REGION* ]]; then
+		_twostage_reply "$(_twostage_names 'bus/twostage/devices/region*')"
+	elif [[ $usage == *FILE* && $cword -eq 2 ]]; then
+		_twostage_files ko
+	fi
+	if [[ $usage == *PARAMETER=* ]]; then
+		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(
+			compgen -W "$(sed -n 's/^  \([a-z_]\{1,\}=\).*/\1/p' <<<"$help")" -- "$cur")
+		[[ ${COMPREPLY[*]} == *= ]] && compopt -o nospace 2>/dev/null
+	fi
+}
+
+# Sets cur, prev, words and cword, without the package bash-completion
+_twostage_words() {
+	words=("${COMP_WORDS[@]}")
+	cword=$COMP_CWORD
+	cur=${words[cword]}
+	prev=${words[cword - 1]}
+	# --option=value is three words to bash
+	if [[ $cur == '=' ]]; then
+		cur=
+	elif [[ $prev == '=' && $cword -ge 2 ]]; then
+		prev=${words[cword - 2]}
+	fi
+}
+
+_twostage() {
+	# shellcheck disable=SC2034 # split is _init_completion's
+	local cur prev words cword split program=${1/#\~/$HOME} command help argument
+
 	COMPREPLY=()
-	[[ $COMP_CWORD -gt 0 ]] && prev=${COMP_WORDS[COMP_CWORD - 1]}
-
-	if [[ $COMP_CWORD -eq 1 ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "$(_twostage_commands) help --help --version" -- "$cur")
-		return
+	if declare -F _init_completion >/dev/null; then
+		_init_completion -s || return
+	else
+		_twostage_words
 	fi
 
-	case $prev in
-	-o|--output) _twostage_complete_columns "$command"; return ;;
-	-z|--zone) mapfile -t COMPREPLY < <(compgen -W 'movable kernel auto' -- "$cur"); return ;;
-	--memmap-on-memory) mapfile -t COMPREPLY < <(compgen -W 'yes no' -- "$cur"); return ;;
-	-c|--count|-s|--size|-b|--blocks|--node) return ;;
-	esac
-
-	if [[ $cur == -* ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "$(_twostage_options "$command")" -- "$cur")
+	command=${words[1]-}
+	if [[ $cword -le 1 || $command == help ]]; then
+		help=$("$program" --help 2>/dev/null)
+		_twostage_reply "$(_twostage_commands <<<"$help") $(_twostage_options <<<"$help")"
 		return
 	fi
+	help=$("$program" "$command" --help 2>/dev/null) || return
 
-	case $command in
-	remove|list|blocks|online|offline)
-		mapfile -t COMPREPLY < <(compgen -W "$(_twostage_regions)" -- "$cur")
-		;;
-	load)
-		if [[ $COMP_CWORD -eq 2 ]]; then
-			compopt -o filenames 2>/dev/null
-			mapfile -t COMPREPLY < <(compgen -f -X '!*.ko*' -- "$cur"; compgen -d -- "$cur")
-		fi
-		mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "region= adopt=1" -- "$cur")
-		;;
-	help)
-		mapfile -t COMPREPLY < <(compgen -W "$(_twostage_commands)" -- "$cur")
-		;;
-	esac
+	argument=
+	[[ $prev =~ ^-(-[a-z-]+|[a-zA-Z])$ ]] && argument=$(_twostage_argument "$prev" <<<"$help")
+	if [[ $argument ]]; then
+		_twostage_complete_argument "$argument"
+	elif [[ $cur == -* ]]; then
+		_twostage_reply "$(_twostage_options <<<"$help")"
+	else
+		_twostage_complete_operand
+	fi
 }
 
 complete -F _twostage twostage

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Copyright (C) 2026 the twostage developers
+"""A tree that looks to the command like the root directory of a system with the module."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+
+MIB = 1 << 20
+GIB = 1 << 30
+BLOCK = 128 * MIB
+
+DEVICES = "sys/bus/twostage/devices"
+MEMORY = "sys/devices/system/memory"
+MEMMAP = "sys/firmware/memmap"
+HOOKS = "sys/kernel/debug/twostage/hooks"
+NOBODY = 65534
+
+
+# Seconds in which the command ends, or it hangs
+PATIENCE = 20
+
+
+class Result:
+    """What the command printed, and how it ended."""
+
+    def __init__(self, status, out, err):
+        self.status, self.out, self.err = status, out, err
+
+    def __str__(self):
+        return f"status {self.status}\nstdout: {self.out}\nstderr: {self.err}"
+
+    def expect(self, status):
+        """The result itself, if the status is the expected one."""
+        if self.status != status:
+            raise AssertionError(f"status {self.status} instead of {status}\n{self}")
+        return self
+
+    def lines(self):
+        return self.out.splitlines()
+
+
+class Sysroot:
+    """The tree. A knob is a plain file, which keeps what was written into it last."""
+
+    command = None
+    wrapper = []
+
+    def __init__(self, path):
+        self.path = path
+        self.regions = 0
+        self.write(f"{MEMORY}/block_size_bytes", f"{BLOCK:x}\n")
+        self.write(f"{MEMORY}/auto_online_blocks", "offline\n")
+        self.write("sys/bus/twostage/add_region", "")
+        self.write("sys/bus/twostage/remove_region", "")
+        self.write("sys/bus/twostage/adopt", "0\n")
+        self.write("sys/module/twostage/version", "0.1.0\n")
+        self.write("sys/module/twostage/parameters/adopt", "N\n")
+        self.write("sys/module/memory_hotplug/parameters/online_policy", "contig-zones\n")
+        self.write("sys/module/memory_hotplug/parameters/memmap_on_memory", "N\n")
+        self.write(HOOKS, "arch_add_memory              armed redirected=2 missed=0\n"
+                          "online_pages                 armed redirected=5 missed=1\n")
+        os.makedirs(self.at("sys/kernel/debug/kprobes"))
+        os.makedirs(self.at(DEVICES))
+
+    def at(self, path):
+        return os.path.join(self.path, path)
+
+    def write(self, path, text):
+        path = self.at(path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+
+    def read(self, path):
+        with open(self.at(path), encoding="ascii") as file:
+            return file.read()
+
+    def remove(self, path):
+        path = self.at(path)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+
+    def chmod(self, path, mode):
+        """Somebody else than root runs the command in run_unprivileged(), and has only these modes."""
+        if os.geteuid() == 0:
+            mode |= mode >> 6
+        os.chmod(self.at(path), mode)
+
+    def replace_by_link(self, path, target):
+        self.remove(path)
+        os.symlink(target, self.at(path))
+
+    def replace_by_socket(self, path):
+        """A file that cannot be opened: ENXIO, for root too."""
+        self.remove(path)
+        with socket.socket(socket.AF_UNIX) as connection:
+            directory = os.open(os.path.dirname(self.at(path)), os.O_PATH)
+            # The path of a socket has to be short.
+            connection.bind(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+            os.close(directory)
+
+    def unload(self):
+        self.remove("sys/bus/twostage")
+        self.remove("sys/module/twostage")
+
+    # Regions and memory blocks
+
+    def add_region(self, first, blocks, online=(), memmap_on_memory=True, provider="ram", node=0,
+                   number=None, budget=None):
+        """A region of so many blocks; online are the ids of those that are; budget is in blocks, if there is one."""
+        name = f"region{self.regions if number is None else number}"
+        self.regions += 1
+        values = {
+            "start": f"{first * BLOCK:#x}", "size": f"{blocks * BLOCK:#x}", "node": node,
+            "provider": provider, "blocks": blocks, "blocks_online": len(online),
+            "memmap_pages": len(online) * 512 if memmap_on_memory else 0,
+            "memmap_on_memory": int(memmap_on_memory),
+        }
+        if budget is not None:
+            values["budget"] = f"{budget * BLOCK:#x}"
+            values["plugged"] = f"{len(online) * BLOCK:#x}"
+        for file, value in values.items():
+            self.write(f"{DEVICES}/{name}/{file}", f"{value}\n")
+        for block in range(first, first + blocks):
+            self.add_block(block, block in online)
+            self.write(f"{MEMORY}/memory{block}/twostage/region", f"{name}\n")
+            self.write(f"{MEMORY}/memory{block}/twostage/stage",
+                       "populated\n" if block in online else "standby\n")
+        return name
+
+    def add_block(self, block, online):
+        """A memory block, of no region yet."""
+        self.write(self.state_of(block), "online\n" if online else "offline\n")
+        self.write(f"{MEMORY}/memory{block}/valid_zones",
+                   "Movable\n" if online else "Normal Movable\n")
+
+    @staticmethod
+    def state_of(block):
+        return f"{MEMORY}/memory{block}/state"
+
+    def changed(self, blocks):
+        """Which of the blocks' state files were written to, and what."""
+        states = {block: self.read(self.state_of(block)) for block in blocks}
+        return {block: state for block, state in states.items() if state not in ("online\n", "offline\n")}
+
+    def add_firmware_ram(self, *ranges):
+        """Of each (start, end, type) an entry, end inclusive."""
+        os.makedirs(self.at(MEMMAP), exist_ok=True)
+        for number, (start, end, kind) in enumerate(ranges):
+            for file, value in (("start", hex(start)), ("end", hex(end)), ("type", kind)):
+                self.write(f"{MEMMAP}/{number}/{file}", f"{value}\n")
+
+    # The command
+
+    def environment(self, **more):
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TERM": "vt100",
+                       "TWOSTAGE_SYSROOT": self.path}
+        environment.update((name, value) for name, value in os.environ.items()
+                           if name.endswith("SAN_OPTIONS"))
+        environment.update(more)
+        return {name: value for name, value in environment.items() if value is not None}
+
+    def argv(self, *arguments):
+        return [*self.wrapper, self.command, *map(str, arguments)]
+
+    def run(self, *arguments, stdout=subprocess.PIPE, **environment):
+        try:
+            result = subprocess.run(self.argv(*arguments), stdin=subprocess.DEVNULL, stdout=stdout,
+                                    stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False,
+                                    env=self.environment(**environment))
+        except subprocess.TimeoutExpired as expired:
+            raise AssertionError(f"it hangs: {arguments}") from expired
+        return Result(result.returncode, result.stdout, result.stderr)
+
+    def run_unprivileged(self, *arguments):
+        """Run it as somebody whom file modes keep out."""
+        if os.geteuid():
+            return self.run(*arguments)
+        # A copy, as nobody might not get to where it was built.
+        copy = self.at("command")
+        shutil.copy(self.command, copy)
+        os.chmod(copy, 0o755)
+        os.chmod(self.path, 0o755)
+        result = subprocess.run([copy, *map(str, arguments)], stdin=subprocess.DEVNULL, text=True,
+                                capture_output=True, timeout=PATIENCE, check=False, user=NOBODY, group=NOBODY,
+                                extra_groups=[], env=self.environment())
+        return Result(result.returncode, result.stdout, result.stderr)
+
+
+@contextlib.contextmanager
+def temporary_sysroot():
+    with tempfile.TemporaryDirectory(prefix="twostage-cli-") as path:
+        yield Sysroot(path)
+
+
+class Knobs:
+    """State files that somebody stands behind: they take their time, and have an order.
+
+    They are FIFOs: who reads gets the state; who writes is held up until it is that block's turn, which
+    is never if others should have been first.
+    """
+
+    def __init__(self, root, states, order, before=lambda block: True):
+        """states: of each block "online" or "offline", the same for all
+        order: the blocks in the order in which they have to be written to
+        before: called with the block before it is taken; False to not take it, nor any other
+        """
+        self.paths = {block: root.at(root.state_of(block)) for block in states}
+        self.order = order
+        self.before = before
+        self.written = []
+        self.over = threading.Event()
+        self.readers = []
+        for block, state in states.items():
+            os.unlink(self.paths[block])
+            os.mkfifo(self.paths[block])
+            self.readers.append(threading.Thread(target=self.answer, args=(block, state), daemon=True))
+        self.writer = threading.Thread(target=self.take, daemon=True)
+
+    def answer(self, block, state):
+        with open(self.paths[block], "w", encoding="ascii") as knob:
+            with contextlib.suppress(BrokenPipeError):
+                knob.write(state + "\n")
+                knob.flush()
+
+    def take(self):
+        for reader in self.readers:
+            reader.join()
+        for block in self.order:
+            if self.over.is_set() or not self.before(block):
+                return
+            with open(self.paths[block], encoding="ascii") as knob:
+                text = knob.read()
+            if text:
+                self.written.append((block, text))
+
+    def __enter__(self):
+        for thread in (*self.readers, self.writer):
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        # Whom nobody came to is still waiting to open its FIFO.
+        self.over.set()
+        for thread in (*self.readers, self.writer):
+            while thread.is_alive():
+                for path in self.paths.values():
+                    os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+                thread.join(0.01)

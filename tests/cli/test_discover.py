@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Copyright (C) 2026 the twostage developers
+"""discover: what the firmware calls RAM and the kernel does not use."""
+
+import json
+import os
+
+from ktap import contains, lacks, same, test
+from sysroot import BLOCK, GIB, MEMMAP, MIB
+
+KIB = 1 << 10
+
+
+def iomem(root, *lines):
+    """Of each (depth, start, end, name) a line, end inclusive."""
+    root.write("proc/iomem", "".join(f"{'  ' * depth}{start:08x}-{end:08x} : {name}\n"
+                                     for depth, start, end, name in lines))
+
+
+def discover(root, *arguments):
+    result = root.run("discover", "--json", "--bytes", "--output-all", *arguments).expect(0)
+    return json.loads(result.out)["ranges"]
+
+
+def machine(root):
+    """6 GiB, of which memmap=2G$4G keeps 2 GiB from the kernel."""
+    root.add_firmware_ram((0, 0x9fbff, "System RAM"), (0x9fc00, 0x9ffff, "Reserved"),
+                          (MIB, 0xbffdffff, "System RAM"), (0xbffe0000, 0xbfffffff, "Reserved"),
+                          (4 * GIB, 6 * GIB - 1, "System RAM"))
+    iomem(root, (0, 0, 0xfff, "Reserved"), (0, 0x1000, 0x9fbff, "System RAM"),
+          (0, 0x9fc00, 0x9ffff, "Reserved"), (0, 0xa0000, 0xbffff, "PCI Bus 0000:00"),
+          (0, MIB, 0xbffdffff, "System RAM"), (1, 16 * MIB, 32 * MIB - 1, "Kernel code"),
+          (0, 0xbffe0000, 0xbfffffff, "Reserved"), (0, 4 * GIB, 6 * GIB - 1, "Reserved"))
+
+
+@test("discover finds what memmap=SIZE$START keeps from the kernel")
+def left_by_memmap(root):
+    machine(root)
+    same(discover(root), [{
+        "range": "0x0000000100000000-0x000000017fffffff", "size": 2 * GIB,
+        "usable-range": "0x0000000100000000-0x000000017fffffff", "usable": 2 * GIB, "block": "32-47",
+        "left": 0, "command": "twostage add 0x100000000 2G"}])
+
+
+@test("discover does without the module")
+def without_module(root):
+    machine(root)
+    root.unload()
+    same(len(discover(root)), 1, "ranges")
+
+
+@test("discover finds what mem=SIZE keeps from the kernel")
+def left_by_mem(root):
+    root.add_firmware_ram((0, 3 * GIB - 1, "System RAM"), (4 * GIB, 5 * GIB - 1, "System RAM"))
+    iomem(root, (0, 0, GIB - 1, "System RAM"))
+    same([found["command"] for found in discover(root)],
+         ["twostage add 0x40000000 2G", "twostage add 0x100000000 1G"])
+
+
+@test("discover trims to whole memory blocks, and says what is left over")
+def trimmed(root):
+    start, end = 4 * GIB + 64 * MIB, 5 * GIB + 32 * MIB - 1
+    root.add_firmware_ram((4 * GIB, 6 * GIB - 1, "System RAM"))
+    iomem(root, (0, 4 * GIB, start - 1, "System RAM"), (0, end + 1, 6 * GIB - 1, "System RAM"))
+    same(discover(root), [{
+        "range": f"{start:#018x}-{end:#018x}", "size": end + 1 - start,
+        "usable-range": f"{4 * GIB + BLOCK:#018x}-{5 * GIB - 1:#018x}", "usable": 7 * BLOCK,
+        "block": "33-39", "left": 96 * MIB, "command": f"twostage add {4 * GIB + BLOCK:#x} 896M"}])
+
+
+@test("discover leaves out crumbs, --all does not")
+def crumbs(root):
+    machine(root)
+    root.write("proc/iomem", root.read("proc/iomem").replace("00001000-0009fbff", "00001000-0009efff"))
+    same(len(discover(root)), 1, "ranges")
+    found = discover(root, "--all")
+    same([(crumb["size"], crumb["usable"], crumb["left"], crumb["command"]) for crumb in found[:2]],
+         [(4 * KIB, 0, 4 * KIB, None), (3 * KIB, 0, 3 * KIB, None)])
+    same(found[2]["command"], "twostage add 0x100000000 2G")
+
+
+@test("discover does not offer what a region has already, or a device")
+def claimed(root):
+    machine(root)
+    iomem(root, (0, 4 * GIB, 6 * GIB - 1, "Reserved"), (0, 0, 4 * GIB - 1, "System RAM"),
+          (1, 4 * GIB, 5 * GIB - 1, "Standby memory (region0)"),
+          (1, 5 * GIB + 512 * MIB, 6 * GIB - 1, "dax0.0"))
+    same([found["command"] for found in discover(root)], ["twostage add 0x140000000 512M"])
+
+
+@test("discover does not join what is reserved with what is not")
+def boundary(root):
+    root.add_firmware_ram((4 * GIB, 6 * GIB - 1, "System RAM"))
+    iomem(root, (0, 0, GIB - 1, "System RAM"), (0, 4 * GIB, 5 * GIB - 1, "Reserved"))
+    same([found["command"] for found in discover(root)],
+         ["twostage add 0x100000000 1G", "twostage add 0x140000000 1G"])
+
+
+@test("discover joins what the firmware lists in pieces and in any order")
+def pieces(root):
+    root.add_firmware_ram((5 * GIB, 6 * GIB - 1, "System RAM"), (4 * GIB, 5 * GIB - 1, "System RAM"),
+                          (6 * GIB, 7 * GIB - 1, "Reserved"), (7 * GIB, 8 * GIB - 1, "ACPI Tables"))
+    iomem(root, (0, 0, GIB - 1, "System RAM"))
+    same([found["command"] for found in discover(root)], ["twostage add 0x100000000 2G"])
+
+
+@test("discover finds memory up to the last address")
+def last_address(root):
+    root.add_firmware_ram(((1 << 64) - BLOCK, (1 << 64) - 1, "System RAM"))
+    iomem(root, (0, 0, GIB - 1, "System RAM"))
+    same([found["command"] for found in discover(root)], ["twostage add 0xfffffffff8000000 128M"])
+
+
+@test("discover knows other memory block sizes")
+def large_blocks(root):
+    machine(root)
+    root.write("sys/devices/system/memory/block_size_bytes", f"{2 * GIB:x}\n")
+    same([(found["block"], found["usable"]) for found in discover(root)], [("2", 2 * GIB)])
+
+
+@test("discover's command is one that add takes")
+def command_works(root):
+    machine(root)
+    command = root.run("discover", "-n", "-o", "COMMAND").expect(0).out.split()
+    same(command[0], "twostage", "command")
+    root.run(*command[1:]).expect(0)
+    same(root.read("sys/bus/twostage/add_region"), "0x100000000 0x80000000", "line")
+
+
+@test("discover says when nothing is unused, which is no error")
+def nothing(root):
+    root.add_firmware_ram((0, 2 * GIB - 1, "System RAM"))
+    iomem(root, (0, 0, 2 * GIB - 1, "System RAM"))
+    result = root.run("discover").expect(0)
+    contains(result.err, "hint: no whole memory block of 128M is unused", "memmap=SIZE$START")
+    same(discover(root), [])
+
+
+@test("discover tells an /proc/iomem of zeros from one without RAM")
+def zeros(root):
+    root.add_firmware_ram((0, 2 * GIB - 1, "System RAM"))
+    iomem(root, (0, 0, 0, "System RAM"), (1, 0, 0, "Kernel code"), (0, 0, 0, "Reserved"))
+    result = root.run("discover").expect(1)
+    same(result.out, "", "stdout")
+    contains(result.err, "/proc/iomem shows only zeros", "hint: only root")
+
+
+@test("discover says when somebody else than root asks")
+def unprivileged(root):
+    machine(root)
+    for entry in range(5):
+        # Which the one who runs the tests might be able to read
+        os.chmod(root.at(f"{MEMMAP}/{entry}/start"), 0)
+    result = root.run_unprivileged("discover").expect(1)
+    contains(result.err, "/sys/firmware/memmap: Permission denied", "hint: only root")
+
+
+@test("discover says when the firmware's map is not there")
+def no_firmware_map(root):
+    iomem(root, (0, 0, GIB - 1, "System RAM"))
+    result = root.run("discover").expect(1)
+    contains(result.err, "/sys/firmware/memmap", "hint: ", "twostage add")
+
+
+@test("discover says when it does not understand /proc/iomem")
+def iomem_nonsense(root):
+    machine(root)
+    for text in ("here and there\n", "00000000-0fffffff\n", "0fffffff-00000000 : System RAM\n"):
+        root.write("proc/iomem", text)
+        lacks(root.run("discover").expect(1).err, "zeros")
+    root.remove("proc/iomem")
+    contains(root.run("discover").expect(1).err, "/proc/iomem: No such file")

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Copyright (C) 2026 the twostage developers
+"""The man page and the completion: they say what --help says."""
+
+import os
+import re
+import shutil
+import subprocess
+
+from ktap import Skip, contains, same, test, test_each
+from test_usage import COMMANDS
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PAGE = os.path.join(TOP, "src", "cli", "twostage.8")
+COMPLETION = os.path.join(TOP, "src", "cli", "twostage.bash")
+BASH_COMPLETION = "/usr/share/bash-completion/bash_completion"
+
+
+def options_of(root, command):
+    """The options in a command's help, as lists of their names."""
+    text = root.run(*([command] if command else []), "--help").expect(0).out
+    return [re.findall(r"-{1,2}[a-zA-Z][a-z-]*", line[:line.find("  ", 8)] if "  " in line[8:] else line)
+            for line in text.splitlines() if re.match(r"  (-|    --)", line)]
+
+
+def rendered():
+    """The man page as text, without what makes it bold."""
+    if not shutil.which("groff"):
+        raise Skip("groff is not installed")
+    result = subprocess.run(["groff", "-man", "-Tascii", "-P-cbou", "-rHY=0", PAGE],
+                            capture_output=True, text=True, check=True)
+    return result.stdout
+
+
+@test("the man page renders without a warning")
+def man_page(_):
+    checkers = [argv for argv in (["groff", "-man", "-ww", "-Tutf8", "-z", PAGE],
+                                  ["man", "--warnings", "--local-file", PAGE]) if shutil.which(argv[0])]
+    if not checkers:
+        raise Skip("neither groff nor man is installed")
+    for argv in checkers:
+        result = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+                                env={**os.environ, "LC_ALL": "C.UTF-8", "MANROFFOPT": "-ww"})
+        same((result.returncode, result.stderr), (0, ""), argv[0])
+
+
+def sections():
+    """The man page by its headings, subsections by their first words."""
+    found, heading = {}, None
+    for line in rendered().splitlines():
+        match = re.match(r"(?:   )?([A-Za-z]+)", line)
+        if match:
+            heading = match[1] if line[0] == " " else line
+            found[heading] = ""
+        if heading:
+            found[heading] += line + "\n"
+    return found
+
+
+@test_each("the man page has every option of {}", ["twostage"] + COMMANDS)
+def man_page_options(root, command):
+    page = sections()
+    text = page["OTHER OPTIONS"] + page.get(command, "")
+    if command in ("discover", "list", "blocks", "status"):
+        text += page["OUTPUT OPTIONS"]
+    if command == "online":
+        # What both have comes below the second.
+        text += page["offline"]
+    words = set(re.findall(r"(?<![\w-])-{1,2}[a-zA-Z][a-z-]*", text))
+    options = options_of(root, "" if command == "twostage" else command)
+    missing = [name for names in options for name in names if name not in words]
+    if not options or missing:
+        raise AssertionError(f"not in the man page: {missing} of {options}")
+
+
+@test("the man page has every command")
+def man_page_commands(_):
+    page = rendered()
+    for command in COMMANDS:
+        if not re.search(rf"^ +twostage {command}\b", page, re.M) or \
+           not re.search(rf"^ +{command}\b", page, re.M):
+            raise AssertionError(f"{command} is not there")
+
+
+def complete(root, words, package=True):
+    """What is offered for the last of the words."""
+    if package and not os.path.exists(BASH_COMPLETION):
+        raise Skip("bash-completion is not installed")
+    # What bash splits at = is three words.
+    split = [part for word in words for part in re.split(r"(=)", word) if part or word == ""]
+    if words[-1].endswith("="):
+        split.append("")
+    script = "\n".join([
+        f". {BASH_COMPLETION}" if package else ":",
+        f". {COMPLETION}",
+        'COMP_WORDS=("$@")',
+        "COMP_CWORD=$(($# - 1))",
+        'COMP_LINE=$LINE',
+        "COMP_POINT=${#COMP_LINE}",
+        '_twostage "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"',
+        'printf "%s\\n" "${COMPREPLY[@]}"',
+    ])
+    # The command itself is found by its path; words[0] is only what stands there.
+    result = subprocess.run(["bash", "--norc", "-c", script, "bash", root.command, *split[1:]],
+                            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                            cwd=root.path,
+                            env=root.environment(LINE=" ".join([root.command, *words[1:]])))
+    if result.stderr:
+        raise AssertionError(result.stderr)
+    return [word for word in result.stdout.splitlines() if word]
+
+
+def completion(name):
+    """A test of it, with the package bash-completion and without."""
+    def register(function):
+        test(f"completion: {name}")(lambda root: function(lambda *words: complete(root, words), root))
+        test(f"completion without the package: {name}")(
+            lambda root: function(lambda *words: complete(root, words, False), root))
+        return function
+    return register
+
+
+@completion("all commands")
+def complete_commands(offered, _):
+    same([word for word in offered("twostage", "") if word[0] != "-"], COMMANDS)
+    same(offered("twostage", "o"), ["online", "offline"])
+    same(offered("twostage", "--v"), ["--version"])
+    same(offered("twostage", "help", "bl"), ["blocks"])
+
+
+@completion("all options of each command")
+def complete_options(offered, root):
+    for command in COMMANDS:
+        names = [name for names in options_of(root, command) for name in names]
+        same(sorted(offered("twostage", command, "-")), sorted(names), command)
+    same(offered("twostage", "offline", "--zo"), [])
+    same(offered("twostage", "frobnicate", "-"), [])
+
+
+@completion("values of options")
+def complete_values(offered, root):
+    root.add_region(32, 4, online=(32,))
+    for number in (0, 1):
+        root.write(f"sys/devices/system/node/node{number}/cpulist", "")
+    same(offered("twostage", "online", "--zone", ""), ["movable", "kernel", "auto"])
+    same(offered("twostage", "online", "-z", "m"), ["movable"])
+    same(offered("twostage", "online", "--zone=k"), ["kernel"])
+    same(offered("twostage", "online", "--zone="), ["movable", "kernel", "auto"])
+    same(offered("twostage", "add", "--memmap-on-memory", ""), ["yes", "no"])
+    same(offered("twostage", "add", "--node", ""), ["0", "1"])
+    same(offered("twostage", "online", "--blocks", ""), ["32", "33-35"])
+    same(offered("twostage", "online", "--count", ""), [])
+
+
+@completion("regions where a command takes them")
+def complete_regions(offered, root):
+    for first in (32, 64):
+        root.add_region(first, 2)
+    for command in ("remove", "list", "blocks", "online", "offline"):
+        same(offered("twostage", command, ""), ["region0", "region1"], command)
+    same(offered("twostage", "online", "--all", "region0", "r"), ["region0", "region1"])
+    for command in ("add", "discover", "status", "unload"):
+        same(offered("twostage", command, ""), [], command)
+
+
+@completion("columns")
+def complete_columns(offered, _):
+    same(offered("twostage", "list", "-o", "r"), ["REGION", "RANGE"])
+    same(offered("twostage", "list", "--output=SIZE,on"), ["SIZE,ONLINE", "SIZE,ON-MEMORY"])
+    same(offered("twostage", "blocks", "--output", "+st"), ["+STAGE", "+STATE"])
+    same(offered("twostage", "status", "--output", "st"), ["STANDBY", "STOCK"])
+    same(offered("twostage", "status", "--hooks", "--output", "st"), ["STATE"])
+
+
+@completion("module files and parameters")
+def complete_load(offered, root):
+    root.write("files/twostage.ko", "")
+    root.write("files/twostage.o", "")
+    same(offered("twostage", "load", "files/"), ["files/twostage.ko"])
+    same(offered("twostage", "load", "reg"), ["region="])
+    same(offered("twostage", "load", "x.ko", ""), ["region="])

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Copyright (C) 2026 the twostage developers
+"""list, blocks and their output options."""
+
+import json
+
+from ktap import contains, same, test, test_each
+from sysroot import BLOCK, DEVICES, GIB, MEMORY, MIB
+
+SAMPLES = ["list", "blocks", "status", "status --hooks", "discover"]
+
+
+def fill(root):
+    root.add_region(32, 8, online=(32, 33, 35))
+    root.add_region(64, 4, memmap_on_memory=False, provider="dimm", node=1)
+    root.add_firmware_ram((0, 6 * GIB - 1, "System RAM"))
+    root.write("proc/iomem", f"00000000-{4 * GIB - 1:08x} : System RAM\n")
+
+
+def listed(root, *arguments):
+    return json.loads(root.run(*arguments, "--json").expect(0).out)
+
+
+@test("list shows a table")
+def list_table(root):
+    fill(root)
+    rows = [line.split() for line in root.run("list").expect(0).lines()]
+    same(rows[0], ["REGION", "RANGE", "SIZE", "NODE", "PROVIDER", "BLOCKS", "ONLINE", "MEMMAP"])
+    same(rows[1], ["region0", "0x0000000100000000-0x000000013fffffff", "1G", "0", "ram", "8", "3", "6M"])
+    same(rows[2], ["region1", "0x0000000200000000-0x000000021fffffff", "512M", "1", "dimm", "4", "0", "0B"])
+    same(len(rows), 3, "lines")
+
+
+@test("list --json --output-all has everything, with its type")
+def list_json(root):
+    fill(root)
+    same(listed(root, "list", "--output-all", "--bytes"), {"regions": [
+        {"region": "region0", "range": "0x0000000100000000-0x000000013fffffff", "size": GIB, "node": 0,
+         "provider": "ram", "block": "32-39", "blocks": 8, "online": 3, "standby": 5, "memmap": 6 * MIB,
+         "on-memory": True, "budget": None, "plugged": None},
+        {"region": "region1", "range": "0x0000000200000000-0x000000021fffffff", "size": 4 * BLOCK,
+         "node": 1, "provider": "dimm", "block": "64-67", "blocks": 4, "online": 0, "standby": 4,
+         "memmap": 0, "on-memory": False, "budget": None, "plugged": None}]})
+
+
+@test("list shows budgets where there are some")
+def list_budgets(root):
+    fill(root)
+    root.add_region(96, 8, online=(96, 97), provider="virtio_mem", budget=4)
+    regions = listed(root, "list", "--bytes")["regions"]
+    same([(region["budget"], region["plugged"]) for region in regions],
+         [(None, None), (None, None), (4 * BLOCK, 2 * BLOCK)])
+
+
+@test("sizes are texts in JSON unless they are in bytes")
+def json_sizes(root):
+    fill(root)
+    same([region["size"] for region in listed(root, "list")["regions"]], ["1G", "512M"])
+    same([region["size"] for region in listed(root, "list", "-b")["regions"]], [GIB, 4 * BLOCK])
+
+
+@test("no regions are an empty list in JSON, and nothing in raw")
+def no_regions(root):
+    same(listed(root, "list"), {"regions": []})
+    same(listed(root, "blocks"), {"blocks": []})
+    same(root.run("list", "--raw", "--noheadings").expect(0).out, "", "raw")
+
+
+@test("regions come by number, ten after nine")
+def region_order(root):
+    for number in (10, 9, 0, 2):
+        root.add_region(1000 - 8 * number, 4, number=number)
+    same([region["region"] for region in listed(root, "list")["regions"]],
+         ["region0", "region2", "region9", "region10"])
+
+
+@test("list only the regions that are named, once each")
+def named(root):
+    fill(root)
+    root.add_region(128, 4)
+    same([region["region"] for region in listed(root, "list", "region2", "region0", "region2")["regions"]],
+         ["region0", "region2"])
+
+
+@test_each("a region that is not there is an error: {}", [
+    "list region7", "blocks region0 region7", "online region7 --all", "offline --all region0 region7",
+    "remove region0 region7"])
+def no_such_region(root, command):
+    fill(root)
+    result = root.run(*command.split()).expect(1)
+    same(result.out, "", "stdout")
+    contains(result.err, '"region7"', "hint: twostage list")
+    same(root.changed(range(32, 40)), {}, "changed")
+    same(root.read("sys/bus/twostage/remove_region"), "", "remove_region")
+
+
+@test("blocks joins those that differ in nothing")
+def joined(root):
+    fill(root)
+    spans = listed(root, "blocks", "-b")["blocks"]
+    same([(span["block"], span["size"], span["stage"], span["state"]) for span in spans],
+         [("32-33", 2 * BLOCK, "populated", "online"), ("34", BLOCK, "standby", "offline"),
+          ("35", BLOCK, "populated", "online"), ("36-39", 4 * BLOCK, "standby", "offline"),
+          ("64-67", 4 * BLOCK, "standby", "offline")])
+    same(spans[0]["range"], "0x0000000100000000-0x000000010fffffff", "range")
+    same((spans[0]["node"], spans[0]["region"], spans[4]["node"], spans[4]["region"]),
+         (0, "region0", 1, "region1"))
+
+
+@test("blocks --all lists each")
+def each(root):
+    fill(root)
+    blocks = listed(root, "blocks", "--all", "region0")["blocks"]
+    same([block["block"] for block in blocks], [str(number) for number in range(32, 40)])
+
+
+@test("blocks in different zones are not joined, nor those of different regions")
+def zones(root):
+    root.add_region(32, 2, online=(32, 33))
+    root.write(f"{MEMORY}/memory33/valid_zones", "Normal\n")
+    root.add_region(34, 1, online=(34,))
+    same([(span["block"], span["zones"], span["region"]) for span in listed(root, "blocks")["blocks"]],
+         [("32", "Movable", "region0"), ("33", "Normal", "region0"), ("34", "Movable", "region1")])
+
+
+@test("blocks does without valid_zones")
+def no_zones(root):
+    root.add_region(32, 2)
+    for block in (32, 33):
+        root.remove(f"{MEMORY}/memory{block}/valid_zones")
+    span = listed(root, "blocks")["blocks"]
+    same(len(span), 1, "lines")
+    same(root.run("blocks", "-n", "-o", "BLOCK,ZONES").expect(0).out.split(), ["32-33"])
+
+
+@test("a block that went away while listing is told")
+def vanished(root):
+    fill(root)
+    root.remove(f"{MEMORY}/memory36")
+    result = root.run("blocks").expect(1)
+    contains(result.err, "region0")
+    contains(result.out, "region1")
+
+
+@test("a region that went away while listing is left out")
+def region_vanished(root):
+    fill(root)
+    root.remove(f"{DEVICES}/region0/blocks_online")
+    same([region["region"] for region in listed(root, "list")["regions"]], ["region1"])
+
+
+@test("a region that cannot be understood is an error that names it")
+def region_nonsense(root):
+    fill(root)
+    root.write(f"{DEVICES}/region1/start", "here\n")
+    for command in (["list"], ["blocks"], ["online", "--all"], ["status"]):
+        contains(root.run(*command).expect(1).err, "region1", "Invalid argument")
+    same(root.changed(range(32, 40)), {}, "changed")
+
+
+@test("without a memory block size it is an error that names the file")
+def no_block_size(root):
+    fill(root)
+    for text in ("", "0\n", "large\n"):
+        root.write(f"{MEMORY}/block_size_bytes", text)
+        for command in (["list"], ["blocks"], ["online", "--all"], ["discover"]):
+            contains(root.run(*command).expect(1).err, "block_size_bytes")
+
+
+@test_each("{} --noheadings leaves out only the headings", SAMPLES)
+def noheadings(root, command):
+    fill(root)
+    command = command.split() + ["--raw"]
+    lines = root.run(*command).expect(0).lines()
+    same(root.run(*command, "--noheadings").expect(0).lines(), lines[1:])
+    if not lines[0].replace(" ", "").replace("-", "").isupper():
+        raise AssertionError(f"headings: {lines[0]}")
+
+
+@test_each("{} --raw has as many words in each line", SAMPLES)
+def raw(root, command):
+    fill(root)
+    lines = root.run(*command.split(), "--raw", "--output-all").expect(0).lines()
+    same({len(line.split(" ")) for line in lines}, {len(lines[0].split(" "))}, "numbers of words")
+    if len(lines) < 2:
+        raise AssertionError("it has only headings")
+
+
+@test_each("{} --output takes columns in any order and case, + adds to the default ones", SAMPLES)
+def output(root, command):
+    fill(root)
+    command = command.split()
+    everything = root.run(*command, "--raw", "--output-all").expect(0).lines()[0].split(" ")
+    default = root.run(*command, "--raw").expect(0).lines()[0].split(" ")
+    chosen = [everything[-1], everything[0]]
+    for names in (",".join(chosen), ",".join(chosen).lower()):
+        same(root.run(*command, "--raw", "--output", names).expect(0).lines()[0].split(" "), chosen)
+    added = [name for name in everything if name not in default]
+    names = added or everything[:1]
+    same(root.run(*command, "--raw", "-o", "+" + ",".join(names)).expect(0).lines()[0].split(" "),
+         default + added)
+
+
+@test_each("{} has the columns that its help lists", SAMPLES)
+def help_columns(root, command):
+    fill(root)
+    text = root.run(*command.split(), "--help").expect(0).out
+    text = text.split("With --hooks:")[1 if "--hooks" in command else 0]
+    columns = [line.split() for line in text.split("by default):\n")[1].split("\n\n")[0].splitlines()]
+    same(root.run(*command.split(), "-r", "--output-all").expect(0).lines()[0].split(" "),
+         [column[0] for column in columns], "all")
+    same(root.run(*command.split(), "-r").expect(0).lines()[0].split(" "),
+         [column[0] for column in columns if column[1] == "*"], "default ones")
+
+
+@test_each("{} --json is JSON with every column, in any combination", SAMPLES)
+def valid_json(root, command):
+    fill(root)
+    for more in ([], ["--bytes"], ["--noheadings"], ["--output-all"], ["--output-all", "--bytes"]):
+        tables = list(listed(root, *command.split(), *more).values())
+        same(len(tables), 1, "tables")
+        same(len({tuple(row) for row in tables[0]}), 1, "kinds of lines")
