@@ -22,7 +22,7 @@ NOBODY = 65534
 
 
 # Seconds in which the command ends, or it hangs
-PATIENCE = 20
+PATIENCE = 10
 
 
 class Result:

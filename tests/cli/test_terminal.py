@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
 
 from ktap import contains, lacks, same, test, test_each
@@ -19,8 +20,13 @@ BLOCKS = [32, 33, 34, 35]
 
 
 def start(root, *arguments, stderr, **environment):
-    return subprocess.Popen(root.argv(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=stderr, text=True, env=root.environment(**environment))
+    """Run it in the background, for no longer than it may take."""
+    process = subprocess.Popen(root.argv(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=stderr, text=True, env=root.environment(**environment))
+    alarm = threading.Timer(PATIENCE, process.kill)
+    alarm.daemon = True
+    alarm.start()
+    return process
 
 
 class OnTerminal:
@@ -44,7 +50,7 @@ class OnTerminal:
                 break
             self.text += chunk.decode()
         os.close(self.terminal)
-        out, _ = self.process.communicate(timeout=PATIENCE)
+        out, _ = self.process.communicate()
         return self.process.returncode, out
 
     def bars(self):
@@ -67,9 +73,11 @@ def bar(root):
     same((status, len(knobs.written)), (0, 4))
     contains(out, "set 4 blocks (512M) online")
     bars = command.bars()
-    # Not before the first second has passed, that is two blocks at least
-    same([re.search(r"(\d+)/4 blocks", text)[1] for text in bars], ["2", "3"], "done")
-    contains(bars[0], "online [####################--------------------] 2/4 blocks, 256M/512M, ", "left")
+    done = [re.search(r"(\d+)/4 blocks", text)[1] for text in bars]
+    # Not before the first second has passed: after two blocks, or after one on a busy machine
+    if done not in (["2", "3"], ["1", "2", "3"]):
+        raise AssertionError(f"bars after {done} blocks")
+    contains(bars[-2], "online [####################--------------------] 2/4 blocks, 256M/512M, ", "left")
     if not command.text.endswith(CLEAR):
         raise AssertionError(f"the bar stays: {command.text[-80:]!r}")
 
@@ -115,7 +123,8 @@ def error_after_bar(root):
     with Knobs(root, dict.fromkeys(BLOCKS[:3], "offline"), BLOCKS[:3], slowly(0.6)):
         command = OnTerminal(root, "online", "--all")
         same(command.finish()[0], 1, "status")
-    same(len(command.bars()), 2, "bars")
+    if not command.bars():
+        raise AssertionError("there was no bar")
     contains(command.text, CLEAR + "twostage: memory block 35 ")
 
 
@@ -139,7 +148,7 @@ def interrupted(root, number, on_terminal):
             err = command.text
         else:
             process = start(root, "online", "--all", "--verbose", stderr=subprocess.PIPE)
-            out, err = process.communicate(timeout=PATIENCE)
+            out, err = process.communicate()
             status = process.returncode
     same(status, 1, "status")
     same(knobs.written, [(32, "online_movable"), (33, "online_movable")], "written")
