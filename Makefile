@@ -5,6 +5,8 @@
 # for all that are checked.
 KERNEL ?=
 CHECK_KERNELS := 6.1 6.12
+# Whole systems in which it is installed by its packages and used
+SYSTEMS ?= bookworm trixie
 KERNELS := $(or $(KERNEL),$(CHECK_KERNELS))
 
 # How long make check-all stresses each kernel
@@ -18,10 +20,12 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 PREFIX ?= /usr/local
 VERSION := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
 DKMS_SOURCE := $(DESTDIR)/usr/src/twostage-$(VERSION)
+# For which kernel to build at once, if not the one that is running
+DKMS_KERNEL ?=
 # What goes to DKMS: the module's sources, and nothing that is not needed to build it
 DKMS_FILES := Kbuild dkms.conf LICENSE include src
 
-.PHONY: all help modules cli harness guest-modules setup lint check check-all demo install uninstall \
+.PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems demo install uninstall \
 	dkms-source dkms-install dkms-remove deb clean distclean
 
 all: modules cli
@@ -38,6 +42,7 @@ help:
 	@echo '  make check        build and test on $(CHECK_KERNELS), or KERNEL=SERIES only'
 	@echo '  make check-all    the same on all kernels of scripts/kernel --list, and what takes longer;'
 	@echo '                    TABLE=README.md puts the results there, STRESS_SECONDS=$(STRESS_SECONDS)'
+	@echo '  make check-systems   whole Debian systems with the packages installed (as root)'
 	@echo '  make lint         static checks of scripts and C'
 	@echo '  make guest-modules [KERNEL=SERIES]   the module for Debian kernels, fetched, in build/'
 	@echo '  make clean        what was built;  make distclean  also what was fetched'
@@ -67,6 +72,9 @@ check-all: setup
 	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --long --table $(TABLE) \
 		$(if $(KERNEL),$(addprefix --kernel ,$(KERNEL)),--all-kernels)
 
+check-systems: setup
+	@tests/run $(addprefix --system ,$(SYSTEMS))
+
 demo: setup
 	@scripts/demo $(KERNEL)
 
@@ -88,7 +96,7 @@ dkms-install:
 	@command -v dkms >/dev/null || { echo 'dkms is missing: apt-get install dkms linux-headers-amd64' >&2; exit 1; }
 	$(MAKE) dkms-source
 	dkms add -m twostage -v $(VERSION)
-	dkms install -m twostage -v $(VERSION)
+	dkms install -m twostage -v $(VERSION) $(addprefix -k ,$(DKMS_KERNEL))
 
 deb:
 	@scripts/deb
