@@ -63,7 +63,9 @@ setup:
 	@scripts/setup
 
 lint: setup
-	shellcheck -x $(shell grep -lE "^\#!.*(bash|sh)$$" scripts/*) .ci/run src/cli/twostage.bash
+	shellcheck -x $(shell grep -lE "^\#!.*(bash|sh)$$" scripts/*) .ci/run src/cli/twostage.bash \
+		$(wildcard tests/system/install tests/system/guest)
+	codespell --skip '*.pyc' -L parm,nd README.md Makefile Kbuild debian include scripts src tests
 
 check: setup
 	@tests/run --self-test --lint --build --cli $(addprefix --kernel ,$(KERNELS))

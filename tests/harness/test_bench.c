@@ -29,8 +29,8 @@ struct samples {
 };
 
 /* The two that are compared, in this order in every array */
-enum who { TWOSTAGE, STOCK, WHOS };
-static const char *const names[WHOS] = { "twostage", "stock" };
+enum who { TWOSTAGE, STOCK, CONTENDERS };
+static const char *const names[CONTENDERS] = { "twostage", "stock" };
 
 static int compare(const void *a, const void *b)
 {
@@ -152,7 +152,7 @@ static bool unplug_dimm(void)
 
 static void measure_add(void)
 {
-	struct samples add[WHOS] = { 0 }, remove[WHOS] = { 0 };
+	struct samples add[CONTENDERS] = { 0 }, remove[CONTENDERS] = { 0 };
 	bool plugged = true;
 	int cycle;
 
@@ -195,21 +195,21 @@ static void sample_block(struct samples *samples, int block, const char *state, 
 /* The first cycle makes the hypervisor back the memory, and does not count. */
 static void measure_online(void)
 {
-	struct samples online[WHOS] = { 0 }, offline[WHOS] = { 0 };
-	const int first[WHOS] = { block_at(START), dimm_block };
+	struct samples online[CONTENDERS] = { 0 }, offline[CONTENDERS] = { 0 };
+	const int first[CONTENDERS] = { block_at(START), dimm_block };
 	const int blocks = SIZE / block_size;
 	int cycle, i, turn;
 
 	for (cycle = 0; cycle <= ONLINE_CYCLES; cycle++) {
 		for (i = 0; i < blocks; i++)
-			for (turn = 0; turn < WHOS; turn++) {
-				enum who who = (turn + i + cycle) % WHOS;
+			for (turn = 0; turn < CONTENDERS; turn++) {
+				enum who who = (turn + i + cycle) % CONTENDERS;
 
 				sample_block(&online[who], first[who] + i, "online_movable", cycle > 0);
 			}
 		for (i = blocks - 1; i >= 0; i--)
-			for (turn = 0; turn < WHOS; turn++) {
-				enum who who = (turn + i + cycle) % WHOS;
+			for (turn = 0; turn < CONTENDERS; turn++) {
+				enum who who = (turn + i + cycle) % CONTENDERS;
 
 				sample_block(&offline[who], first[who] + i, "offline", cycle > 0);
 			}
