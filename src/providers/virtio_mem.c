@@ -25,10 +25,12 @@
 #include <linux/memory.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/numa.h>
 #include <linux/scatterlist.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/suspend.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
@@ -663,7 +665,50 @@ static struct virtio_driver virtio_mem_driver = {
 #endif
 };
 
-module_virtio_driver(virtio_mem_driver);
+/* Memory of a device that is not driven has nobody else to speak up for it: see virtio_mem_freeze(). */
+static int pm_callback(struct notifier_block *nb, unsigned long action, void *data)
+{
+	struct virtio_mem *vm;
+	bool abandoned = false;
+
+	if (action != PM_SUSPEND_PREPARE)
+		return NOTIFY_DONE;
+
+	mutex_lock(&devices_lock);
+	list_for_each_entry(vm, &devices, node)
+		if (!vm->vdev && twostage_region_populated(vm->region))
+			abandoned = true;
+	mutex_unlock(&devices_lock);
+	if (!abandoned)
+		return NOTIFY_DONE;
+
+	pr_err("suspend refused: memory is in use that would be gone afterwards, of a device that is not driven\n");
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block pm_notifier = { .notifier_call = pm_callback };
+
+static int __init virtio_mem_init(void)
+{
+	int ret;
+
+	ret = register_pm_notifier(&pm_notifier);
+	if (ret)
+		return ret;
+	ret = register_virtio_driver(&virtio_mem_driver);
+	if (ret)
+		unregister_pm_notifier(&pm_notifier);
+	return ret;
+}
+
+static void __exit virtio_mem_exit(void)
+{
+	unregister_virtio_driver(&virtio_mem_driver);
+	unregister_pm_notifier(&pm_notifier);
+}
+
+module_init(virtio_mem_init);
+module_exit(virtio_mem_exit);
 
 MODULE_AUTHOR("the twostage developers");
 MODULE_DESCRIPTION("Standby memory on virtio-mem devices, for twostage");

@@ -248,6 +248,11 @@ static void let_go(void)
 	   "the driver lets go of the device, and the memory stays");
 	ok(memory_check(&memory) < 0, "with the data in it");
 	ok(online_block(5) == -ENODEV, "no more of it comes online then");
+	if (exists("/sys/power/pm_test")) {
+		write_file("devices", "/sys/power/pm_test");
+		ok(write_file("freeze", "/sys/power/state") == -EBUSY, "the system does not sleep with it");
+		write_file("none", "/sys/power/pm_test");
+	}
 	ok(refused("region0", EPERM, "region0", BUS "/remove_region"), "and the region is nobody else's to remove");
 	ok(module_load_system("virtio_mem", NULL) == 0 && !*virtio_driver(device),
 	   "the kernel's own driver does not get the device while its memory is in use");
