@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Root switches the hooks off
+ * Root switches the hooks off, or wants the functions patched
  *
  * Copyright (C) 2026 the twostage developers
  */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness.h"
 
@@ -63,4 +64,46 @@ static void run(void)
 		unload_twostage();
 }
 
+#define PATCH "/sys/kernel/livepatch/livepatch_test"
+
+/* A task that sleeps in the kernel for long may keep the patch; there is no such in this guest. */
+static bool patch_removed(void)
+{
+	int tries;
+
+	write_file("0", PATCH "/enabled");
+	for (tries = 0; tries < 300 && exists(PATCH); tries++)
+		usleep(100000);
+	return module_unload("livepatch_test") == 0;
+}
+
+static void live_patch(void)
+{
+	struct kmsg kmsg;
+
+	if (!exists("/sys/kernel/livepatch") || !exists("/twostage/livepatch_test.ko")) {
+		skip("this kernel has no live patches", "a live patch of a wrapped function");
+		return;
+	}
+	if (!load_twostage(NULL))
+		return;
+	ok(region_add(START, block_size, NULL) == 0, "a region is added");
+	ok(module_load("livepatch_test", NULL) != 0 && !module_loaded("livepatch_test"),
+	   "a live patch of a wrapped function is refused");
+	ok(region_online(0, "1 online_movable") == 0 && region_offline(0, "1") == 0 && region_remove(0) == 0,
+	   "and all goes on");
+	unload_twostage();
+
+	kmsg = kmsg_mark();
+	ok(module_load("livepatch_test", NULL) == 0, "without the module it is not");
+	ok(module_load("twostage", NULL) == -EBUSY && !module_loaded("twostage") &&
+	   kmsg_lines(&kmsg, "cannot wrap online_pages(): a live patch", NULL, 0) == 1,
+	   "then the module does not load, and says why");
+	kmsg_close(&kmsg);
+	ok(patch_removed(), "the live patch is removed");
+	if (load_twostage(NULL))
+		unload_twostage();
+}
+
 const struct group group_guards = { .name = "guards", .title = "root switches the hooks off", .run = run };
+const struct group group_livepatch = { .name = "livepatch", .title = "a live patch of what is wrapped", .run = live_patch };
