@@ -25,7 +25,7 @@ DKMS_KERNEL ?=
 # What goes to DKMS: the module's sources, and nothing that is not needed to build it
 DKMS_FILES := Kbuild dkms.conf LICENSE include src
 
-.PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems demo install uninstall \
+.PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems bench demo install uninstall \
 	dkms-source dkms-install dkms-remove deb clean distclean
 
 all: modules cli
@@ -43,6 +43,7 @@ help:
 	@echo '  make check-all    the same on all kernels of scripts/kernel --list, and what takes longer;'
 	@echo '                    TABLE=README.md puts the results there, STRESS_SECONDS=$(STRESS_SECONDS)'
 	@echo '  make check-systems   whole Debian systems with the packages installed (as root)'
+	@echo '  make bench        how long things take, beside the stock kernel'
 	@echo '  make lint         static checks of scripts and C'
 	@echo '  make guest-modules [KERNEL=SERIES]   the module for Debian kernels, fetched, in build/'
 	@echo '  make clean        what was built;  make distclean  also what was fetched'
@@ -76,6 +77,9 @@ check-all: setup
 
 check-systems: setup
 	@tests/run $(addprefix --system ,$(SYSTEMS))
+
+bench: setup
+	@scripts/bench $(KERNELS)
 
 demo: setup
 	@scripts/demo $(KERNEL)
