@@ -111,9 +111,11 @@ dkms-remove:
 	dkms remove -m twostage -v $(VERSION) --all
 	rm -rf $(DKMS_SOURCE)
 
+# Not by kbuild's own clean: it would take the modules of the kernels in .cache/ for what was built here.
 clean:
 	rm -rf build
-	if [ -e $(KDIR)/Makefile ]; then $(MAKE) -C $(KDIR) M=$(CURDIR) clean; fi
+	find . -path ./.cache -prune -o -type f \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
+		-o -name '.*.cmd' -o -name '.*.d' -o -name Module.symvers -o -name modules.order \) -exec rm -f {} +
 
 distclean: clean
 	rm -rf .cache
