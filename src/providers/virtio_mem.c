@@ -7,7 +7,12 @@
  * setting it offline unplugs it, and the hypervisor has the memory back. Which blocks is for the guest to
  * choose, how much of it at a time for the host (requested_size): its budget.
  *
- * Unplugged memory is never touched, for whatever reason.
+ * Unplugged memory is never touched, for whatever reason. So the driver keeps account of what the device has
+ * plugged, granule by granule, and trusts its account only as far as the device has confirmed it: where an
+ * answer is missing, or says no, the device is asked for the state before the granule is used again.
+ *
+ * The core hands a granule back and is done with it, whether or not the device takes it just then; one that
+ * is busy (a guest that is being migrated, for minutes perhaps) gets it later.
  *
  * The driver is not loaded for a device by itself, for that would be the end of the kernel's own driver of
  * such devices on systems that use it: who is to drive a device is for the administrator to say.
@@ -30,6 +35,7 @@
 #include <linux/scatterlist.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/suspend.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
@@ -51,6 +57,29 @@
 #define BUSY_TIMEOUT (5 * HZ)
 #define BUSY_INTERVAL_MS 20
 
+/* After that it is asked again in the background, first soon and then less and less often. */
+#define RETRY_DELAY_MIN HZ
+#define RETRY_DELAY_MAX (60 * HZ)
+
+/*
+ * A device may find and clear the memory before it answers. The less it is asked for at once, the less a
+ * slow one looks like one that never answers.
+ */
+#define REQUEST_SIZE SZ_64M
+
+/**
+ * enum granule_state - what is known about a granule, the unit in which the core assigns and unassigns
+ * @GRANULE_UNPLUGGED: no part of it is plugged
+ * @GRANULE_PLUGGED: all of it is, and it is the core's
+ * @GRANULE_LEFT: it is not the core's, but parts of it may be plugged: the device did not take them back
+ *	yet, or nobody knows what became of a request
+ */
+enum granule_state {
+	GRANULE_UNPLUGGED,
+	GRANULE_PLUGGED,
+	GRANULE_LEFT,
+};
+
 /**
  * struct virtio_mem - one device, and the memory that came from it
  * @node: in the list of all; protected by devices_lock
@@ -58,17 +87,23 @@
  *	device_hotplug_lock
  * @vdev: the device; NULL while we do not drive it, though its memory may be in use; @lock
  * @queue: its only one
- * @request: what is asked; the device's while @pending
+ * @request: what is asked; the device's until it has answered, or has been reset
  * @response: its answer; likewise
  * @answered: it has answered
- * @pending: the device has not given @request and @response back
  * @broken: it did not answer in time; nothing is asked of it any more
  * @frozen: the system sleeps
+ * @unplug_all: something may be plugged from before our time, and all of it goes before anything is plugged
  * @config_work: for a change of the configuration
+ * @unplug_work: asks once more for what the device did not take back
+ * @retry_delay: until the next time, in jiffies
  * @address: of the device's memory, in bytes
  * @size: of it, in bytes
  * @block_size: the device block: what can be plugged at once, in bytes
  * @budget: requested_size as it was last seen, in bytes
+ * @start: of the region, in bytes
+ * @granule: what the core assigns at once, in bytes
+ * @nr_granules: in the region
+ * @granules: the state of each, an &enum granule_state; @lock
  * @region: the standby region
  */
 struct virtio_mem {
@@ -79,20 +114,31 @@ struct virtio_mem {
 	struct virtio_mem_req request;
 	struct virtio_mem_resp response;
 	struct completion answered;
-	bool pending;
 	bool broken;
 	bool frozen;
+	bool unplug_all;
 	struct work_struct config_work;
+	struct delayed_work unplug_work;
+	unsigned long retry_delay;
 	u64 address;
 	u64 size;
 	u64 block_size;
 	u64 budget;
+	u64 start;
+	u64 granule;
+	unsigned long nr_granules;
+	u8 *granules;
 	struct twostage_region *region;
 };
 
 /* Devices that are driven, and those that are not any more while their memory is in use. */
 static LIST_HEAD(devices);
+
+/* Protects the list, and who is in it; outside of device_hotplug_lock. */
 static DEFINE_MUTEX(devices_lock);
+
+/* Of our own, so that an unload can wait for what may just have given up the last reference to us. */
+static struct workqueue_struct *unplug_workqueue;
 
 static u64 read_size(struct virtio_mem *vm, unsigned int offset)
 {
@@ -109,10 +155,8 @@ static void queue_callback(struct virtqueue *queue)
 	struct virtio_mem *vm = queue->vdev->priv;
 	unsigned int length;
 
-	while (virtqueue_get_buf(queue, &length)) {
-		WRITE_ONCE(vm->pending, false);
+	while (virtqueue_get_buf(queue, &length))
 		complete(&vm->answered);
-	}
 }
 
 static int queue_request(struct virtio_mem *vm)
@@ -122,12 +166,11 @@ static int queue_request(struct virtio_mem *vm)
 
 	sg_init_one(&request, &vm->request, sizeof(vm->request));
 	sg_init_one(&response, &vm->response, sizeof(vm->response));
+	/* An answer that there is not, should the device hand the buffer back as it was. */
+	memset(&vm->response, 0xff, sizeof(vm->response));
 	reinit_completion(&vm->answered);
-	WRITE_ONCE(vm->pending, true);
 	ret = virtqueue_add_sgs(vm->queue, lists, 1, 1, vm, GFP_KERNEL);
-	if (ret)
-		WRITE_ONCE(vm->pending, false);
-	else
+	if (!ret)
 		virtqueue_kick(vm->queue);
 	return ret;
 }
@@ -140,7 +183,7 @@ static noinline int ask_once(struct virtio_mem *vm)
 	ret = queue_request(vm);
 	if (ret) {
 		dev_err(&vm->vdev->dev, "cannot ask the device (%pe)\n", ERR_PTR(ret));
-		return ret;
+		return -EIO;
 	}
 	if (!wait_for_completion_timeout(&vm->answered, ANSWER_TIMEOUT)) {
 		vm->broken = true;
@@ -151,152 +194,245 @@ static noinline int ask_once(struct virtio_mem *vm)
 	return virtio16_to_cpu(vm->vdev, vm->response.type);
 }
 
-/* As ask_once(), but does not take BUSY for an answer at once. */
-static int ask(struct virtio_mem *vm)
+/* The answer as an error */
+static int error_of(int answer)
+{
+	switch (answer) {
+	case VIRTIO_MEM_RESP_ACK:
+		return 0;
+	case VIRTIO_MEM_RESP_NACK:
+		return -ENOSPC;
+	case VIRTIO_MEM_RESP_BUSY:
+		return -EBUSY;
+	default:
+		return answer < 0 ? answer : -EIO;
+	}
+}
+
+/*
+ * Ask for something about device blocks: plug, unplug and state requests look the same. Does not take BUSY for
+ * an answer at once.
+ */
+static int ask(struct virtio_mem *vm, u16 type, u64 start, u64 size)
 {
 	const unsigned long until = jiffies + BUSY_TIMEOUT;
 	int answer;
 
 	if (!vm->vdev || vm->frozen)
 		return -ENODEV;
+	/* It may still read the request that it did not answer: a new one must not be written over it. */
 	if (vm->broken)
 		return -EIO;
+
+	memset(&vm->request, 0, sizeof(vm->request));
+	vm->request.type = cpu_to_virtio16(vm->vdev, type);
+	vm->request.u.plug.addr = cpu_to_virtio64(vm->vdev, start);
+	vm->request.u.plug.nb_blocks = cpu_to_virtio16(vm->vdev, size / vm->block_size);
 
 	answer = ask_once(vm);
 	while (answer == VIRTIO_MEM_RESP_BUSY && time_before(jiffies, until)) {
 		msleep(BUSY_INTERVAL_MS);
 		answer = ask_once(vm);
 	}
-	return answer;
+	return error_of(answer);
 }
 
-static int ask_unplug_all(struct virtio_mem *vm)
+/* VIRTIO_MEM_STATE_... of device blocks, or a negative errno */
+static int ask_state(struct virtio_mem *vm, u64 start, u64 size)
 {
-	memset(&vm->request, 0, sizeof(vm->request));
-	vm->request.type = cpu_to_virtio16(vm->vdev, VIRTIO_MEM_REQ_UNPLUG_ALL);
-	return ask(vm);
+	int ret = ask(vm, VIRTIO_MEM_REQ_STATE, start, size);
+
+	return ret ? ret : virtio16_to_cpu(vm->vdev, vm->response.u.state.state);
 }
 
-/* Plug or unplug device blocks; the requests look the same. */
-static int ask_range(struct virtio_mem *vm, u16 type, u64 start, u64 size)
+static const char *reason(const struct virtio_mem *vm, int error)
 {
-	if (!vm->vdev)
-		return -ENODEV;
-	memset(&vm->request, 0, sizeof(vm->request));
-	vm->request.type = cpu_to_virtio16(vm->vdev, type);
-	vm->request.u.plug.addr = cpu_to_virtio64(vm->vdev, start);
-	vm->request.u.plug.nb_blocks = cpu_to_virtio16(vm->vdev, size / vm->block_size);
-	return ask(vm);
-}
-
-static const char *name_of(const struct virtio_mem *vm)
-{
-	return vm->vdev ? dev_name(&vm->vdev->dev) : "the device";
-}
-
-/* Say why not, and as what the one who sets the block online gets to know it. */
-static int explain_plug(struct virtio_mem *vm, int answer, u64 start, u64 size)
-{
-	switch (answer) {
-	case VIRTIO_MEM_RESP_ACK:
-		return 0;
-	case VIRTIO_MEM_RESP_NACK:
-		pr_err("%s: the host's budget does not allow %#llx bytes more: %#llx of %#llx are plugged\n",
-		       name_of(vm), size, read_config(vm, plugged_size), read_config(vm, requested_size));
-		return -ENOSPC;
-	case VIRTIO_MEM_RESP_BUSY:
-		pr_err("%s: the device is too busy to plug [%#llx-%#llx]\n", name_of(vm), start,
-		       start + size - 1);
-		return -EBUSY;
-	case VIRTIO_MEM_RESP_ERROR:
-		pr_err("%s: the device finds an error in the request to plug [%#llx-%#llx]\n",
-		       name_of(vm), start, start + size - 1);
-		return -EIO;
+	switch (error) {
+	case -EBUSY:
+		return "the device is too busy";
+	case -ENODEV:
+		return "the device is not driven by this driver";
+	case -ETIMEDOUT:
+		return "no answer";
 	default:
-		pr_err("%s: cannot plug [%#llx-%#llx]: %s\n", name_of(vm), start, start + size - 1,
-		       answer == -ENODEV ? "the device is not driven by this driver" :
-		       answer == -EIO ? "the device is broken" :
-		       answer < 0 ? "no answer" : "an answer that does not exist");
-		return answer < 0 ? answer : -EIO;
+		return vm->broken ? "the device is broken" : "the device finds an error in the request";
 	}
 }
 
-static int explain_unplug(struct virtio_mem *vm, int answer, u64 start, u64 size)
-{
-	if (answer == VIRTIO_MEM_RESP_ACK)
-		return 0;
-	pr_err("%s: cannot unplug [%#llx-%#llx]: %s\n", name_of(vm), start, start + size - 1,
-	       answer == VIRTIO_MEM_RESP_BUSY ? "the device is too busy" :
-	       answer == -ENODEV ? "the device is not driven by this driver" :
-	       answer == -EIO ? "the device is broken" :
-	       answer < 0 ? "no answer" : "the device refuses");
-	return answer == VIRTIO_MEM_RESP_BUSY ? -EBUSY : answer < 0 ? answer : -EIO;
-}
-
-/* What one request can ask for: it counts device blocks in 16 bits. */
+/* One request counts device blocks in 16 bits. */
 static u64 request_size(const struct virtio_mem *vm, u64 size)
 {
-	return min(size, U16_MAX * vm->block_size);
+	return min3(size, max_t(u64, vm->block_size, REQUEST_SIZE), U16_MAX * vm->block_size);
 }
 
-static int unplug(struct virtio_mem *vm, u64 start, u64 size)
+/*
+ * Make a granule plugged or unplugged, in as many requests as that takes, the same ones each time. Those whose
+ * outcome it has already are left out if @left: the granule is not known to be all of one kind.
+ *
+ * Returns 0 or why it stopped; @done is what had the outcome by then, in bytes.
+ */
+static int change_granule(struct virtio_mem *vm, u64 start, bool plug, bool left, u64 *done)
 {
-	u64 done, length;
+	const int wanted = plug ? VIRTIO_MEM_STATE_PLUGGED : VIRTIO_MEM_STATE_UNPLUGGED;
 	int ret = 0;
+	u64 length;
 
-	for (done = 0; done < size && !ret; done += length) {
-		length = request_size(vm, size - done);
-		ret = explain_unplug(vm, ask_range(vm, VIRTIO_MEM_REQ_UNPLUG, start + done, length),
-				     start + done, length);
-	}
-	return ret;
-}
-
-static int plug(struct virtio_mem *vm, u64 start, u64 size)
-{
-	u64 done, length;
-	int ret = 0;
-
-	/* The device would call that an error, without saying which. */
-	if (vm->vdev && !vm->frozen && start + size > vm->address + read_config(vm, usable_region_size)) {
-		pr_err("%s: [%#llx-%#llx] is beyond what the host makes usable, %#llx bytes from %#llx: take lower blocks, or have requested-size raised\n",
-		       name_of(vm), start, start + size - 1, read_config(vm, usable_region_size), vm->address);
-		return -ENOSPC;
-	}
-
-	for (done = 0; done < size; done += length) {
-		length = request_size(vm, size - done);
-		ret = explain_plug(vm, ask_range(vm, VIRTIO_MEM_REQ_PLUG, start + done, length),
-				   start + done, length);
+	for (*done = 0; *done < vm->granule; *done += length) {
+		length = request_size(vm, vm->granule - *done);
+		if (left) {
+			ret = ask_state(vm, start + *done, length);
+			if (ret == wanted)
+				continue;
+			if (ret < 0)
+				break;
+		}
+		ret = ask(vm, plug ? VIRTIO_MEM_REQ_PLUG : VIRTIO_MEM_REQ_UNPLUG, start + *done, length);
 		if (ret)
 			break;
 	}
-	/* All or nothing. What cannot be taken back is the device's own, and not used by anybody. */
-	if (ret && done)
-		unplug(vm, start, done);
+	return *done < vm->granule ? ret : 0;
+}
+
+static u8 *granule_at(struct virtio_mem *vm, u64 start)
+{
+	return &vm->granules[(start - vm->start) / vm->granule];
+}
+
+/* What the device did not take back is asked for again, later. */
+static void retry_unplug(struct virtio_mem *vm)
+{
+	mod_delayed_work(unplug_workqueue, &vm->unplug_work, vm->retry_delay);
+	vm->retry_delay = min_t(unsigned long, 2 * vm->retry_delay, RETRY_DELAY_MAX);
+}
+
+static void retry_unplug_soon(struct virtio_mem *vm)
+{
+	vm->retry_delay = RETRY_DELAY_MIN;
+	retry_unplug(vm);
+}
+
+/*
+ * What a reset of the system, or a driver before us, has left plugged. The region is ours by now, so nobody
+ * uses any of it.
+ */
+static int unplug_leftovers(struct virtio_mem *vm)
+{
+	int ret;
+
+	if (!vm->unplug_all)
+		return 0;
+	ret = ask(vm, VIRTIO_MEM_REQ_UNPLUG_ALL, 0, 0);
+	if (ret)
+		dev_err(&vm->vdev->dev, "cannot unplug what is plugged already: %s\n", reason(vm, ret));
+	else
+		vm->unplug_all = false;
 	return ret;
+}
+
+static int check_usable(struct virtio_mem *vm, u64 start)
+{
+	u64 usable = read_config(vm, usable_region_size);
+
+	if (start + vm->granule <= vm->address + usable)
+		return 0;
+	dev_err(&vm->vdev->dev, "[%#llx-%#llx] is beyond what the host makes usable, %#llx bytes from %#llx: take lower blocks, or have requested-size raised\n",
+		start, start + vm->granule - 1, usable, vm->address);
+	return -ENOSPC;
+}
+
+static void explain_plug(struct virtio_mem *vm, int error, u64 start)
+{
+	if (error == -ENOSPC)
+		dev_err(&vm->vdev->dev, "the host's budget does not allow %#llx bytes more: %#llx of %#llx are plugged\n",
+			vm->granule, read_config(vm, plugged_size), read_config(vm, requested_size));
+	else
+		dev_err(&vm->vdev->dev, "cannot plug [%#llx-%#llx]: %s\n", start, start + vm->granule - 1,
+			reason(vm, error));
+}
+
+static void unplug_granule(struct virtio_mem *vm, u64 start, bool left)
+{
+	u8 *granule = granule_at(vm, start);
+	u64 done;
+	int ret;
+
+	ret = change_granule(vm, start, false, left, &done);
+	if (!ret) {
+		*granule = GRANULE_UNPLUGGED;
+		return;
+	}
+	*granule = GRANULE_LEFT;
+	pr_warn("%s: cannot unplug [%#llx-%#llx] at present, nobody uses it any more: %s\n",
+		vm->vdev ? dev_name(&vm->vdev->dev) : twostage_region_name(vm->region), start,
+		start + vm->granule - 1, reason(vm, ret));
+	retry_unplug_soon(vm);
+}
+
+/* All or nothing */
+static int plug_granule(struct virtio_mem *vm, u64 start)
+{
+	u8 *granule = granule_at(vm, start);
+	u64 done;
+	int ret;
+
+	ret = check_usable(vm, start);
+	if (ret)
+		return ret;
+	ret = change_granule(vm, start, true, *granule == GRANULE_LEFT, &done);
+	if (!ret) {
+		*granule = GRANULE_PLUGGED;
+		return 0;
+	}
+	explain_plug(vm, ret, start);
+	/* A request that is refused changes nothing, but nobody knows of one without an answer. */
+	if (done || vm->broken)
+		unplug_granule(vm, start, true);
+	return ret;
+}
+
+static int check_driven(struct virtio_mem *vm, struct twostage_region *region)
+{
+	if (vm->vdev && !vm->frozen)
+		return 0;
+	pr_err("%s: cannot plug memory: the device is not driven by this driver\n",
+	       twostage_region_name(region));
+	return -ENODEV;
 }
 
 static int virtio_mem_assign(struct twostage_region *region, u64 start, u64 size)
 {
 	struct virtio_mem *vm = twostage_region_data(region);
+	u64 done = 0;
 	int ret;
 
 	mutex_lock(&vm->lock);
-	ret = plug(vm, start, size);
+	ret = check_driven(vm, region);
+	if (!ret)
+		ret = unplug_leftovers(vm);
+	while (!ret && done < size) {
+		ret = plug_granule(vm, start + done);
+		if (!ret)
+			done += vm->granule;
+	}
+	while (ret && done) {
+		done -= vm->granule;
+		unplug_granule(vm, start + done, false);
+	}
 	mutex_unlock(&vm->lock);
 	return ret;
 }
 
+/* From here on the memory is for us to look after: whether the device takes it back is no matter of the core's. */
 static int virtio_mem_unassign(struct twostage_region *region, u64 start, u64 size)
 {
 	struct virtio_mem *vm = twostage_region_data(region);
-	int ret;
+	u64 done;
 
 	mutex_lock(&vm->lock);
-	ret = unplug(vm, start, size);
+	for (done = 0; done < size; done += vm->granule)
+		unplug_granule(vm, start + done, false);
 	mutex_unlock(&vm->lock);
-	return ret;
+	return 0;
 }
 
 static u64 virtio_mem_budget(struct twostage_region *region)
@@ -326,6 +462,82 @@ static const struct twostage_provider virtio_mem_provider = {
 	.budget = virtio_mem_budget,
 	.plugged = virtio_mem_plugged,
 };
+
+static void free_device(struct virtio_mem *vm)
+{
+	kvfree(vm->granules);
+	kfree(vm);
+}
+
+static bool any_granule(const struct virtio_mem *vm, enum granule_state state)
+{
+	return memchr(vm->granules, state, vm->nr_granules);
+}
+
+/* All that is left is unplugged, or the first error. */
+static int unplug_left(struct virtio_mem *vm)
+{
+	unsigned long i;
+	u64 done;
+	int ret;
+
+	ret = unplug_leftovers(vm);
+	for (i = 0; !ret && i < vm->nr_granules; i++) {
+		if (vm->granules[i] != GRANULE_LEFT)
+			continue;
+		ret = change_granule(vm, vm->start + i * vm->granule, false, true, &done);
+		if (!ret)
+			vm->granules[i] = GRANULE_UNPLUGGED;
+	}
+	return ret;
+}
+
+/*
+ * Memory of a device that we do not drive any more: when none of it is in use, the region goes. False if it
+ * is to be tried again.
+ */
+static bool forget_abandoned(struct virtio_mem *vm)
+{
+	bool unused, forgotten = false;
+
+	/* Who removes a device waits for us with this lock held. */
+	if (!mutex_trylock(&devices_lock))
+		return false;
+	mutex_lock(&vm->lock);
+	unused = !vm->vdev && !any_granule(vm, GRANULE_PLUGGED);
+	mutex_unlock(&vm->lock);
+	if (unused && !twostage_region_remove(vm->region)) {
+		list_del(&vm->node);
+		forgotten = true;
+	}
+	mutex_unlock(&devices_lock);
+	if (forgotten)
+		free_device(vm);
+	return forgotten || !unused;
+}
+
+static void unplug_work(struct work_struct *work)
+{
+	struct virtio_mem *vm = container_of(to_delayed_work(work), struct virtio_mem, unplug_work);
+	int ret = 0;
+
+	mutex_lock(&vm->lock);
+	if (!vm->vdev) {
+		mutex_unlock(&vm->lock);
+		if (!forget_abandoned(vm))
+			retry_unplug(vm);
+		return;
+	}
+	/* A broken device is not asked again, and after a sleep others will. */
+	if (!vm->broken && !vm->frozen) {
+		ret = unplug_left(vm);
+		if (ret && !vm->broken)
+			retry_unplug(vm);
+		else if (!ret)
+			dev_info(&vm->vdev->dev, "has taken back what it did not before\n");
+	}
+	mutex_unlock(&vm->lock);
+}
 
 /* A budget that shrinks is for somebody to act on who can tell which memory can be spared. */
 static void config_work(struct work_struct *work)
@@ -409,48 +621,41 @@ static int device_node(struct virtio_device *vdev)
 	return nid;
 }
 
-/* What a reset of the system, or a driver before us, has left plugged. Nothing of it is in use. */
-static int unplug_leftovers(struct virtio_mem *vm)
+/* The whole memory blocks of the device's memory, and whole device blocks if those are larger */
+static int find_granules(struct virtio_mem *vm)
 {
-	u64 plugged = read_config(vm, plugged_size);
-	int answer;
+	u64 end;
 
-	if (!plugged)
-		return 0;
-	dev_info(&vm->vdev->dev, "%#llx bytes are plugged already: unplugging all\n", plugged);
-	answer = ask_unplug_all(vm);
-	if (answer == VIRTIO_MEM_RESP_ACK)
-		return 0;
-	dev_err(&vm->vdev->dev, "cannot unplug what is plugged already (answer %d)\n", answer);
-	return answer == VIRTIO_MEM_RESP_BUSY ? -EBUSY : answer < 0 ? answer : -EIO;
+	vm->granule = max_t(u64, vm->block_size, memory_block_size_bytes());
+	vm->start = ALIGN(vm->address, vm->granule);
+	end = ALIGN_DOWN(vm->address + vm->size, vm->granule);
+	if (vm->start >= end) {
+		dev_err(&vm->vdev->dev, "no whole unit of %#llx bytes in [%#llx-%#llx]\n", vm->granule,
+			vm->address, vm->address + vm->size - 1);
+		return -EINVAL;
+	}
+	if (end - vm->start < vm->size)
+		dev_info(&vm->vdev->dev, "%#llx bytes of [%#llx-%#llx] are left over beside whole units of %#llx\n",
+			 vm->size - (end - vm->start), vm->address, vm->address + vm->size - 1, vm->granule);
+
+	vm->nr_granules = (end - vm->start) / vm->granule;
+	vm->granules = kvzalloc(vm->nr_granules, GFP_KERNEL);
+	return vm->granules ? 0 : -ENOMEM;
 }
 
-/* The whole memory blocks of the device's memory, and whole device blocks if those are larger. */
 static int add_region(struct virtio_mem *vm)
 {
-	const u64 unit = max_t(u64, vm->block_size, memory_block_size_bytes());
-	struct twostage_region_params params = {
+	const struct twostage_region_params params = {
 		.provider = &virtio_mem_provider,
 		.data = vm,
-		.start = ALIGN(vm->address, unit),
-		.granule = vm->block_size,
+		.start = vm->start,
+		.size = vm->nr_granules * vm->granule,
+		.granule = vm->granule,
 		.nid = device_node(vm->vdev),
 		.memmap_on_memory = true,
 	};
-	const u64 end = ALIGN_DOWN(vm->address + vm->size, unit);
-	struct twostage_region *region;
+	struct twostage_region *region = twostage_region_add(&params);
 
-	if (params.start >= end) {
-		dev_err(&vm->vdev->dev, "no whole unit of %#llx bytes in [%#llx-%#llx]\n", unit, vm->address,
-			vm->address + vm->size - 1);
-		return -EINVAL;
-	}
-	params.size = end - params.start;
-	if (params.size < vm->size)
-		dev_info(&vm->vdev->dev, "%#llx bytes of [%#llx-%#llx] are left over beside whole units of %#llx\n",
-			 vm->size - params.size, vm->address, vm->address + vm->size - 1, unit);
-
-	region = twostage_region_add(&params);
 	if (IS_ERR(region))
 		return PTR_ERR(region);
 	vm->region = region;
@@ -490,6 +695,39 @@ static int check_device(const struct virtio_mem *vm)
 	return 0;
 }
 
+/* Nothing says that it is the same device; but if so, what was plugged is. */
+static int check_plugged(struct virtio_mem *vm)
+{
+	unsigned long i;
+	u64 done;
+	int ret;
+
+	for (i = 0; i < vm->nr_granules; i++) {
+		const u64 start = vm->start + i * vm->granule;
+
+		if (vm->granules[i] != GRANULE_PLUGGED)
+			continue;
+		for (done = 0; done < vm->granule; done += request_size(vm, vm->granule - done)) {
+			ret = ask_state(vm, start + done, request_size(vm, vm->granule - done));
+			if (ret == VIRTIO_MEM_STATE_PLUGGED)
+				continue;
+			dev_err(&vm->vdev->dev, "memory of %s is in use, but the device does not say that [%#llx-%#llx] is plugged\n",
+				twostage_region_name(vm->region), start, start + vm->granule - 1);
+			return ret < 0 ? ret : -EIO;
+		}
+	}
+	return 0;
+}
+
+static void stop_device(struct virtio_mem *vm)
+{
+	virtio_reset_device(vm->vdev);
+	vm->vdev->config->del_vqs(vm->vdev);
+	vm->vdev = NULL;
+	/* It has been made to give back what it had. */
+	vm->broken = false;
+}
+
 /* Take the device up again whose memory has stayed in use, all of it plugged as it was. */
 static int resume_abandoned(struct virtio_mem *vm, struct virtio_device *vdev)
 {
@@ -498,25 +736,38 @@ static int resume_abandoned(struct virtio_mem *vm, struct virtio_device *vdev)
 	mutex_lock(&vm->lock);
 	vdev->priv = vm;
 	ret = find_queue(vm, vdev);
-	if (!ret) {
-		vm->vdev = vdev;
-		vm->broken = false;
-		vm->pending = false;
-		virtio_device_ready(vdev);
-		dev_info(&vdev->dev, "takes up %s again\n", twostage_region_name(vm->region));
+	if (ret)
+		goto unlock;
+	vm->vdev = vdev;
+	virtio_device_ready(vdev);
+	ret = check_plugged(vm);
+	if (ret) {
+		stop_device(vm);
+		goto unlock;
 	}
+	dev_info(&vdev->dev, "takes up %s again\n", twostage_region_name(vm->region));
+	if (any_granule(vm, GRANULE_LEFT) || vm->unplug_all)
+		retry_unplug_soon(vm);
+	virtio_mem_config_changed(vdev);
+unlock:
 	mutex_unlock(&vm->lock);
-	if (!ret)
-		virtio_mem_config_changed(vdev);
 	return ret;
 }
 
+/*
+ * The region first, before anything is unplugged: only that tells whether somebody uses the memory, who may
+ * be another driver that had to let go of the device.
+ */
 static int start_device(struct virtio_mem *vm, struct virtio_device *vdev)
 {
+	u64 plugged;
 	int ret;
 
 	vdev->priv = vm;
 	ret = check_device(vm);
+	if (ret)
+		return ret;
+	ret = find_granules(vm);
 	if (ret)
 		return ret;
 	ret = find_queue(vm, vdev);
@@ -524,16 +775,23 @@ static int start_device(struct virtio_mem *vm, struct virtio_device *vdev)
 		return ret;
 	virtio_device_ready(vdev);
 
-	mutex_lock(&vm->lock);
-	ret = unplug_leftovers(vm);
-	mutex_unlock(&vm->lock);
-	if (!ret)
-		ret = add_region(vm);
+	plugged = read_config(vm, plugged_size);
+	vm->unplug_all = plugged;
+	ret = add_region(vm);
 	if (ret) {
-		virtio_reset_device(vdev);
-		vdev->config->del_vqs(vdev);
+		if (plugged)
+			dev_err(&vdev->dev, "%#llx bytes are plugged: they may be in use, and stay so\n", plugged);
+		stop_device(vm);
+		return ret;
 	}
-	return ret;
+	if (plugged) {
+		dev_info(&vdev->dev, "%#llx bytes are plugged already: unplugging all\n", plugged);
+		mutex_lock(&vm->lock);
+		if (unplug_leftovers(vm))
+			retry_unplug_soon(vm);
+		mutex_unlock(&vm->lock);
+	}
+	return 0;
 }
 
 static int virtio_mem_probe(struct virtio_device *vdev)
@@ -551,6 +809,7 @@ static int virtio_mem_probe(struct virtio_device *vdev)
 	mutex_init(&vm->lock);
 	init_completion(&vm->answered);
 	INIT_WORK(&vm->config_work, config_work);
+	INIT_DELAYED_WORK(&vm->unplug_work, unplug_work);
 	read_device(vm, vdev);
 
 	mutex_lock(&devices_lock);
@@ -565,35 +824,40 @@ static int virtio_mem_probe(struct virtio_device *vdev)
 	mutex_unlock(&devices_lock);
 
 	if (ret || abandoned)
-		kfree(vm);
+		free_device(vm);
 	return ret;
 }
 
 /*
  * A driver cannot refuse to let go. Memory that is in use stays so: the device goes on backing it, and the
- * region stays, until we are given the device again. A reset unplugs nothing.
+ * region stays, until we are given the device again or the last block goes offline. A reset unplugs nothing.
  */
 static void virtio_mem_remove(struct virtio_device *vdev)
 {
 	struct virtio_mem *vm = vdev->priv;
-	int ret;
+	bool removed;
 
 	/* Changes of the configuration are not reported to us any more. */
 	cancel_work_sync(&vm->config_work);
 	mutex_lock(&devices_lock);
-	ret = twostage_region_remove(vm->region);
+	removed = !twostage_region_remove(vm->region);
+	if (removed)
+		cancel_delayed_work_sync(&vm->unplug_work);
 
-	virtio_reset_device(vdev);
 	mutex_lock(&vm->lock);
-	vdev->config->del_vqs(vdev);
-	vm->vdev = NULL;
+	if (removed && any_granule(vm, GRANULE_LEFT) && unplug_left(vm))
+		dev_warn(&vdev->dev, "%#llx bytes stay plugged, which nobody uses\n",
+			 read_config(vm, plugged_size));
+	stop_device(vm);
 	mutex_unlock(&vm->lock);
-	if (ret) {
-		dev_warn(&vdev->dev, "let go under %s, whose memory is in use: it stays, and cannot be unplugged until this driver has the device again\n",
-			 twostage_region_name(vm->region));
-	} else {
+
+	if (removed) {
 		list_del(&vm->node);
-		kfree(vm);
+		free_device(vm);
+	} else {
+		dev_warn(&vdev->dev, "let go under %s, whose memory is in use: it stays until its last block goes offline, or this driver has the device again\n",
+			 twostage_region_name(vm->region));
+		retry_unplug_soon(vm);
 	}
 	mutex_unlock(&devices_lock);
 }
@@ -628,7 +892,9 @@ static int __maybe_unused virtio_mem_restore(struct virtio_device *vdev)
 	if (!ret) {
 		virtio_device_ready(vdev);
 		vm->frozen = false;
-		vm->pending = false;
+		vm->broken = false;
+		if (any_granule(vm, GRANULE_LEFT) || vm->unplug_all)
+			retry_unplug_soon(vm);
 	}
 	mutex_unlock(&vm->lock);
 	if (!ret)
@@ -692,19 +958,30 @@ static int __init virtio_mem_init(void)
 {
 	int ret;
 
+	unplug_workqueue = alloc_workqueue("twostage_virtio_mem", WQ_UNBOUND | WQ_FREEZABLE, 0);
+	if (!unplug_workqueue)
+		return -ENOMEM;
 	ret = register_pm_notifier(&pm_notifier);
 	if (ret)
-		return ret;
+		goto destroy;
 	ret = register_virtio_driver(&virtio_mem_driver);
 	if (ret)
-		unregister_pm_notifier(&pm_notifier);
+		goto unregister;
+	return 0;
+
+unregister:
+	unregister_pm_notifier(&pm_notifier);
+destroy:
+	destroy_workqueue(unplug_workqueue);
 	return ret;
 }
 
+/* Regions hold a reference on this module, so there are none left. */
 static void __exit virtio_mem_exit(void)
 {
 	unregister_virtio_driver(&virtio_mem_driver);
 	unregister_pm_notifier(&pm_notifier);
+	destroy_workqueue(unplug_workqueue);
 }
 
 module_init(virtio_mem_init);

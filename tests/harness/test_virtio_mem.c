@@ -41,6 +41,25 @@ static long long resident_mib(void)
 	return strtoll(host_ask("rss"), NULL, 10) / 1024;
 }
 
+/* Waits for what the driver does by itself after a while. */
+static bool comes_to(uint64_t size)
+{
+	int tries;
+
+	for (tries = 0; tries < 300 && plugged() != size; tries++)
+		usleep(100000);
+	return plugged() == size;
+}
+
+static bool region_goes(void)
+{
+	int tries;
+
+	for (tries = 0; tries < 100 && exists(REGION, 0); tries++)
+		usleep(100000);
+	return !exists(REGION, 0);
+}
+
 static void set_budget(const char *id, uint64_t size)
 {
 	host("qom-set %s requested-size %" PRIu64, id, size);
@@ -162,6 +181,13 @@ static void budget(void)
 	ok(online_block(31) == -ENOSPC && kmsg_lines(&kmsg, "beyond what the host makes usable", NULL, 0) == 1,
 	   "a block that the host does not make usable is refused, with the reason");
 	ok(region_offline(0, "all") == 0 && plugged() == 0, "all of it is unplugged");
+	/* A block is asked for in two requests, of which the device refuses the second. */
+	set_budget("vm0", BUDGET / 2 + block_size / 2);
+	ok(region_online(0, "5 online_movable") == -ENOSPC && blocks_online(0) == 4 && plugged() == BUDGET / 2,
+	   "of a block for half of which there is a budget, nothing stays plugged");
+	set_budget("vm0", BUDGET);
+	ok(region_online(0, "1 online_movable") == 0 && region_offline(0, "all") == 0 && plugged() == 0,
+	   "with all of the budget it comes online");
 	kmsg_close(&kmsg);
 	close(events);
 }
@@ -195,20 +221,23 @@ static void answers(void)
 	set_answer(2, 1000000);
 	started = now();
 	ok(online_block(0) == -EBUSY && now() - started < 9, "a device that stays busy is given up");
-	ok(kmsg_lines(&kmsg, "too busy to plug", NULL, 0) == 1, "which is told");
+	ok(kmsg_lines(&kmsg, "the device is too busy", NULL, 0) == 1, "which is told");
 	set_answer(3, 1);
-	ok(online_block(0) == -EIO && kmsg_lines(&kmsg, "finds an error in the request to plug", NULL, 0) == 1,
+	ok(online_block(0) == -EIO && kmsg_lines(&kmsg, "finds an error in the request", NULL, 0) == 1,
 	   "an error is told as one");
 	ok(online_block(0) == 0 && plugged() == block_size, "after all that the block comes online");
 
 	set_answer(2, 1000000);
 	ok(offline_block(0) == 0 && !strcmp(block_stage(first_block()), "standby"),
 	   "a block goes offline even if the device does not take it back");
-	ok(kmsg_lines(&kmsg, "it stays assigned", NULL, 0) == 1, "which is told");
+	ok(kmsg_lines(&kmsg, "cannot unplug", NULL, 0) == 1 && plugged() == block_size, "which is told");
 	set_answer(-1, 0);
-	ok(plugged() == block_size && online_block(0) == 0 && plugged() == block_size,
-	   "then it is still plugged, and comes online without being plugged again");
-	ok(offline_block(0) == 0 && plugged() == 0, "and can be unplugged later");
+	ok(comes_to(0), "it does as soon as it can");
+	ok(online_block(0) == 0, "the block comes online once more");
+	set_answer(3, 1);
+	ok(offline_block(0) == 0 && online_block(0) == 0 && plugged() == block_size,
+	   "a block that is still plugged comes online");
+	ok(offline_block(0) == 0 && plugged() == 0, "and is unplugged as any other");
 	set_answer(3, 1000000);
 	ok(online_block(0) == -EIO && rebind(), "the driver starts again");
 	set_answer(-1, 0);
@@ -232,8 +261,44 @@ static void answers(void)
 	write_file("0", PARAMETERS "/silent");
 	ok(rebind() && plugged() == 0 && online_block(0) == 0 && offline_block(0) == 0,
 	   "it is as new when the driver starts again");
+
+	/* Nobody knows whether the device has unplugged it, or is going to. */
+	ok(region_online(0, "2 online_movable") == 0, "blocks are online");
+	write_file("1", PARAMETERS "/silent");
+	ok(offline_block(0) == 0 && !strcmp(block_stage(first_block()), "standby"),
+	   "a block goes offline even if the device does not answer");
+	write_file("0", PARAMETERS "/silent");
+	ok(online_block(0) == -EIO, "its memory is not trusted afterwards");
+	ok(virtio_unbind(device) == 0 && virtio_bind(device, OURS) == 0 && ours() && blocks_online(0) == 1 &&
+	   comes_to(block_size), "when the driver starts again, it is unplugged");
+	ok(online_block(0) == 0 && plugged() == 2 * block_size && region_offline(0, "all") == 0 && plugged() == 0,
+	   "and can be plugged again");
+
+	ok(online_block(0) == 0 && virtio_unbind(device) == 0, "the driver lets go of a device whose memory is in use");
+	set_answer(3, 1);
+	ok(virtio_bind(device, OURS) != 0 && exists(REGION, 0) && blocks_online(0) == 1 &&
+	   kmsg_lines(&kmsg, "does not say that", NULL, 0) == 1,
+	   "a device that does not have that memory plugged is not taken up");
+	set_answer(-1, 0);
+	ok(virtio_bind(device, OURS) == 0 && ours() && offline_block(0) == 0 && plugged() == 0, "one that has is");
 	ok(module_unload("virtio_mem_test") == 0, "the device's answers are its own again");
 	kmsg_close(&kmsg);
+}
+
+/* A host that migrates the guest answers BUSY, for as long as that takes. */
+static void migrating(void)
+{
+	ok(online_block(0) == 0, "a block is online");
+	host("migrate_set_parameter max-bandwidth 4k");
+	host("migrate -d \"exec:cat>/dev/null\"");
+	usleep(1000000);
+	if (!ok(strstr(host_ask("info migrate"), "status: active"), "the guest is being migrated"))
+		return;
+	ok(online_block(1) == -EBUSY, "no block can be plugged then");
+	ok(offline_block(0) == 0 && plugged() == block_size, "a block goes offline, but cannot be unplugged yet");
+	host("migrate_cancel");
+	ok(comes_to(0), "after the migration it is");
+	ok(online_block(1) == 0 && offline_block(1) == 0 && plugged() == 0, "and all goes on");
 }
 
 static void let_go(void)
@@ -262,6 +327,13 @@ static void let_go(void)
 	memory_free(&memory);
 	memory_prefer(-1);
 	ok(region_offline(0, "all") == 0 && plugged() == 0, "down to the last block");
+
+	ok(region_online(0, "2 online_movable") == 0 && virtio_unbind(device) == 0 && blocks_online(0) == 2,
+	   "it lets go of the device once more");
+	ok(offline_block(0) == 0 && !usleep(2500000) && exists(REGION, 0), "the region stays for a block that is online");
+	ok(offline_block(1) == 0 && region_goes(), "and goes with the last one");
+	ok(virtio_bind(device, OURS) == 0 && ours() && comes_to(0),
+	   "what nobody could unplug then is unplugged when the driver starts");
 }
 
 /* To the driver that the kernel itself has for such devices, and back */
@@ -344,6 +416,7 @@ static void run(void)
 	ok(accounts_same(standby), "every account is as after stage 1");
 	accounts_free(standby);
 	answers();
+	migrating();
 	let_go();
 	hand_over();
 	sleeping();
@@ -394,6 +467,39 @@ static void run_odd(void)
 	accounts_free(before);
 	unload_twostage();
 }
+
+static struct memory taken;
+
+/* The kernel's own driver has to let go of memory that is in use. What it leaves behind stays until a reboot. */
+static void setup_taken(void)
+{
+	setup();
+	snprintf(device, sizeof(device), "%s", virtio_device(VIRTIO_ID_MEM, 0));
+	write_file("online_movable", MEMORY "/auto_online_blocks");
+	ok(module_load_system("virtio_mem", NULL) == 0 && comes_to(BUDGET), "the kernel's own driver plugs the budget");
+	memory_prefer(1);
+	ok(memory_fill(&taken, 450 * MIB, 5), "memory of it is in use");
+	memory_prefer(-1);
+	ok(virtio_unbind(device) == 0 && plugged() == BUDGET, "it has to let go of the device");
+	write_file("offline", MEMORY "/auto_online_blocks");
+}
+
+static void run_taken(void)
+{
+	if (!start())
+		return;
+	ok(module_load(OURS, NULL) == 0 && !*virtio_driver(device), "ours does not take the device when it is loaded");
+	ok(virtio_bind(device, OURS) == -EBUSY && !exists(REGION, 0), "nor when it is told to");
+	ok(plugged() == BUDGET && memory_check(&taken) < 0, "the memory stays plugged, with the data in it");
+	ok(module_unload(OURS) == 0, "the driver unloads");
+	memory_free(&taken);
+	unload_twostage();
+}
+
+const struct group group_virtio_mem_taken = {
+	.name = "virtio-mem-taken", .title = "a virtio-mem device whose memory another driver has left in use",
+	.setup = setup_taken, .run = run_taken,
+};
 
 const struct group group_virtio_mem = {
 	.name = "virtio-mem", .title = "standby memory on a virtio-mem device", .setup = setup, .run = run,
