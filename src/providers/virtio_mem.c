@@ -902,6 +902,70 @@ static int __maybe_unused virtio_mem_restore(struct virtio_device *vdev)
 	return ret;
 }
 
+static struct virtio_mem *vm_of(struct device *dev)
+{
+	return dev_to_virtio(dev)->priv;
+}
+
+static ssize_t region_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", twostage_region_name(vm_of(dev)->region));
+}
+static DEVICE_ATTR_RO(region);
+
+static ssize_t block_size_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%#llx\n", vm_of(dev)->block_size);
+}
+static DEVICE_ATTR_RO(block_size);
+
+static ssize_t left_over_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct virtio_mem *vm = vm_of(dev);
+
+	return sysfs_emit(buf, "%#llx\n", vm->size - vm->nr_granules * vm->granule);
+}
+static DEVICE_ATTR_RO(left_over);
+
+static ssize_t usable_size_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct virtio_mem *vm = vm_of(dev);
+	u64 usable = 0;
+
+	mutex_lock(&vm->lock);
+	if (!vm->frozen)
+		usable = read_config(vm, usable_region_size);
+	mutex_unlock(&vm->lock);
+	return sysfs_emit(buf, "%#llx\n", usable);
+}
+static DEVICE_ATTR_RO(usable_size);
+
+static ssize_t state_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", READ_ONCE(vm_of(dev)->broken) ? "broken" : "running");
+}
+static DEVICE_ATTR_RO(state);
+
+/* What is the device's own; the budget and what is plugged are with the region. */
+static struct attribute *device_attrs[] = {
+	&dev_attr_region.attr,
+	&dev_attr_block_size.attr,
+	&dev_attr_left_over.attr,
+	&dev_attr_usable_size.attr,
+	&dev_attr_state.attr,
+	NULL
+};
+
+static const struct attribute_group device_group = {
+	.name = "twostage",
+	.attrs = device_attrs,
+};
+
+static const struct attribute_group *device_groups[] = {
+	&device_group,
+	NULL
+};
+
 static const unsigned int features[] = {
 #ifdef CONFIG_ACPI_NUMA
 	VIRTIO_MEM_F_ACPI_PXM,
@@ -921,6 +985,7 @@ static struct virtio_driver virtio_mem_driver = {
 	.feature_table_size = ARRAY_SIZE(features),
 	.driver.name = KBUILD_MODNAME,
 	.driver.owner = THIS_MODULE,
+	.driver.dev_groups = device_groups,
 	.id_table = ids,
 	.probe = virtio_mem_probe,
 	.remove = virtio_mem_remove,

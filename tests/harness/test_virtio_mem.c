@@ -60,6 +60,11 @@ static bool region_goes(void)
 	return !exists(REGION, 0);
 }
 
+static uint64_t device_attribute(const char *name)
+{
+	return strtoull(read_file("/sys/bus/virtio/devices/%s/twostage/%s", device, name), NULL, 0);
+}
+
 static void set_budget(const char *id, uint64_t size)
 {
 	host("qom-set %s requested-size %" PRIu64, id, size);
@@ -178,6 +183,10 @@ static void budget(void)
 	set_budget("vm0", BUDGET);
 	ok(attribute("budget") == BUDGET && region_online(0, "1 online_movable") == 0,
 	   "a budget that grows can be used at once");
+	ok(device_attribute("usable_size") < REGION_SIZE && device_attribute("left_over") == 0 &&
+	   device_attribute("block_size") == 2 * MIB &&
+	   !strcmp(read_file("/sys/bus/virtio/devices/%s/twostage/region", device), "region0"),
+	   "the device tells its region, and what of it is usable");
 	ok(online_block(31) == -ENOSPC && kmsg_lines(&kmsg, "beyond what the host makes usable", NULL, 0) == 1,
 	   "a block that the host does not make usable is refused, with the reason");
 	ok(region_offline(0, "all") == 0 && plugged() == 0, "all of it is unplugged");
@@ -253,7 +262,8 @@ static void answers(void)
 	write_file("1", PARAMETERS "/silent");
 	started = now();
 	ok(online_block(0) == -ETIMEDOUT && now() - started < 15, "a device that does not answer is not waited for for ever");
-	ok(kmsg_lines(&kmsg, "it is not used any more", NULL, 0) == 1, "and is broken then");
+	ok(kmsg_lines(&kmsg, "it is not used any more", NULL, 0) == 1 &&
+	   !strcmp(read_file("/sys/bus/virtio/devices/%s/twostage/state", device), "broken"), "and is broken then");
 	started = now();
 	ok(online_block(0) == -EIO && now() - started < 5, "a broken device is not asked any more");
 	ok(!strcmp(block_stage(first_block() + 1), "populated") && offline_block(1) == 0,
@@ -451,6 +461,8 @@ static void run_odd(void)
 	start1 = strtoull(read_file(REGION "/start", odd), NULL, 0);
 	ok(start1 % block_size == 0 && strtoull(read_file(REGION "/size", odd), NULL, 0) == GIB / 2 - block_size,
 	   "the region are the whole memory blocks of it");
+	ok(strtoull(read_file("/sys/bus/virtio/devices/%s/twostage/left_over", virtio_device(VIRTIO_ID_MEM, odd)), NULL,
+		    0) == block_size, "what is left over is told");
 	ok(region_online(odd, "all online_movable") == 0 && told("vm1", "size") == (long long)(GIB / 2 - block_size),
 	   "all of them come online");
 	ok(region_offline(odd, "all") == 0 && told("vm1", "size") == 0, "and go");
