@@ -91,6 +91,8 @@ int region_add(uint64_t start, uint64_t size, const char *options);
 int region_remove(int id);
 int region_online(int id, const char *what);
 int region_offline(int id, const char *what);
+/* All blocks offline, in several attempts: a page that somebody holds just now makes one fail. */
+int region_give_back(int id);
 int blocks_online(int id);
 /* Number of the memory block at an address */
 int block_at(uint64_t address);

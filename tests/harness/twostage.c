@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness.h"
 
@@ -44,6 +45,20 @@ int region_online(int id, const char *what)
 int region_offline(int id, const char *what)
 {
 	return write_file(what, REGION "/offline", id);
+}
+
+int region_give_back(int id)
+{
+	int ret, n;
+
+	for (n = 0; n < 50; n++) {
+		ret = region_offline(id, "all");
+		if (!ret)
+			return 0;
+		usleep(100000);
+	}
+	diag("region%d does not go offline (%s), %d blocks are left", id, strerror(-ret), blocks_online(id));
+	return ret;
 }
 
 int blocks_online(int id)
