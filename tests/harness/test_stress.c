@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,6 +79,21 @@ static void use_memory(void)
 	memory_free(&memory);
 }
 
+/*
+ * Until 6.2, folio_mapped() looked at as many struct pages as the second one of a compound page says, and
+ * that holds something else (TAIL_MAPPING, half of which are 0xdead0000) while the compound page is being
+ * made. So kpageflags walks off the end of whatever memmap there is when it meets a huge page in the
+ * making. That is none of our doing, with memory that is plugged in one stage the same.
+ */
+static bool readers_trip_over_huge_pages(void)
+{
+	struct utsname name;
+	int major, minor;
+
+	return !uname(&name) && sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+	       (major < 6 || (major == 6 && minor < 2));
+}
+
 static void (*const jobs[])(void) = { change_blocks, change_regions, read_all, use_memory };
 
 static void run(void)
@@ -91,6 +107,8 @@ static void run(void)
 
 	if (!load_twostage(NULL))
 		return;
+	if (readers_trip_over_huge_pages())
+		write_file("never", "/sys/kernel/mm/transparent_hugepage/enabled");
 	before = accounts_take();
 	counts = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	for (i = 0; i < REGIONS; i++)
@@ -121,7 +139,7 @@ static void run(void)
 	for (i = 0; i < REGIONS; i++) {
 		if (!exists(REGION, i))
 			continue;
-		region_offline(i, "all");
+		region_give_back(i);
 		well &= !region_remove(i);
 	}
 	ok(well, "all regions can be removed afterwards");
