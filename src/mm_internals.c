@@ -43,6 +43,8 @@ int memory_subsys_offline(struct device *dev);
 	X(memory_group_find_by_id)	\
 	X(walk_memory_blocks)		\
 	X(for_each_memory_block)	\
+	X(mem_hotplug_begin)		\
+	X(mem_hotplug_done)		\
 	X(lock_device_hotplug)		\
 	X(unlock_device_hotplug)	\
 	X(device_online)		\
@@ -283,6 +285,22 @@ int mm_group_nid(int group)
 	struct memory_group *found = internal(memory_group_find_by_id)(group);
 
 	return found ? found->nid : NUMA_NO_NODE;
+}
+
+/**
+ * mm_hotplug_begin() - mem_hotplug_begin(): take mem_hotplug_lock for writing
+ *
+ * Context: device_hotplug_lock held.
+ */
+void mm_hotplug_begin(void)
+{
+	internal(mem_hotplug_begin)();
+}
+
+/** mm_hotplug_done() - mem_hotplug_done(), the inverse of mm_hotplug_begin() */
+void mm_hotplug_done(void)
+{
+	internal(mem_hotplug_done)();
 }
 
 /** mm_lock_device_hotplug() - lock_device_hotplug() of drivers/base/core.c */

@@ -37,6 +37,8 @@ int mm_add_memory(int nid, u64 start, u64 size, mhp_t flags);
 void mm_remove_memory(u64 start, u64 size);
 bool mm_kernel_hosts_memmap(u64 size);
 int mm_group_nid(int group);
+void mm_hotplug_begin(void);
+void mm_hotplug_done(void);
 void mm_lock_device_hotplug(void);
 void mm_unlock_device_hotplug(void);
 int mm_device_online(struct device *dev);

@@ -138,12 +138,75 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
 	ret = mm_online_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
 	if (!ret && memmap_pages)
 		mm_adjust_present_page_count(pfn_to_page(pfn), group, memmap_pages);
-	else if (ret && operation.populated)
-		block_depopulate(region, index, false);
+	if (ret && operation.populated) {
+		/* Its sections have never been online, so there are no readers to wait for. */
+		block_withdraw(region, index);
+		block_depopulate(region, index);
+	}
 	operation_end();
 
 	trace_block_online(region, PFN_PHYS(pfn), PFN_PHYS(nr_pages), trace_duration(started), ret);
 	return ret;
+}
+
+static void wait_for_readers(struct twostage_region *region, u64 start, u64 size)
+{
+	u64 started = trace_start();
+
+	mm_wait_for_memmap_readers();
+	trace_wait_readers(region, start, size, trace_duration(started), 0);
+}
+
+static void depopulate_or_defer(struct twostage_region *region, unsigned long index)
+{
+	block_withdraw(region, index);
+	if (READ_ONCE(region->deferring) == current) {
+		region->blocks[index].leaving = true;
+		return;
+	}
+	wait_for_readers(region, region_block_start(region, index), memory_block_size_bytes());
+	block_depopulate(region, index);
+}
+
+/**
+ * online_defer_depopulate() - set several blocks offline, and wait only once for readers of their memmaps
+ * @region: the blocks'
+ *
+ * What the calling task sets offline from now on stays populated until online_depopulate_deferred().
+ *
+ * Context: device_hotplug_lock held until then.
+ */
+void online_defer_depopulate(struct twostage_region *region)
+{
+	WRITE_ONCE(region->deferring, current);
+}
+
+/**
+ * online_depopulate_deferred() - undo stage 2 of what went offline since online_defer_depopulate()
+ * @region: the blocks'
+ *
+ * Context: Process context, sleeps. device_hotplug_lock held.
+ */
+void online_depopulate_deferred(struct twostage_region *region)
+{
+	bool waited = false;
+	unsigned long i;
+
+	WRITE_ONCE(region->deferring, NULL);
+	for (i = 0; i < region->nr_blocks; i++) {
+		if (!region->blocks[i].leaving)
+			continue;
+		/* Not for all of them at once: a provider may take its time. */
+		mm_hotplug_begin();
+		if (!waited)
+			wait_for_readers(region, region->start, region->size);
+		waited = true;
+		operation_begin(region, i, PHASE_BUSY);
+		region->blocks[i].leaving = false;
+		block_depopulate(region, i);
+		operation_end();
+		mm_hotplug_done();
+	}
 }
 
 static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
@@ -165,7 +228,7 @@ static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, stru
 		mm_adjust_present_page_count(pfn_to_page(pfn), group, -(long)memmap_pages);
 	ret = mm_offline_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
 	if (!ret)
-		block_depopulate(region, index, true);
+		depopulate_or_defer(region, index);
 	else if (memmap_pages)
 		mm_adjust_present_page_count(pfn_to_page(pfn), group, memmap_pages);
 	operation_end();

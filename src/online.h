@@ -8,9 +8,12 @@
 #define _TWOSTAGE_ONLINE_H
 
 struct seq_file;
+struct twostage_region;
 
 int online_init(void);
 void online_exit(void);
+void online_defer_depopulate(struct twostage_region *region);
+void online_depopulate_deferred(struct twostage_region *region);
 void online_show_hooks(struct seq_file *m);
 
 #endif /* _TWOSTAGE_ONLINE_H */

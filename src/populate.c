@@ -268,17 +268,28 @@ trace:
 }
 
 /**
- * block_depopulate() - undo stage 2 of a block
+ * block_withdraw() - the first step back from stage 2: nobody new finds the block's memmap
  * @region: the region
- * @index: of the block, which is populated; the core has taken its pages out of the zone, aside from
- *	those of its own memmap
- * @was_online: the block's sections have been online, so that there may be readers of its memmap
+ * @index: of the block, which is populated; its sections are not online (any more)
+ *
+ * Context: mem_hotplug_lock held for writing.
+ */
+void block_withdraw(struct twostage_region *region, unsigned long index)
+{
+	release_system_ram(region, region_block_start(region, index));
+}
+
+/**
+ * block_depopulate() - undo the rest of stage 2 of a block
+ * @region: the region
+ * @index: of the block, which is populated and has been withdrawn; the core has taken its pages out of the
+ *	zone, aside from those of its own memmap, and nobody looks at the memmap any more
  *
  * Cannot fail: memory that the provider does not take back stays assigned, and is reported.
  *
  * Context: mem_hotplug_lock held for writing.
  */
-void block_depopulate(struct twostage_region *region, unsigned long index, bool was_online)
+void block_depopulate(struct twostage_region *region, unsigned long index)
 {
 	const u64 start = region_block_start(region, index);
 	const unsigned long memmap_pages = block_memmap_pages(region, index);
@@ -286,13 +297,6 @@ void block_depopulate(struct twostage_region *region, unsigned long index, bool 
 	struct vmem_altmap *altmap = block->altmap;
 	u64 started = trace_start();
 
-	release_system_ram(region, start);
-	if (was_online) {
-		u64 waited = trace_start();
-
-		mm_wait_for_memmap_readers();
-		trace_wait_readers(region, start, block_size(), trace_duration(waited), 0);
-	}
 	if (memmap_pages)
 		mm_deinit_memmap_on_memory(PHYS_PFN(start), memmap_pages);
 	unmap_block(region, start, altmap);

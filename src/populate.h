@@ -13,7 +13,8 @@
 unsigned long block_memmap_pages(const struct twostage_region *region, unsigned long index);
 int block_populate(struct twostage_region *region, unsigned long index,
 		   const struct zone_move *move);
-void block_depopulate(struct twostage_region *region, unsigned long index, bool was_online);
+void block_withdraw(struct twostage_region *region, unsigned long index);
+void block_depopulate(struct twostage_region *region, unsigned long index);
 void blocks_unassign(struct twostage_region *region);
 
 #endif /* _TWOSTAGE_POPULATE_H */

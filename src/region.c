@@ -29,12 +29,16 @@
 
 #include "hook.h"
 #include "mm_internals.h"
+#include "online.h"
 #include "region.h"
 #include "sysfs.h"
 #include "trace.h"
 
 static LIST_HEAD(regions);
 static DEFINE_IDA(region_ids);
+
+/* How many blocks go offline under one hold of device_hotplug_lock, and with one wait for readers of memmaps */
+#define OFFLINE_BATCH 16UL
 
 /* Takes down what is left of regions that others have removed. */
 static struct workqueue_struct *taken_workqueue;
@@ -704,52 +708,69 @@ int region_set_memmap_on_memory(struct twostage_region *region, bool on)
 	return ret;
 }
 
-/*
- * Set one block online or offline, taking device_hotplug_lock just for it, so that others get their
- * turn. -EAGAIN if the block was already in that stage.
- */
+/* -EAGAIN if the block was already in that stage. */
 static int change_block(struct twostage_region *region, unsigned long index, int online_type)
 {
 	struct memory_block *block;
 	int ret;
 
-	mm_lock_device_hotplug();
-	if (region->removed) {
-		ret = -ENODEV;
-		goto unlock;
-	}
-	if (region->blocks[index].populated == (online_type != MMOP_OFFLINE)) {
-		ret = -EAGAIN;
-		goto unlock;
-	}
+	if (region->removed)
+		return -ENODEV;
+	if (region->blocks[index].populated == (online_type != MMOP_OFFLINE))
+		return -EAGAIN;
 
 	block = mm_find_memory_block(PHYS_PFN(region_block_start(region, index)));
-	if (!block) {
-		ret = -ENXIO;
-		goto unlock;
-	}
+	if (!block)
+		return -ENXIO;
 	if (online_type == MMOP_OFFLINE) {
 		ret = mm_device_offline(&block->dev);
 	} else {
 		block->online_type = online_type;
 		ret = mm_device_online(&block->dev);
 	}
-	/* A positive value says that there was nothing to do. */
-	if (ret > 0)
-		ret = -EAGAIN;
 	put_device(&block->dev);
-unlock:
+	/* A positive value says that there was nothing to do. */
+	return ret > 0 ? -EAGAIN : ret;
+}
+
+/*
+ * Change up to @most of the blocks from *@position on, in the order of change_blocks(), taking
+ * device_hotplug_lock just for them, so that others get their turn. Offline blocks are given back together, since
+ * there is a wait before that which serves for any number of them.
+ */
+static int change_batch(struct twostage_region *region, unsigned long *position, unsigned long most,
+			int online_type, unsigned long *changed)
+{
+	const bool online = online_type != MMOP_OFFLINE;
+	int ret = 0;
+
+	most = min(most, online ? 1UL : OFFLINE_BATCH);
+	mm_lock_device_hotplug();
+	if (!online)
+		online_defer_depopulate(region);
+	for (*changed = 0; *position < region->nr_blocks && *changed < most; (*position)++) {
+		unsigned long last = region->nr_blocks - 1;
+
+		ret = change_block(region, online ? *position : last - *position, online_type);
+		if (ret && ret != -EAGAIN)
+			break;
+		*changed += !ret;
+		ret = 0;
+	}
+	if (!online)
+		online_depopulate_deferred(region);
 	mm_unlock_device_hotplug();
 	return ret;
 }
 
+/* Lowest first for online, highest first for offline */
 static int change_blocks(struct twostage_region *region, unsigned long count, int online_type)
 {
 	const bool online = online_type != MMOP_OFFLINE;
 	const char *state = online ? "online" : "offline";
 	unsigned long populated = READ_ONCE(region->nr_populated);
 	unsigned long available = online ? region->nr_blocks - populated : populated;
-	unsigned long done = 0, i;
+	unsigned long done = 0, position = 0, changed;
 	int ret = 0;
 
 	if (count == REGION_ALL_BLOCKS) {
@@ -760,21 +781,13 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
 		return -EINVAL;
 	}
 
-	for (i = 0; i < region->nr_blocks && done < count; i++) {
-		unsigned long index = online ? i : region->nr_blocks - 1 - i;
-
+	while (!ret && position < region->nr_blocks && done < count) {
 		if (signal_pending(current)) {
 			ret = -EINTR;
 			break;
 		}
-		ret = change_block(region, index, online_type);
-		if (ret == -EAGAIN) {
-			ret = 0;
-			continue;
-		}
-		if (ret)
-			break;
-		done++;
+		ret = change_batch(region, &position, count - done, online_type, &changed);
+		done += changed;
 		cond_resched();
 	}
 
@@ -809,7 +822,7 @@ int region_online(struct twostage_region *region, unsigned long count, int onlin
  * @region: the region
  * @count: how many, or REGION_ALL_BLOCKS
  *
- * Context: Process context; takes device_hotplug_lock for each block.
+ * Context: Process context; takes device_hotplug_lock for a few blocks at a time.
  * Return: As region_online().
  */
 int region_offline(struct twostage_region *region, unsigned long count)

@@ -222,6 +222,34 @@ static void traced(void)
 	write_file("", "/sys/kernel/tracing/trace");
 }
 
+static int count_events(const char *event)
+{
+	char *trace = read_whole("/sys/kernel/tracing/trace");
+	int count = 0;
+
+	for (char *found = trace; (found = strstr(found, event)); found++)
+		count++;
+	free(trace);
+	return count;
+}
+
+/* The wait for readers of the memmap takes long on some kernels, and one is enough for many blocks. */
+static void waited_for_once(void)
+{
+	int alone, together;
+
+	write_file("1", "/sys/kernel/tracing/events/twostage/enable");
+	region_online(0, "all online_movable");
+	write_file("offline", MEMORY "/memory%d/state", block_at(START));
+	alone = count_events(" wait_readers: ");
+	region_offline(0, "all");
+	together = count_events(" wait_readers: ") - alone;
+	write_file("0", "/sys/kernel/tracing/events/twostage/enable");
+	ok(alone == 1 && together == 1 && count_events(" depopulate: ") == BLOCKS,
+	   "offline all waits once for readers of all memmaps (%d, %d)", alone, together);
+	write_file("", "/sys/kernel/tracing/trace");
+}
+
 static void run(void)
 {
 	long long total = meminfo("MemTotal");
@@ -249,6 +277,7 @@ static void run(void)
 	every_way_online(total);
 	ordinary_memmap(total);
 	used_and_given_back(total);
+	waited_for_once();
 
 	ok(module_unload("twostage") != 0 && module_loaded("twostage"),
 	   "the module does not unload under a region");

@@ -109,6 +109,29 @@ static void shared_granule(void)
 	ok(write_file("region0", PROVIDER "/remove") == 0, "shared granule: the region is removed");
 }
 
+/* Blocks that go offline together are given back together, those before one that refuses too. */
+static void refused_half_way(void)
+{
+	struct accounts *standby;
+	char address[32];
+
+	ok(add(block_size, true) == 0, "refused half way: a region is added");
+	standby = accounts_take();
+	ok(region_online(0, "all online_movable") == 0, "refused half way: all of it is online");
+	snprintf(address, sizeof(address), "%#" PRIx64, (uint64_t)START + 4 * block_size);
+	set("refuse_offline", address);
+	ok(region_offline(0, "all") == -EBUSY && blocks_online(0) == 5,
+	   "refused half way: offline all stops at a block that does not go");
+	ok(get("assigned") == (long long)(5 * block_size) && !strcmp(block_stage(block_at(START) + 4), "populated") &&
+	   !strcmp(block_stage(block_at(START) + 5), "standby"),
+	   "refused half way: what went before it is given back, and nothing else");
+	set("refuse_offline", "0");
+	ok(region_offline(0, "all") == 0 && get("assigned") == 0, "refused half way: the next try gives back the rest");
+	ok(accounts_same(standby), "refused half way: every account is as after stage 1");
+	ok(write_file("region0", PROVIDER "/remove") == 0, "refused half way: the region is removed");
+	accounts_free(standby);
+}
+
 static void run(void)
 {
 	if (!load_twostage(NULL))
@@ -121,6 +144,7 @@ static void run(void)
 	failures("granule of 2 MiB", 2 * MIB, true);
 	failures("memmap elsewhere", block_size, false);
 	shared_granule();
+	refused_half_way();
 	ok(module_unload("twostage_test") == 0, "the provider unloads");
 	unload_twostage();
 }

@@ -10,6 +10,7 @@
  *   remove		regionN
  *   assign_error	errno (a positive number) that assign answers with, 0 for success
  *   unassign_error	likewise
+ *   refuse_offline	physical address: the memory block there is not let offline (EBUSY), 0 for none
  *   delay_ms		how long assign and unassign take
  *   assigned		bytes that are assigned now
  *   assigns		how often assign has succeeded
@@ -23,8 +24,10 @@
 #include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/list.h>
+#include <linux/memory.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/numa.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -53,6 +56,7 @@ static DEFINE_MUTEX(test_regions_lock);
 static u32 assign_error;
 static u32 unassign_error;
 static u32 delay_ms;
+static u64 refuse_offline;
 static u64 assigned_bytes;
 static u32 assigns;
 static u32 unassigns;
@@ -211,15 +215,33 @@ static ssize_t remove_write(struct file *file, const char __user *buffer, size_t
 
 static const struct file_operations remove_fops = { .open = simple_open, .write = remove_write };
 
+static int memory_callback(struct notifier_block *nb, unsigned long action, void *data)
+{
+	const struct memory_notify *notify = data;
+	const unsigned long refused = PHYS_PFN(READ_ONCE(refuse_offline));
+
+	if (action != MEM_GOING_OFFLINE || !refused || refused >= notify->start_pfn + notify->nr_pages ||
+	    refused + PHYS_PFN(memory_block_size_bytes()) <= notify->start_pfn)
+		return NOTIFY_DONE;
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block memory_notifier = { .notifier_call = memory_callback };
+
 static struct dentry *root;
 
 static int __init twostage_test_init(void)
 {
+	int ret = register_memory_notifier(&memory_notifier);
+
+	if (ret)
+		return ret;
 	root = debugfs_create_dir("twostage_test", NULL);
 	debugfs_create_file("add", 0200, root, NULL, &add_fops);
 	debugfs_create_file("remove", 0200, root, NULL, &remove_fops);
 	debugfs_create_u32("assign_error", 0600, root, &assign_error);
 	debugfs_create_u32("unassign_error", 0600, root, &unassign_error);
+	debugfs_create_x64("refuse_offline", 0600, root, &refuse_offline);
 	debugfs_create_u32("delay_ms", 0600, root, &delay_ms);
 	debugfs_create_u64("assigned", 0400, root, &assigned_bytes);
 	debugfs_create_u32("assigns", 0400, root, &assigns);
@@ -232,6 +254,7 @@ static int __init twostage_test_init(void)
 static void __exit twostage_test_exit(void)
 {
 	debugfs_remove_recursive(root);
+	unregister_memory_notifier(&memory_notifier);
 }
 
 module_init(twostage_test_init);
