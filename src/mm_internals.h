@@ -16,6 +16,9 @@
 #include <linux/memremap.h>
 #include <linux/mmzone.h>
 
+/* Of mm/internal.h, which nobody else sees */
+void set_zone_contiguous(struct zone *zone);
+
 int mm_internals_init(void);
 void mm_internals_exit(void);
 unsigned long mm_lookup_symbol(const char *name);
@@ -31,6 +34,7 @@ int mm_arch_add_memory(int nid, u64 start, u64 size, struct vmem_altmap *altmap)
 void mm_arch_remove_memory(u64 start, u64 size, struct vmem_altmap *altmap);
 int mm_init_memmap_on_memory(unsigned long pfn, unsigned long nr_pages, struct zone *zone);
 void mm_deinit_memmap_on_memory(unsigned long pfn, unsigned long nr_pages);
+void mm_set_zone_contiguous(struct zone *zone);
 void mm_adjust_present_page_count(struct page *page, struct memory_group *group, long nr_pages);
 int mm_add_memory_resource(int nid, struct resource *resource, mhp_t flags);
 int mm_add_memory(int nid, u64 start, u64 size, mhp_t flags);

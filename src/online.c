@@ -18,6 +18,9 @@
  *
  * Offline: the original for the shortened range, then stage 2 is undone.
  *
+ * set_zone_contiguous() is the last thing that the core does to a zone that it has resized. Its wrapper puts that off
+ * to the end.
+ *
  * At stage 1 and at the removal, arch_add_memory() and arch_remove_memory() have nothing to map or to
  * unmap: their wrappers only mark the sections.
  *
@@ -28,7 +31,9 @@
  */
 #define pr_fmt(fmt) "twostage: " fmt
 
+#include <linux/bitops.h>
 #include <linux/memory.h>
+#include <linux/mmzone.h>
 #include <linux/notifier.h>
 #include <linux/numa.h>
 #include <linux/sched.h>
@@ -83,9 +88,38 @@ static void operation_begin(struct twostage_region *region, unsigned long index,
 	WRITE_ONCE(operation.task, current);
 }
 
+/* The task between online_batch_begin() and online_batch_end(); device_hotplug_lock. */
+static struct task_struct *batch_task;
+
+static bool in_batch(void)
+{
+	return READ_ONCE(batch_task) == current;
+}
+
+/*
+ * A bit for each zone of the region's node that has been resized and not looked through for holes since;
+ * mem_hotplug_lock.
+ *
+ * The core looks through the whole zone each time, which is twice for a block that hosts its own memmap. As long as
+ * it has not done so it takes the zone for one with holes, which is never wrong. So it is done once, at the end of an
+ * operation, or of several.
+ */
+static unsigned long resized_zones;
+
+static void settle_zones(const struct twostage_region *region)
+{
+	unsigned int zone;
+
+	for_each_set_bit(zone, &resized_zones, MAX_NR_ZONES)
+		mm_set_zone_contiguous(&NODE_DATA(region->nid)->node_zones[zone]);
+	resized_zones = 0;
+}
+
 static void operation_end(void)
 {
 	WRITE_ONCE(operation.task, NULL);
+	if (!in_batch())
+		settle_zones(operation.region);
 }
 
 static u64 pfn_argument(struct pt_regs *regs, unsigned int n)
@@ -102,6 +136,11 @@ static bool block_call_wanted(struct pt_regs *regs)
 static bool zone_call_wanted(struct pt_regs *regs)
 {
 	return in_operation() && operation.phase == PHASE_STANDBY;
+}
+
+static bool zone_resized_wanted(struct pt_regs *regs)
+{
+	return in_operation();
 }
 
 static bool arch_add_wanted(struct pt_regs *regs)
@@ -160,7 +199,7 @@ static void wait_for_readers(struct twostage_region *region, u64 start, u64 size
 static void depopulate_or_defer(struct twostage_region *region, unsigned long index)
 {
 	block_withdraw(region, index);
-	if (READ_ONCE(region->deferring) == current) {
+	if (in_batch()) {
 		region->blocks[index].leaving = true;
 		return;
 	}
@@ -168,35 +207,15 @@ static void depopulate_or_defer(struct twostage_region *region, unsigned long in
 	block_depopulate(region, index);
 }
 
-/**
- * online_defer_depopulate() - set several blocks offline, and wait only once for readers of their memmaps
- * @region: the blocks'
- *
- * What the calling task sets offline from now on stays populated until online_depopulate_deferred().
- *
- * Context: device_hotplug_lock held until then.
- */
-void online_defer_depopulate(struct twostage_region *region)
-{
-	WRITE_ONCE(region->deferring, current);
-}
-
-/**
- * online_depopulate_deferred() - undo stage 2 of what went offline since online_defer_depopulate()
- * @region: the blocks'
- *
- * Context: Process context, sleeps. device_hotplug_lock held.
- */
-void online_depopulate_deferred(struct twostage_region *region)
+/* Not under one hold of mem_hotplug_lock: a provider may take its time. */
+static void depopulate_leaving(struct twostage_region *region)
 {
 	bool waited = false;
 	unsigned long i;
 
-	WRITE_ONCE(region->deferring, NULL);
 	for (i = 0; i < region->nr_blocks; i++) {
 		if (!region->blocks[i].leaving)
 			continue;
-		/* Not for all of them at once: a provider may take its time. */
 		mm_hotplug_begin();
 		if (!waited)
 			wait_for_readers(region, region->start, region->size);
@@ -207,6 +226,36 @@ void online_depopulate_deferred(struct twostage_region *region)
 		operation_end();
 		mm_hotplug_done();
 	}
+}
+
+/**
+ * online_batch_begin() - the calling task is going to set several blocks of a region online or offline
+ *
+ * What is better done once for all of them is put off until online_batch_end(): blocks that go offline stay
+ * populated so long, since there is a wait before stage 2 can be undone.
+ *
+ * Context: device_hotplug_lock held until online_batch_end().
+ */
+void online_batch_begin(void)
+{
+	WRITE_ONCE(batch_task, current);
+}
+
+/**
+ * online_batch_end() - do what was put off since online_batch_begin()
+ * @region: the blocks'
+ *
+ * Context: Process context, sleeps. device_hotplug_lock held.
+ */
+void online_batch_end(struct twostage_region *region)
+{
+	depopulate_leaving(region);
+	WRITE_ONCE(batch_task, NULL);
+	if (!resized_zones)
+		return;
+	mm_hotplug_begin();
+	settle_zones(region);
+	mm_hotplug_done();
 }
 
 static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
@@ -245,6 +294,11 @@ static void wrapped_move_pfn_range_to_zone(MOVE_PFN_RANGE_PARAMETERS)
 static void wrapped_remove_pfn_range_from_zone(struct zone *zone, unsigned long start_pfn,
 					       unsigned long nr_pages)
 {
+}
+
+static void wrapped_set_zone_contiguous(struct zone *zone)
+{
+	resized_zones |= BIT(zone_idx(zone));
 }
 
 static int wrapped_arch_add_memory(int nid, u64 start, u64 size, struct mhp_params *params)
@@ -289,6 +343,7 @@ static struct hook hooks[] = {
 	HOOK(wrapped_offline_pages,		block_call_wanted,  "offline_pages"),
 	HOOK(wrapped_move_pfn_range_to_zone,	zone_call_wanted,   "move_pfn_range_to_zone"),
 	HOOK(wrapped_remove_pfn_range_from_zone, zone_call_wanted,  "remove_pfn_range_from_zone"),
+	HOOK(wrapped_set_zone_contiguous,	zone_resized_wanted, "set_zone_contiguous"),
 	HOOK(wrapped_arch_add_memory,		arch_add_wanted,    "arch_add_memory"),
 	HOOK(wrapped_arch_remove_memory,	arch_remove_wanted, "arch_remove_memory"),
 	HOOK(wrapped_valid_zones_show,		valid_zones_wanted, "valid_zones_show"),
@@ -302,6 +357,7 @@ static typeof(online_pages) wrapped_online_pages __maybe_unused;
 static typeof(offline_pages) wrapped_offline_pages __maybe_unused;
 static typeof(move_pfn_range_to_zone) wrapped_move_pfn_range_to_zone __maybe_unused;
 static typeof(remove_pfn_range_from_zone) wrapped_remove_pfn_range_from_zone __maybe_unused;
+static typeof(set_zone_contiguous) wrapped_set_zone_contiguous __maybe_unused;
 static typeof(arch_add_memory) wrapped_arch_add_memory __maybe_unused;
 static typeof(arch_remove_memory) wrapped_arch_remove_memory __maybe_unused;
 

@@ -12,8 +12,8 @@ struct twostage_region;
 
 int online_init(void);
 void online_exit(void);
-void online_defer_depopulate(struct twostage_region *region);
-void online_depopulate_deferred(struct twostage_region *region);
+void online_batch_begin(void);
+void online_batch_end(struct twostage_region *region);
 void online_show_hooks(struct seq_file *m);
 
 #endif /* _TWOSTAGE_ONLINE_H */

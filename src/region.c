@@ -37,8 +37,8 @@
 static LIST_HEAD(regions);
 static DEFINE_IDA(region_ids);
 
-/* How many blocks go offline under one hold of device_hotplug_lock, and with one wait for readers of memmaps */
-#define OFFLINE_BATCH 16UL
+/* How many blocks are changed under one hold of device_hotplug_lock */
+#define BATCH_BLOCKS 16UL
 
 /* Takes down what is left of regions that others have removed. */
 static struct workqueue_struct *taken_workqueue;
@@ -734,9 +734,8 @@ static int change_block(struct twostage_region *region, unsigned long index, int
 }
 
 /*
- * Change up to @most of the blocks from *@position on, in the order of change_blocks(), taking
- * device_hotplug_lock just for them, so that others get their turn. Offline blocks are given back together, since
- * there is a wait before that which serves for any number of them.
+ * Change some of the blocks from *@position on, in the order of change_blocks(), @most at the most. Takes
+ * device_hotplug_lock just for them, so that others get their turn.
  */
 static int change_batch(struct twostage_region *region, unsigned long *position, unsigned long most,
 			int online_type, unsigned long *changed)
@@ -744,10 +743,9 @@ static int change_batch(struct twostage_region *region, unsigned long *position,
 	const bool online = online_type != MMOP_OFFLINE;
 	int ret = 0;
 
-	most = min(most, online ? 1UL : OFFLINE_BATCH);
+	most = min(most, BATCH_BLOCKS);
 	mm_lock_device_hotplug();
-	if (!online)
-		online_defer_depopulate(region);
+	online_batch_begin();
 	for (*changed = 0; *position < region->nr_blocks && *changed < most; (*position)++) {
 		unsigned long last = region->nr_blocks - 1;
 
@@ -757,8 +755,7 @@ static int change_batch(struct twostage_region *region, unsigned long *position,
 		*changed += !ret;
 		ret = 0;
 	}
-	if (!online)
-		online_depopulate_deferred(region);
+	online_batch_end(region);
 	mm_unlock_device_hotplug();
 	return ret;
 }
@@ -808,7 +805,7 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
  *
  * Stops at the first block that fails; those before stay online.
  *
- * Context: Process context; takes device_hotplug_lock for each block.
+ * Context: Process context; takes device_hotplug_lock for a few blocks at a time.
  * Return: 0; -EINVAL if there are less standby blocks, and nothing has changed; -EINTR; -EBUSY if
  * others took blocks away in the meantime; or the error of the block that failed.
  */

@@ -222,6 +222,20 @@ static void traced(void)
 	write_file("", "/sys/kernel/tracing/trace");
 }
 
+/* How many calls of a function the module's hook has redirected */
+static long redirected(const char *function)
+{
+	char *hooks = read_whole("/sys/kernel/debug/twostage/hooks"), *line, *rest = hooks;
+	char name[64];
+	long count = -1;
+
+	while ((line = strsep(&rest, "\n")))
+		if (sscanf(line, "%63s armed redirected=%ld", name, &count) == 2 && !strcmp(name, function))
+			break;
+	free(hooks);
+	return count;
+}
+
 static int count_events(const char *event)
 {
 	char *trace = read_whole("/sys/kernel/tracing/trace");
@@ -233,10 +247,33 @@ static int count_events(const char *event)
 	return count;
 }
 
-/* The wait for readers of the memmap takes long on some kernels, and one is enough for many blocks. */
-static void waited_for_once(void)
+/* How often a zone has been searched for holes since the tracer knows: the calls that were not put off by our hook */
+static int zone_searches(long redirected_before)
 {
+	return count_events("set_zone_contiguous <-") - (redirected("set_zone_contiguous") - redirected_before);
+}
+
+/*
+ * What takes long and is good for any number of blocks is done once for all of them: the wait for readers of the
+ * memmap, and the search of the zone for holes.
+ */
+static void done_once(void)
+{
+	long before = redirected("set_zone_contiguous");
 	int alone, together;
+
+	write_file("set_zone_contiguous", "/sys/kernel/tracing/set_ftrace_filter");
+	write_file("function", "/sys/kernel/tracing/current_tracer");
+	region_online(0, "1 online_movable");
+	alone = zone_searches(before);
+	region_online(0, "all online_movable");
+	together = zone_searches(before) - alone;
+	ok(alone == 1 && together == 1, "online all looks once for holes in the zone (%d, %d)", alone, together);
+	region_offline(0, "all");
+	ok(zone_searches(before) - alone - together == 1, "offline all, too");
+	write_file("nop", "/sys/kernel/tracing/current_tracer");
+	write_file("", "/sys/kernel/tracing/set_ftrace_filter");
+	write_file("", "/sys/kernel/tracing/trace");
 
 	write_file("1", "/sys/kernel/tracing/events/twostage/enable");
 	region_online(0, "all online_movable");
@@ -277,7 +314,7 @@ static void run(void)
 	every_way_online(total);
 	ordinary_memmap(total);
 	used_and_given_back(total);
-	waited_for_once();
+	done_once();
 
 	ok(module_unload("twostage") != 0 && module_loaded("twostage"),
 	   "the module does not unload under a region");
