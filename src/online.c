@@ -32,6 +32,7 @@
 #define pr_fmt(fmt) "twostage: " fmt
 
 #include <linux/bitops.h>
+#include <linux/firmware-map.h>
 #include <linux/memory.h>
 #include <linux/mmzone.h>
 #include <linux/notifier.h>
@@ -338,6 +339,21 @@ static ssize_t wrapped_valid_zones_show(struct device *dev, struct device_attrib
 	return sysfs_emit(buf, "none\n");
 }
 
+/*
+ * The firmware's memory map tells the next kernel, started by kexec, what memory there is. Standby memory was
+ * never entered there, but what the firmware itself says about this very range (and the kernel was told to
+ * leave alone) would be taken for an entry of ours, and go with the region.
+ */
+static bool firmware_map_wanted(struct pt_regs *regs)
+{
+	return region_of(regs_get_kernel_argument(regs, 0));
+}
+
+static int wrapped_firmware_map_remove(u64 start, u64 end, const char *type)
+{
+	return 0;
+}
+
 static struct hook hooks[] = {
 	HOOK(wrapped_online_pages,		block_call_wanted,  "online_pages"),
 	HOOK(wrapped_offline_pages,		block_call_wanted,  "offline_pages"),
@@ -347,6 +363,9 @@ static struct hook hooks[] = {
 	HOOK(wrapped_arch_add_memory,		arch_add_wanted,    "arch_add_memory"),
 	HOOK(wrapped_arch_remove_memory,	arch_remove_wanted, "arch_remove_memory"),
 	HOOK(wrapped_valid_zones_show,		valid_zones_wanted, "valid_zones_show"),
+#ifdef CONFIG_FIRMWARE_MEMMAP
+	HOOK(wrapped_firmware_map_remove,	firmware_map_wanted, "firmware_map_remove"),
+#endif
 };
 
 /*
@@ -360,6 +379,7 @@ static typeof(remove_pfn_range_from_zone) wrapped_remove_pfn_range_from_zone __m
 static typeof(set_zone_contiguous) wrapped_set_zone_contiguous __maybe_unused;
 static typeof(arch_add_memory) wrapped_arch_add_memory __maybe_unused;
 static typeof(arch_remove_memory) wrapped_arch_remove_memory __maybe_unused;
+static typeof(firmware_map_remove) wrapped_firmware_map_remove __maybe_unused;
 
 /*
  * Without the hooks the core would initialise a memmap that is not there, or take a block offline and

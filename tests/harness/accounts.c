@@ -17,6 +17,8 @@ struct accounts {
 	long long direct_map;
 	long long corrupted;
 	char *iomem;
+	/* What the firmware tells, which is what kexec tells the next kernel */
+	char *firmware;
 	/* Node, zone, spanned, present, managed and start_pfn of each zone */
 	char *zones;
 	int blocks;
@@ -61,6 +63,18 @@ static char *zones(void)
 	return result;
 }
 
+static char *firmware(void)
+{
+	FILE *pipe = popen("cd /sys/firmware/memmap && grep . */*", "r");
+	char *text = calloc(1, 65536);
+
+	if (pipe) {
+		text[fread(text, 1, 65535, pipe)] = '\0';
+		pclose(pipe);
+	}
+	return text;
+}
+
 static int count(const char *command)
 {
 	FILE *pipe = popen(command, "r");
@@ -81,6 +95,7 @@ struct accounts *accounts_take(void)
 	accounts->direct_map = meminfo("DirectMap4k") + meminfo("DirectMap2M") + meminfo("DirectMap1G");
 	accounts->corrupted = meminfo("HardwareCorrupted");
 	accounts->iomem = read_whole("/proc/iomem");
+	accounts->firmware = firmware();
 	accounts->zones = zones();
 	accounts->blocks = count("ls -d " MEMORY "/memory[0-9]* | wc -l");
 	accounts->blocks_linked = count("ls -d /sys/devices/system/node/node*/memory[0-9]* | wc -l");
@@ -122,6 +137,7 @@ static bool compare(const struct accounts *before, const struct accounts *after,
 	same &= same_number(report, "the direct map", before->direct_map, after->direct_map);
 	same &= same_number(report, "HardwareCorrupted", before->corrupted, after->corrupted);
 	same &= same_text(report, "/proc/iomem", before->iomem, after->iomem);
+	same &= same_text(report, "/sys/firmware/memmap", before->firmware, after->firmware);
 	same &= same_text(report, "/proc/zoneinfo", before->zones, after->zones);
 	same &= same_number(report, "the number of memory blocks", before->blocks, after->blocks);
 	same &= same_number(report, "the number of blocks under nodes", before->blocks_linked,
@@ -149,6 +165,7 @@ bool accounts_same(struct accounts *before)
 void accounts_free(struct accounts *accounts)
 {
 	free(accounts->iomem);
+	free(accounts->firmware);
 	free(accounts->zones);
 	free(accounts->nodes);
 	free(accounts);

@@ -73,6 +73,19 @@ static void other_errors(void)
 	ok(region_remove(0) == 0, "the region is removed");
 }
 
+/* All that the firmware tells of at this address, so that the core finds the firmware's entry at the removal */
+static void whole_range(void)
+{
+	struct accounts *before = accounts_take();
+
+	ok(run_command("grep -q %#" PRIx64 " /sys/firmware/memmap/*/start", 4 * GIB) == 0 &&
+	   run_command("grep -q %#" PRIx64 " /sys/firmware/memmap/*/end", 6 * GIB - 1) == 0,
+	   "the firmware tells of 2 GiB at 4 GiB");
+	ok(region_add(START, 2 * GIB, NULL) == 0 && region_remove(0) == 0, "a region of just them comes and goes");
+	ok(accounts_same(before), "what the firmware tells, and kexec from it, is as before");
+	accounts_free(before);
+}
+
 /* 2 GiB at 4 GiB are reserved; at 64 GiB there is nothing. */
 static void no_memory_behind(void)
 {
@@ -151,6 +164,7 @@ static void run(void)
 		return;
 	add_region_errors();
 	other_errors();
+	whole_range();
 	no_memory_behind();
 	fuzz();
 	unload_twostage();
