@@ -40,8 +40,8 @@ static DEFINE_IDA(region_ids);
 /* How many blocks are changed under one hold of device_hotplug_lock */
 #define BATCH_BLOCKS 16UL
 
-/* Takes down what is left of regions that others have removed. */
-static struct workqueue_struct *taken_workqueue;
+/* Takes down what is left of regions, where that has to wait for device_hotplug_lock to be free. */
+static struct workqueue_struct *drop_workqueue;
 
 /* For every memory block of every region, by the block's number: its region. Read without locks. */
 static DEFINE_XARRAY(region_by_block);
@@ -291,7 +291,7 @@ static int stage_one(struct twostage_region *region)
 	return ret;
 }
 
-static void drop_taken(struct work_struct *work);
+static void drop_work(struct work_struct *work);
 
 static struct twostage_region *region_alloc(const struct twostage_region_params *params, int nid)
 {
@@ -313,7 +313,7 @@ static struct twostage_region *region_alloc(const struct twostage_region_params 
 	region->nr_blocks = params->size / block_size;
 	region->unit_blocks = max(params->granule, (u64)block_size) / block_size;
 
-	INIT_WORK(&region->taken_work, drop_taken);
+	INIT_WORK(&region->drop_work, drop_work);
 
 	region->assigned = bitmap_zalloc(region->nr_blocks / region->unit_blocks, GFP_KERNEL);
 	region->blocks = kvcalloc(region->nr_blocks, sizeof(*region->blocks), GFP_KERNEL);
@@ -410,7 +410,7 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 
 	ret = stage_one(region);
 	if (ret)
-		goto delete;
+		goto abandon;
 
 	dev_set_uevent_suppress(&region->dev, false);
 	kobject_uevent(&region->dev.kobj, KOBJ_ADD);
@@ -420,8 +420,19 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 		region->provider->name);
 	return region;
 
-delete:
-	device_del(&region->dev);
+abandon:
+	/*
+	 * Somebody who has seen the directory may be in one of its knobs, and wait for the lock that we hold. The
+	 * work gives up references of its own.
+	 */
+	region->removed = true;
+	region_forget_blocks(region);
+	leave_group(region);
+	release_mem_region(region->start, region->size);
+	__module_get(params->provider->owner);
+	__module_get(THIS_MODULE);
+	queue_work(drop_workqueue, &region->drop_work);
+	return ERR_PTR(ret);
 erase:
 	region_forget_blocks(region);
 leave_group:
@@ -488,6 +499,9 @@ struct twostage_region *twostage_region_add(const struct twostage_region_params 
 	mm_lock_device_hotplug();
 	region = region_add(params, -1);
 	mm_unlock_device_hotplug();
+	/* Of one that was not made, nothing is there any more, and the provider's data is not looked at. */
+	if (IS_ERR(region))
+		flush_workqueue(drop_workqueue);
 	return region;
 }
 EXPORT_SYMBOL_GPL(twostage_region_add);
@@ -647,10 +661,13 @@ int region_remove_by_name(const char *name)
 	return ret;
 }
 
-/* Until the one who removes the memory is done with it, and so with the resource that has our name. */
-static void drop_taken(struct work_struct *work)
+/*
+ * When the one who holds the lock is done: who removes memory still uses the resource that has our name, and who
+ * adds it tells what went wrong.
+ */
+static void drop_work(struct work_struct *work)
 {
-	struct twostage_region *region = container_of(work, struct twostage_region, taken_work);
+	struct twostage_region *region = container_of(work, struct twostage_region, drop_work);
 
 	mm_lock_device_hotplug();
 	mm_unlock_device_hotplug();
@@ -674,7 +691,7 @@ void region_take_away(struct twostage_region *region)
 		region->own_group = true;
 		return;
 	}
-	queue_work(taken_workqueue, &region->taken_work);
+	queue_work(drop_workqueue, &region->drop_work);
 }
 
 /**
@@ -882,12 +899,12 @@ int regions_init(void)
 		pr_err("this kernel has no memory blocks\n");
 		return -ENODEV;
 	}
-	taken_workqueue = alloc_workqueue("twostage_taken", WQ_UNBOUND, 0);
-	if (!taken_workqueue)
+	drop_workqueue = alloc_workqueue("twostage_drop", WQ_UNBOUND, 0);
+	if (!drop_workqueue)
 		return -ENOMEM;
 	ret = bus_register_notifier(memory_bus(), &memory_bus_notifier);
 	if (ret)
-		destroy_workqueue(taken_workqueue);
+		destroy_workqueue(drop_workqueue);
 	return ret;
 }
 
@@ -898,7 +915,7 @@ void regions_exit(void)
 {
 	bus_unregister_notifier(memory_bus(), &memory_bus_notifier);
 	/* A work may still be on its way back from giving up its reference. */
-	destroy_workqueue(taken_workqueue);
+	destroy_workqueue(drop_workqueue);
 	xa_destroy(&region_by_block);
 	ida_destroy(&region_ids);
 }

@@ -45,7 +45,7 @@ struct region_block {
  * @resource_name: that name
  * @adding: the task that runs stage 1 at this moment
  * @removed: the memory blocks are gone, or about to go; protected by device_hotplug_lock
- * @taken_work: for what is left to be done when others have removed the memory
+ * @drop_work: for what is left to be done when device_hotplug_lock is free
  * @auto_online: the core's auto-online may reach the blocks when they are added
  * @memmap_on_memory: take the memmap out of the blocks where possible; protected by
  *	device_hotplug_lock
@@ -72,7 +72,7 @@ struct twostage_region {
 	char resource_name[40];
 	struct task_struct *adding;
 	bool removed;
-	struct work_struct taken_work;
+	struct work_struct drop_work;
 	bool auto_online;
 	bool memmap_on_memory;
 	unsigned long nr_blocks;

@@ -5,13 +5,46 @@
  * Copyright (C) 2026 the twostage developers
  */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness.h"
 
 #define START (4 * GIB)
 #define ARMED "/sys/kernel/debug/kprobes/enabled"
+
+/* The knobs of region1, for as long as there is one */
+static void use_knobs(void)
+{
+	for (;;) {
+		write_file("all", REGION "/online", 1);
+		write_file("1", REGION "/memmap_on_memory", 1);
+		usleep(100);
+	}
+}
+
+/* An add that fails takes away a directory whose knobs are in use by then. */
+static bool add_fails_under_use(uint64_t start)
+{
+	pid_t users[2];
+	bool failed = true;
+	int i;
+
+	for (i = 0; i < (int)ARRAY_SIZE(users); i++) {
+		users[i] = fork();
+		if (!users[i])
+			use_knobs();
+	}
+	for (i = 0; i < 100; i++)
+		failed &= region_add(start, block_size, NULL) == -EIO && !exists(REGION, 1);
+	for (i = 0; i < (int)ARRAY_SIZE(users); i++) {
+		kill(users[i], SIGKILL);
+		waitpid(users[i], NULL, 0);
+	}
+	return failed;
+}
 
 static void run(void)
 {
@@ -30,6 +63,7 @@ static void run(void)
 	ok(write_file("offline", MEMORY "/memory%d/state", block_at(START)) == -EIO,
 	   "and the offline of a populated one");
 	ok(region_add(START + 2 * block_size, block_size, NULL) == -EIO, "and the add of a region");
+	ok(add_fails_under_use(START + 2 * block_size), "even if somebody is in its knobs already");
 	ok(write_file("1", ARMED) == 0, "kprobes are switched on again");
 	ok(region_online(0, "1 online_movable") == 0 && region_offline(0, "all") == 0,
 	   "then all works as before");
