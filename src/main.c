@@ -10,7 +10,6 @@
 
 #include <linux/module.h>
 #include <linux/moduleparam.h>
-#include <linux/numa.h>
 #include <linux/slab.h>
 
 #include "adopt.h"
@@ -27,25 +26,21 @@
 /* A region= parameter, until the regions are made at the end of the load. */
 struct region_parameter {
 	struct list_head node;
-	u64 start;
-	u64 size;
-	int nid;
-	struct twostage_region *region;
+	struct twostage_region_params params;
 };
 
 static LIST_HEAD(region_parameters);
 
-static int region_parameter_parse(char *text, struct region_parameter *parameter)
+static int region_parameter_parse(char *text, struct twostage_region_params *params)
 {
 	char *start = strsep(&text, ":");
 	char *size = strsep(&text, ":");
 	char *node = strsep(&text, ":");
 
-	parameter->nid = NUMA_NO_NODE;
-	if (!size || text || parse_size(start, &parameter->start) ||
-	    parse_size(size, &parameter->size))
+	ram_region_params(params);
+	if (!size || text || parse_size(start, &params->start) || parse_size(size, &params->size))
 		return -EINVAL;
-	if (node && (kstrtoint(node, 10, &parameter->nid) || parameter->nid < 0))
+	if (node && (kstrtoint(node, 10, &params->nid) || params->nid < 0))
 		return -EINVAL;
 	return 0;
 }
@@ -62,7 +57,7 @@ static int region_parameter_set(const char *value, const struct kernel_param *kp
 	if (!text || !parameter)
 		goto free;
 
-	ret = region_parameter_parse(strim(text), parameter);
+	ret = region_parameter_parse(strim(text), &parameter->params);
 	if (ret) {
 		pr_err("region=%s: not START:SIZE or START:SIZE:NODE\n", value);
 		goto free;
@@ -106,31 +101,25 @@ MODULE_PARM_DESC(adopt, "take over memory that the ACPI memory driver adds, as /
 
 static int add_region_parameters(void)
 {
-	struct twostage_region_params params;
+	struct twostage_region_params *params;
 	struct region_parameter *parameter;
+	unsigned int count = 0, i = 0;
 	int ret;
 
-	list_for_each_entry(parameter, &region_parameters, node) {
-		ram_region_params(&params);
-		params.start = parameter->start;
-		params.size = parameter->size;
-		params.nid = parameter->nid;
-		parameter->region = twostage_region_add(&params);
-		if (IS_ERR(parameter->region))
-			goto remove;
-	}
-	return 0;
+	list_for_each_entry(parameter, &region_parameters, node)
+		count++;
+	params = kcalloc(count, sizeof(*params), GFP_KERNEL);
+	if (!params)
+		return -ENOMEM;
+	list_for_each_entry(parameter, &region_parameters, node)
+		params[i++] = parameter->params;
+	ret = regions_open(params, count);
+	kfree(params);
 
-remove:
-	pr_err("region=%#llx:%#llx: not added, so the module is not loaded\n", parameter->start,
-	       parameter->size);
-	ret = PTR_ERR(parameter->region);
+	if (ret)
+		pr_err("a region= cannot be added, so the module is not loaded\n");
 	/* EEXIST from a load means that the module is loaded already, which modprobe takes for success. */
-	if (ret == -EEXIST)
-		ret = -EBUSY;
-	list_for_each_entry_continue_reverse(parameter, &region_parameters, node)
-		twostage_region_remove(parameter->region);
-	return ret;
+	return ret == -EEXIST ? -EBUSY : ret;
 }
 
 static int __init twostage_init(void)

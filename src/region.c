@@ -43,6 +43,12 @@ static DEFINE_IDA(region_ids);
 /* Takes down what is left of regions, where that has to wait for device_hotplug_lock to be free. */
 static struct workqueue_struct *drop_workqueue;
 
+/*
+ * Regions are made for anybody only once the load cannot fail any more: none may outlive the module. Protected by
+ * device_hotplug_lock.
+ */
+static bool open;
+
 /* For every memory block of every region, by the block's number: its region. Read without locks. */
 static DEFINE_XARRAY(region_by_block);
 
@@ -490,14 +496,17 @@ static struct twostage_region *region_add(const struct twostage_region_params *p
  * -EINVAL for a range that is empty, not aligned or overflowing, and a node that cannot exist; -ERANGE
  * if the kernel cannot map the range (mhp_get_pluggable_range()); -EEXIST if it overlaps a region;
  * -EBUSY if it overlaps System RAM or another busy resource; -EIO if the hooks are switched off;
- * -ENOMEM; -ENODEV if the provider's module is being unloaded.
+ * -ENOMEM; -ENODEV if the provider's module is being unloaded, or this one is not ready yet.
  */
 struct twostage_region *twostage_region_add(const struct twostage_region_params *params)
 {
-	struct twostage_region *region;
+	struct twostage_region *region = ERR_PTR(-ENODEV);
 
 	mm_lock_device_hotplug();
-	region = region_add(params, -1);
+	if (open)
+		region = region_add(params, -1);
+	else
+		pr_err("region at %#llx: the module is not ready yet\n", params->start);
 	mm_unlock_device_hotplug();
 	/* Of one that was not made, nothing is there any more, and the provider's data is not looked at. */
 	if (IS_ERR(region))
@@ -518,7 +527,7 @@ EXPORT_SYMBOL_GPL(twostage_region_add);
  */
 struct twostage_region *region_adopt(const struct twostage_region_params *params, int group)
 {
-	return region_add(params, group);
+	return open ? region_add(params, group) : ERR_PTR(-ENODEV);
 }
 
 /* The core would stop at a block that is not offline with a BUG(), so it must not find one. */
@@ -692,6 +701,46 @@ void region_take_away(struct twostage_region *region)
 		return;
 	}
 	queue_work(drop_workqueue, &region->drop_work);
+}
+
+/**
+ * regions_open() - make the first regions, all or none, and then let others make some
+ * @params: for each region, as for twostage_region_add()
+ * @count: number of regions
+ *
+ * Nobody can set a block online before all of them are there, so that they can be removed if one is not.
+ *
+ * Context: Process context; takes device_hotplug_lock. Once, at the end of the load.
+ * Return: 0; or the error of a region that could not be made, with the reason in the log, and there is none.
+ */
+int regions_open(const struct twostage_region_params *params, unsigned int count)
+{
+	struct twostage_region *region, *next;
+	unsigned int i;
+	LIST_HEAD(gone);
+	int ret = 0;
+
+	mm_lock_device_hotplug();
+	for (i = 0; i < count && !ret; i++)
+		ret = PTR_ERR_OR_ZERO(region_add(&params[i], -1));
+	if (ret) {
+		list_for_each_entry_safe_reverse(region, next, &regions, node)
+			if (!region_remove_locked(region))
+				list_add(&region->node, &gone);
+		/* Somebody has switched the hooks off in the meantime. */
+		if (!list_empty(&regions)) {
+			pr_err("the module stays, since not all regions can be removed\n");
+			ret = 0;
+		}
+	}
+	open = !ret;
+	mm_unlock_device_hotplug();
+
+	list_for_each_entry_safe(region, next, &gone, node)
+		region_drop(region);
+	if (ret)
+		flush_workqueue(drop_workqueue);
+	return ret;
 }
 
 /**

@@ -97,6 +97,7 @@ static inline unsigned long region_block_index(const struct twostage_region *reg
 
 int regions_init(void);
 void regions_exit(void);
+int regions_open(const struct twostage_region_params *params, unsigned int count);
 
 struct twostage_region *region_of(u64 address);
 struct twostage_region *region_adopt(const struct twostage_region_params *params, int group);

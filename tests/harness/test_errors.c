@@ -6,9 +6,12 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "harness.h"
 
@@ -142,6 +145,40 @@ static void fuzz(void)
 	ok(run_command("ls " BUS "/devices | grep -q .") != 0, "2000 random writes leave nothing behind");
 }
 
+/* As udev does on systems that set every new block online */
+static void set_online(int block, int count)
+{
+	for (;;) {
+		write_file("online_movable", MEMORY "/memory%d/state", block + rand() % count);
+		usleep(500);
+	}
+}
+
+/* Regions come one by one, and the last of them cannot: the others have to go, although somebody wants them. */
+static void load_fails_under_use(void)
+{
+	char options[512] = "";
+	pid_t users[2];
+	bool failed = true;
+	int i;
+
+	for (i = 0; i < 12; i++)
+		sprintf(options + strlen(options), "region=%#" PRIx64 ":%#" PRIx64 " ", START + i * block_size, block_size);
+	strcat(options, "region=4G:128M");
+	for (i = 0; i < (int)ARRAY_SIZE(users); i++) {
+		users[i] = fork();
+		if (!users[i])
+			set_online(block_at(START), 4);
+	}
+	for (i = 0; i < 3; i++)
+		failed &= module_load("twostage", options) == -EBUSY && !module_loaded("twostage");
+	for (i = 0; i < (int)ARRAY_SIZE(users); i++) {
+		kill(users[i], SIGKILL);
+		waitpid(users[i], NULL, 0);
+	}
+	ok(failed, "they do so even if somebody sets all new blocks online");
+}
+
 static void parameters(void)
 {
 	ok(module_load("twostage", "region=4G:128M region=0x108000000:128M:0") == 0 && exists(REGION, 0) &&
@@ -155,6 +192,7 @@ static void parameters(void)
 	   "a node that is no number fails the load");
 	ok(module_load("twostage", "region=4G:128M region=4G:128M") == -EBUSY && !module_loaded("twostage"),
 	   "overlapping region= parameters fail the load, and the first is taken back");
+	load_fails_under_use();
 	ok(!iomem_count("Standby memory"), "nothing of them is left");
 }
 
