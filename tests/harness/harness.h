@@ -115,6 +115,10 @@ int virtio_unbind(const char *device);
 
 /* readers.c: look at a random page of a block, by all files that show such; how many words came */
 long look_at_block(int block);
+/* Whether a physical address is in one of kcore's segments, which are made of System RAM */
+bool kcore_has(uint64_t physical);
+/* Whether it has a struct page, of online memory */
+bool has_struct_page(uint64_t physical);
 
 /* dimm.c: DIMMs that the host plugs */
 /* On a node, or on none in particular if that is negative */

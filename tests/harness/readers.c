@@ -25,38 +25,71 @@ static long read_some(const char *path, off_t offset)
 	return length > 0 ? length / 8 : 0;
 }
 
-/* Where kcore has the direct map: found once, from its program headers. */
+struct kcore_segment {
+	uint64_t offset, address, size;
+};
+
+/* What kcore has at this moment, from its program headers; physical addresses, UINT64_MAX where there is none */
+static int kcore_segments(struct kcore_segment *segments, int size)
+{
+	int fd = open("/proc/kcore", O_RDONLY | O_CLOEXEC), found = 0, i;
+	uint64_t header[7], table;
+	uint16_t number;
+
+	if (fd < 0)
+		return 0;
+	if (pread(fd, &table, 8, 32) == 8 && pread(fd, &number, 2, 56) == 2) {
+		for (i = 0; i < number && found < size; i++) {
+			if (pread(fd, header, 56, table + i * 56) != 56)
+				break;
+			segments[found].offset = header[1];
+			segments[found].address = header[3];
+			segments[found++].size = header[5];
+		}
+	}
+	close(fd);
+	return found;
+}
+
+bool kcore_has(uint64_t physical)
+{
+	struct kcore_segment segments[64];
+	int found = kcore_segments(segments, ARRAY_SIZE(segments)), i;
+
+	for (i = 0; i < found; i++)
+		if (physical >= segments[i].address && physical - segments[i].address < segments[i].size)
+			return true;
+	return false;
+}
+
+/* Where kcore has the direct map: found once. */
 static off_t kcore_offset(uint64_t physical)
 {
-	static struct {
-		uint64_t offset, address, size;
-	} headers[64];
+	static struct kcore_segment segments[64];
 	static int found = -1;
-	uint16_t number;
-	uint64_t header[7], table;
-	int fd, i;
+	int i;
 
-	if (found < 0) {
-		found = 0;
-		fd = open("/proc/kcore", O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return 0;
-		if (pread(fd, &table, 8, 32) == 8 && pread(fd, &number, 2, 56) == 2) {
-			for (i = 0; i < number && found < (int)ARRAY_SIZE(headers); i++) {
-				if (pread(fd, header, 56, table + i * 56) != 56)
-					break;
-				headers[found].offset = header[1];
-				headers[found].address = header[3];
-				headers[found++].size = header[5];
-			}
-		}
-		close(fd);
-	}
+	if (found < 0)
+		found = kcore_segments(segments, ARRAY_SIZE(segments));
 	/* Offsets in the file differ by as much as addresses do. */
 	for (i = 0; i < found; i++)
-		if (headers[i].address != UINT64_MAX && headers[i].address < GIB)
-			return headers[i].offset + physical - headers[i].address;
+		if (segments[i].address != UINT64_MAX && segments[i].address < GIB)
+			return segments[i].offset + physical - segments[i].address;
 	return 0;
+}
+
+bool has_struct_page(uint64_t physical)
+{
+	const uint64_t no_page = UINT64_C(1) << 20;
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	uint64_t flags;
+	bool has;
+
+	if (fd < 0)
+		return false;
+	has = pread(fd, &flags, 8, physical / 4096 * 8) == 8 && !(flags & no_page);
+	close(fd);
+	return has;
 }
 
 long look_at_block(int block)

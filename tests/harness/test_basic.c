@@ -41,7 +41,13 @@ static bool kcore_opens(void)
 	return opens;
 }
 
-static void check_standby(long long total)
+/* KiB of the direct map, in pages of whatever size */
+static long long direct_map(void)
+{
+	return meminfo("DirectMap4k") + meminfo("DirectMap2M") + meminfo("DirectMap1G");
+}
+
+static void check_standby(long long total, long long mapped)
 {
 	int block = block_at(START), i;
 	bool standby = true;
@@ -54,9 +60,11 @@ static void check_standby(long long total)
 	}
 	ok(standby, "stage 1: all blocks are there, offline, standby and under their node");
 	ok(meminfo("MemTotal") == total, "stage 1: MemTotal does not move");
+	ok(direct_map() == mapped, "stage 1: no direct map");
+	ok(!has_struct_page(START) && !has_struct_page(START + size() - 4096), "stage 1: no struct pages");
 	ok(iomem_count("Standby memory (region0)") == 1 && !iomem_count("System RAM (twostage)"),
 	   "stage 1: the region is standby memory in /proc/iomem, and no System RAM");
-	ok(kcore_opens(), "stage 1: /proc/kcore opens");
+	ok(kcore_opens() && !kcore_has(START), "stage 1: /proc/kcore opens, and does not have it");
 	ok(strstr(read_file(MEMORY "/memory%d/valid_zones", block), "Movable"),
 	   "stage 1: valid_zones is answered without struct pages");
 	ok(blocks_online(0) == 0 && read_number(REGION "/memmap_pages", 0) == 0 &&
@@ -75,7 +83,10 @@ static void check_populated(const char *how, int block, long long total, long lo
 	if (meminfo("MemTotal") != total + more)
 		diag("MemTotal is %lld more", meminfo("MemTotal") - total);
 	ok(!strcmp(read_file(MEMORY "/memory%d/valid_zones", block), zone), "%s: it is in zone %s", how, zone);
-	ok(iomem_count("System RAM (twostage)") == 1, "%s: it is System RAM in /proc/iomem", how);
+	ok(iomem_count("System RAM (twostage)") == 1 && kcore_opens() && kcore_has(START) &&
+	   !kcore_has(START + block_size), "%s: it is System RAM in /proc/iomem and in /proc/kcore", how);
+	ok(has_struct_page(START) && has_struct_page(START + block_size - 4096) &&
+	   !has_struct_page(START + block_size), "%s: it has struct pages, and the next one has none", how);
 }
 
 /* Kernel memory may have got into a kernel zone, which is not ours to promise. It rarely stays. */
@@ -128,7 +139,6 @@ static void every_way_online(long long total)
 		check_populated(ways[i].how, block, total, usable(), ways[i].zone);
 		ok(read_number(REGION "/memmap_pages", 0) == (long long)(block_size / 4096 * 64 / 4096),
 		   "%s: its memmap is in itself", ways[i].how);
-		ok(kcore_opens(), "%s: /proc/kcore opens", ways[i].how);
 		check_offline(ways[i].how, block, standby);
 	}
 
@@ -206,18 +216,20 @@ static void traced(void)
 
 	trace = read_whole("/sys/kernel/tracing/trace");
 	for (i = 0; i < ARRAY_SIZE(events); i++) {
+		uint64_t start = 0, length = 0, duration = 0;
 		char needle[64];
 		const char *event;
 
-		snprintf(needle, sizeof(needle), " %s: region=region0 start=%#" PRIx64, events[i],
-			 (uint64_t)START);
+		snprintf(needle, sizeof(needle), " %s: region=region0 ", events[i]);
 		event = strstr(trace, needle);
-		if (!event || !strstr(event, "duration_ns=")) {
-			diag("no event %s", events[i]);
+		if (!event || sscanf(event + strlen(needle), "start=%" SCNx64 " size=%" SCNx64 " duration_ns=%" SCNu64,
+				     &start, &length, &duration) != 3 ||
+		    start != START || length != block_size || !duration || duration > UINT64_C(60000000000)) {
+			diag("%s: \"%.*s\"", events[i], event ? (int)strcspn(event, "\n") : 0, event);
 			all = false;
 		}
 	}
-	ok(all, "each step has its tracepoint, with region, start and duration");
+	ok(all, "each step has its tracepoint, with region, start, size and duration");
 	free(trace);
 	write_file("", "/sys/kernel/tracing/trace");
 }
@@ -289,7 +301,7 @@ static void done_once(void)
 
 static void run(void)
 {
-	long long total = meminfo("MemTotal");
+	long long total = meminfo("MemTotal"), mapped;
 	struct accounts *before;
 	char *hooks;
 	int armed = 0, all = 0;
@@ -309,8 +321,9 @@ static void run(void)
 	ok(all > 0 && armed == all, "all hooks are armed");
 	free(hooks);
 
+	mapped = direct_map();
 	ok(region_add(START, size(), NULL) == 0, "a region is added");
-	check_standby(total);
+	check_standby(total, mapped);
 	every_way_online(total);
 	ordinary_memmap(total);
 	used_and_given_back(total);
