@@ -118,23 +118,43 @@ bool refused(const char *text, int error, const char *needle, const char *path, 
 	return passed;
 }
 
+/* All of the system's kprobes, and all functions that are traced or redirected */
+static char *probes(void)
+{
+	char *kprobes = read_whole("/sys/kernel/debug/kprobes/list");
+	char *traced = read_whole("/sys/kernel/tracing/enabled_functions");
+	char *both = malloc(strlen(kprobes) + strlen(traced) + 1);
+
+	strcat(strcpy(both, kprobes), traced);
+	free(kprobes);
+	free(traced);
+	return both;
+}
+
+static char *probes_before;
+
 bool load_twostage(const char *options)
 {
-	int ret = module_load("twostage", options);
+	int ret;
 
+	free(probes_before);
+	probes_before = probes();
+	ret = module_load("twostage", options);
 	return ok(ret == 0, "the module loads (%s)", ret ? strerror(-ret) : options ? options : "");
 }
 
 bool unload_twostage(void)
 {
 	int ret = module_unload("twostage");
-	char *probes;
-	bool left;
+	char *left;
+	bool same;
 
 	ok(ret == 0 && !module_loaded("twostage"), "the module unloads (%s)", ret ? strerror(-ret) : "");
-	probes = read_whole("/sys/kernel/debug/kprobes/list");
-	left = strstr(probes, "online_pages") || strstr(probes, "twostage");
-	free(probes);
-	return ok(!left && !exists(BUS) && !exists("/sys/devices/twostage") &&
+	left = probes();
+	same = probes_before && !strcmp(left, probes_before);
+	if (!same)
+		diag("probes were \"%s\", and are \"%s\"", probes_before ? probes_before : "", left);
+	free(left);
+	return ok(same && !exists(BUS) && !exists("/sys/devices/twostage") &&
 		  !exists("/sys/kernel/debug/twostage"), "no probe, file or directory is left behind");
 }
