@@ -398,12 +398,16 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 		goto free;
 
 	ret = join_group(region, group);
-	if (ret)
+	if (ret) {
+		pr_err("%s: cannot make its memory group (%pe)\n", dev_name(&region->dev), ERR_PTR(ret));
 		goto release_resource;
+	}
 
 	ret = insert_blocks(region);
-	if (ret)
+	if (ret) {
+		pr_err("%s: no memory to keep account of its blocks\n", dev_name(&region->dev));
 		goto leave_group;
+	}
 
 	/* The directory first, since it may fail, but nobody is told of it before the blocks are there. */
 	dev_set_uevent_suppress(&region->dev, true);

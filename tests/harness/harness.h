@@ -29,7 +29,7 @@ extern const struct group group_basic, group_errors, group_many, group_providers
 	group_autoonline, group_scale, group_scale_large, group_stress, group_notifier,
 	group_bystanders, group_guards, group_livepatch, group_bench,
 	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_hosted,
-	group_large_blocks, group_virtio_mem, group_virtio_mem_odd, group_virtio_mem_taken;
+	group_large_blocks, group_faults, group_virtio_mem, group_virtio_mem_odd, group_virtio_mem_taken;
 
 /* ktap.c: results. Each test is named after the promise that it checks. */
 void ktap_begin(bool kmsg);

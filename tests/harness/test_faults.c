@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A function of the kernel fails half way through a stage, or is not there at all
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness.h"
+
+#define START (4 * GIB)
+#define COUNT "/sys/module/fault_test/parameters/count"
+
+/* What does not happen in the kernel at hand cannot fail there. */
+static bool fault(const char *function, int error, const char *argument)
+{
+	char options[160];
+
+	snprintf(options, sizeof(options), "function=%s error=%d %s", function, error, argument);
+	if (module_load("fault_test", options)) {
+		skip("this kernel has no such function", "%s() fails", function);
+		return false;
+	}
+	return true;
+}
+
+/* All failures that were asked for have happened. */
+static bool happened(void)
+{
+	return read_number(COUNT) == 0;
+}
+
+static void stage_one(const char *function, int error)
+{
+	struct accounts *before = accounts_take();
+
+	if (fault(function, error, "")) {
+		write_file("1", COUNT);
+		ok(region_add(START, 4 * block_size, NULL) == -ENOMEM && happened() && !exists(REGION, 0),
+		   "%s() fails: no region is made", function);
+		ok(accounts_same(before), "%s() fails: all is as before", function);
+		ok(region_add(START, 4 * block_size, NULL) == 0 && region_online(0, "1 online_movable") == 0 &&
+		   region_offline(0, "1") == 0 && region_remove(0) == 0, "%s() works again: so does a region", function);
+		module_unload("fault_test");
+	}
+	ok(accounts_same(before), "%s(): every account is what it was", function);
+	accounts_free(before);
+}
+
+static void stage_two(const char *function, int error)
+{
+	struct accounts *standby;
+
+	ok(region_add(START, 2 * block_size, NULL) == 0, "a region is added");
+	standby = accounts_take();
+	if (fault(function, error, "")) {
+		write_file("1", COUNT);
+		ok(region_online(0, "1 online_movable") == -ENOMEM && happened() && blocks_online(0) == 0 &&
+		   !strcmp(block_stage(block_at(START)), "standby"), "%s() fails: the block stays standby", function);
+		ok(accounts_same(standby), "%s() fails: all is as before", function);
+		ok(region_online(0, "all online_movable") == 0 && region_offline(0, "all") == 0,
+		   "%s() works again: so does the block", function);
+		module_unload("fault_test");
+	}
+	ok(accounts_same(standby), "%s(): every account is as after stage 1", function);
+	accounts_free(standby);
+	ok(region_remove(0) == 0, "the region is removed");
+}
+
+/* One line says what is missing, and nothing is left behind. */
+static void missing(const char *function, const char *line)
+{
+	struct kmsg kmsg;
+	char argument[64];
+
+	snprintf(argument, sizeof(argument), "argument=%s", function);
+	if (!fault("kallsyms_lookup_name", 0, argument))
+		return;
+	write_file("1000", COUNT);
+	kmsg = kmsg_mark();
+	ok(module_load("twostage", NULL) == -ENOENT && !module_loaded("twostage") && !happened(),
+	   "without %s() the module does not load", function);
+	ok(kmsg_lines(&kmsg, line, NULL, 0) == 1, "and says that it is missing");
+	kmsg_close(&kmsg);
+	module_unload("fault_test");
+}
+
+static void run(void)
+{
+	if (!load_twostage(NULL))
+		return;
+	stage_one("memory_group_register_dynamic", -ENOMEM);
+	stage_one("create_memory_block_devices", -ENOMEM);
+	stage_two("arch_add_memory", -ENOMEM);
+	stage_two("__request_region", 0);
+	stage_two("mhp_init_memmap_on_memory", -ENOMEM);
+	unload_twostage();
+
+	missing("walk_memory_blocks", "cannot call walk_memory_blocks(): this kernel has no such function");
+	missing("valid_zones_show", "cannot wrap valid_zones_show(): this kernel has no such function");
+	missing("memory_subsys_offline", "cannot call memory_subsys_offline(): this kernel has no such function");
+	if (load_twostage(NULL))
+		unload_twostage();
+}
+
+const struct group group_faults = { .name = "faults", .title = "functions of the kernel fail, or are not there", .run = run };

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Makes one of the kernel's functions fail, or not be there
+ *
+ * Parameters:
+ *
+ *   function	the function that fails
+ *   error	what it answers with
+ *   argument	if given, only calls with this string as the first argument fail
+ *   count	how many calls fail, from when this is written
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#define pr_fmt(fmt) "fault_test: " fmt
+
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/string.h>
+
+static char *function;
+module_param(function, charp, 0400);
+static long error;
+module_param(error, long, 0400);
+static char *argument;
+module_param(argument, charp, 0400);
+static int count;
+module_param(count, int, 0600);
+
+static long failed(void)
+{
+	return error;
+}
+
+static int call(struct kprobe *kprobe, struct pt_regs *regs)
+{
+	if (count <= 0 || (argument && strcmp((const char *)regs_get_kernel_argument(regs, 0), argument)))
+		return 0;
+	count--;
+	instruction_pointer_set(regs, (unsigned long)failed);
+	return 1;
+}
+
+/* Keeps the probe from being optimised into a jump, which could not redirect. */
+static void after(struct kprobe *kprobe, struct pt_regs *regs, unsigned long flags)
+{
+}
+
+static struct kprobe probe = { .pre_handler = call, .post_handler = after };
+
+static int __init fault_test_init(void)
+{
+	probe.symbol_name = function;
+	return function ? register_kprobe(&probe) : -EINVAL;
+}
+
+static void __exit fault_test_exit(void)
+{
+	unregister_kprobe(&probe);
+}
+
+module_init(fault_test_init);
+module_exit(fault_test_exit);
+
+MODULE_DESCRIPTION("Makes a function of the kernel fail, for tests of twostage");
+MODULE_LICENSE("GPL");
