@@ -5,6 +5,8 @@
 # for all that are checked.
 KERNEL ?=
 CHECK_KERNELS := 6.1 6.12
+# A kernel that finds mistakes, see scripts/debug-kernel
+DEBUG_KERNELS := 6.12-debug
 # Whole systems in which it is installed by its packages and used
 SYSTEMS ?= bookworm trixie
 KERNELS := $(or $(KERNEL),$(CHECK_KERNELS))
@@ -25,7 +27,7 @@ DKMS_KERNEL ?=
 # What goes to DKMS: the module's sources, and nothing that is not needed to build it
 DKMS_FILES := Kbuild dkms.conf LICENSE include src
 
-.PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems bench demo install uninstall \
+.PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems check-debug bench demo install uninstall \
 	dkms-source dkms-install dkms-remove deb clean distclean
 
 all: modules cli
@@ -43,6 +45,7 @@ help:
 	@echo '  make check-all    the same on all kernels of scripts/kernel --list, and what takes longer;'
 	@echo '                    TABLE=README.md puts the results there, STRESS_SECONDS=$(STRESS_SECONDS)'
 	@echo '  make check-systems   whole Debian systems with the packages installed (as root)'
+	@echo '  make check-debug  the same on a kernel that finds mistakes, built once, and lets every allocation fail'
 	@echo '  make bench        how long things take, beside the stock kernel'
 	@echo '  make lint         static checks of scripts and C'
 	@echo '  make guest-modules [KERNEL=SERIES]   the module for Debian kernels, fetched, in build/'
@@ -77,6 +80,9 @@ check-all: setup
 
 check-systems: setup
 	@tests/run $(addprefix --system ,$(SYSTEMS))
+
+check-debug: setup
+	@tests/run --build --long $(addprefix --kernel ,$(DEBUG_KERNELS))
 
 bench: setup
 	@scripts/bench $(KERNELS)

@@ -87,12 +87,30 @@ static int count(const char *command)
 	return value;
 }
 
+/*
+ * With debug_pagealloc pages that are free are not in the direct map, and the kernel, when it removes memory, whoever
+ * added it, does not count those, nor frees their page tables (remove_pte_table() in arch/x86/mm/init_64.c).
+ */
+static bool unmaps_free_pages(void)
+{
+	static int unmaps = -1;
+	char *arguments;
+
+	if (unmaps < 0) {
+		arguments = read_whole("/proc/cmdline");
+		unmaps = strstr(arguments, "debug_pagealloc=on") != NULL;
+		free(arguments);
+	}
+	return unmaps;
+}
+
 struct accounts *accounts_take(void)
 {
 	struct accounts *accounts = calloc(1, sizeof(*accounts));
 
 	accounts->mem_total = meminfo("MemTotal");
-	accounts->direct_map = meminfo("DirectMap4k") + meminfo("DirectMap2M") + meminfo("DirectMap1G");
+	if (!unmaps_free_pages())
+		accounts->direct_map = meminfo("DirectMap4k") + meminfo("DirectMap2M") + meminfo("DirectMap1G");
 	accounts->corrupted = meminfo("HardwareCorrupted");
 	accounts->iomem = read_whole("/proc/iomem");
 	accounts->firmware = firmware();
