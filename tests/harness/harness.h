@@ -29,7 +29,9 @@ extern const struct group group_basic, group_errors, group_many, group_providers
 	group_autoonline, group_scale, group_scale_large, group_stress, group_notifier,
 	group_bystanders, group_guards, group_livepatch, group_bench,
 	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_hosted,
-	group_large_blocks, group_faults, group_virtio_mem, group_virtio_mem_odd, group_virtio_mem_taken;
+	group_large_blocks, group_faults, group_virtio_mem, group_virtio_mem_odd,
+	group_virtio_mem_taken, group_alloc_failures, group_alloc_failures_virtio,
+	group_alloc_failures_dimm;
 
 /* ktap.c: results. Each test is named after the promise that it checks. */
 void ktap_begin(bool kmsg);
@@ -69,6 +71,9 @@ void kmsg_close(struct kmsg *kmsg);
 int module_load(const char *name, const char *options);
 int module_load_system(const char *name, const char *options);
 int module_unload(const char *name);
+/* The same as module_load() and module_unload() by nothing but the system call */
+int module_insert(int fd, const char *options);
+int module_delete(const char *name);
 bool module_loaded(const char *name);
 /* A field of modinfo, "" if there is none. */
 const char *module_info(const char *name, const char *field);
@@ -119,6 +124,33 @@ long look_at_block(int block);
 bool kcore_has(uint64_t physical);
 /* Whether it has a struct page, of online memory */
 bool has_struct_page(uint64_t physical);
+
+/* kmemleak.c: the kernel's leak detector, where it has one */
+bool kmemleak_there(void);
+/* What it has found is not told again. */
+void kmemleak_forget(void);
+/* How many allocations are lost since then; they are printed as diagnostics. */
+int kmemleak_leaks(void);
+
+/* failures.c: allocations that are made to fail, one at a time, on kernels that can do that */
+bool failures_possible(void);
+void failures_configure(void);
+/* Only those on behalf of the module count, which is loaded; or all. */
+void failures_only_in_twostage(bool only);
+/* The nth allocation of this process from now on fails; 0: none. */
+void failures_begin(unsigned int nth);
+/* Whether it has come to that; and none fails any more. */
+bool failures_end(void);
+enum failures_outcome {
+	/* Nobody was there to allocate, and nothing has been tried. */
+	FAILURES_NOT_ASKED,
+	/* There were less allocations. */
+	FAILURES_UNTOUCHED,
+	FAILURES_FAILED,
+};
+/* The same in the kernel's workers, of whom one does what is to be tried. */
+void failures_begin_in_workers(unsigned int nth);
+enum failures_outcome failures_end_in_workers(unsigned int nth);
 
 /* dimm.c: DIMMs that the host plugs */
 /* On a node, or on none in particular if that is negative */

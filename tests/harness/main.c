@@ -16,6 +16,7 @@ static const struct group *const groups[] = {
 	&group_guards, &group_livepatch, &group_faults, &group_bench, &group_dimm, &group_dimm_large, &group_dimm_stock,
 	&group_dimm_hosted, &group_large_blocks,
 	&group_virtio_mem, &group_virtio_mem_odd, &group_virtio_mem_taken,
+	&group_alloc_failures, &group_alloc_failures_virtio, &group_alloc_failures_dimm,
 };
 
 static void usage(FILE *file)
@@ -46,11 +47,15 @@ static void run(const struct group *group)
 	if (group->setup)
 		group->setup();
 	before = accounts_take();
+	if (kmemleak_there())
+		kmemleak_forget();
 	group->run();
 
 	ok(accounts_same(before), "afterwards every account is what it was");
 	ok(!kmsg_lines(&kmsg, "leaked", line, sizeof(line)), "no page of a memmap leaks %s", line);
 	ok(!module_loaded("twostage"), "nothing of it is left loaded");
+	if (kmemleak_there())
+		ok(!kmemleak_leaks(), "nothing that was allocated is lost");
 	kmsg_close(&kmsg);
 	accounts_free(before);
 }

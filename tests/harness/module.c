@@ -9,6 +9,8 @@
 #include <libkmod.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "harness.h"
 
@@ -73,6 +75,16 @@ int module_unload(const char *name)
 	ret = kmod_module_remove_module(module, O_NONBLOCK);
 	kmod_module_unref(module);
 	return ret;
+}
+
+int module_insert(int fd, const char *options)
+{
+	return syscall(SYS_finit_module, fd, options, 0) ? -errno : 0;
+}
+
+int module_delete(const char *name)
+{
+	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
 }
 
 bool module_loaded(const char *name)

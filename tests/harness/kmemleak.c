@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kernel's detector of allocations that nobody has a pointer to, where it has one
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define KMEMLEAK "/sys/kernel/debug/kmemleak"
+
+bool kmemleak_there(void)
+{
+	return exists(KMEMLEAK);
+}
+
+void kmemleak_forget(void)
+{
+	write_file("scan", KMEMLEAK);
+	write_file("clear", KMEMLEAK);
+}
+
+int kmemleak_leaks(void)
+{
+	char *text, *line, *rest;
+	int leaks = 0, lines = 0;
+
+	/* It does not report what is younger than 5 seconds, nor what it has seen only once. */
+	sleep(6);
+	write_file("scan", KMEMLEAK);
+	write_file("scan", KMEMLEAK);
+	text = read_whole(KMEMLEAK);
+	for (rest = text; (line = strsep(&rest, "\n"));) {
+		leaks += !strncmp(line, "unreferenced object", 19);
+		if (*line && lines++ < 60)
+			diag("%s", line);
+	}
+	free(text);
+	kmemleak_forget();
+	return leaks;
+}

@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every allocation fails once
+ *
+ * For each operation the first, the second, the third ... of its allocations is made to fail, until it comes to its
+ * end without one that fails. Each time it either returns an error, and all is what it was before; or it succeeds
+ * (some allocations can be done without), and then all is what it is after one that nothing happens to. The next
+ * try succeeds.
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define START (4 * GIB)
+#define BLOCKS 2
+#define VIRTIO_ID_MEM 24
+#define OURS "twostage_virtio_mem"
+
+/* What can be made to fail. */
+struct operation {
+	const char *name;
+	/* A knob and what is written there, or */
+	const char *path, *text;
+	/* a system call, for which this file has been opened, if any. */
+	const char *file;
+	int (*run)(void);
+	/* Back to where it starts from */
+	int (*undo)(void);
+};
+
+static int fd = -1;
+
+static int run(const struct operation *operation)
+{
+	if (operation->path)
+		return write(fd, operation->text, strlen(operation->text)) < 0 ? -errno : 0;
+	return operation->run();
+}
+
+static bool begin(const struct operation *operation)
+{
+	if (operation->path)
+		fd = open(operation->path, O_WRONLY | O_CLOEXEC);
+	else if (operation->file)
+		fd = open(operation->file, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 || (!operation->path && !operation->file);
+}
+
+static void end(void)
+{
+	if (fd >= 0)
+		close(fd);
+	fd = -1;
+}
+
+/* Run it with the nth allocation failing, 0 for none. */
+static int attempt(const struct operation *operation, unsigned int nth, bool *failed)
+{
+	int ret;
+
+	if (!begin(operation))
+		return -ENOENT;
+	failures_begin(nth);
+	ret = run(operation);
+	*failed = failures_end();
+	end();
+	return ret;
+}
+
+static int files;
+
+static int count_file(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+	(void)path;
+	(void)status;
+	(void)type;
+	(void)walk;
+	files++;
+	return 0;
+}
+
+/* All that there is to see. What is missing of it is missing to those who use it. */
+static int count_files(void)
+{
+	char path[128];
+	int block;
+
+	files = 0;
+	nftw(BUS, count_file, 8, FTW_PHYS);
+	nftw("/sys/devices/twostage", count_file, 8, FTW_PHYS);
+	for (block = block_at(START); block < block_at(16 * GIB); block++) {
+		snprintf(path, sizeof(path), MEMORY "/memory%d/twostage", block);
+		if (exists("%s", path))
+			nftw(path, count_file, 8, FTW_PHYS);
+	}
+	return files;
+}
+
+/* What everything is to be compared with */
+struct state {
+	struct accounts *accounts;
+	int files;
+};
+
+static struct state take(void)
+{
+	return (struct state){ accounts_take(), count_files() };
+}
+
+static bool same(const struct state *state)
+{
+	int now = count_files();
+
+	if (now != state->files)
+		diag("there were %d files and are %d", state->files, now);
+	return accounts_same(state->accounts) && now == state->files;
+}
+
+/* One allocation that fails, and whether all that follows from it is right */
+static bool fails_well(const struct operation *operation, int ret, const struct state *before,
+		       const struct state *after)
+{
+	bool right = true, failed;
+
+	if (ret) {
+		right &= same(before);
+		ret = attempt(operation, 0, &failed);
+		if (ret)
+			diag("the next try fails: %s", strerror(-ret));
+		right &= !ret;
+	}
+	right &= same(after);
+	ret = operation->undo();
+	if (ret)
+		diag("it cannot be undone: %s", strerror(-ret));
+	return right && !ret && same(before);
+}
+
+static void fail_each(const struct operation *operation)
+{
+	struct state before = take(), after;
+	unsigned int nth, refused = 0, wrong = 0;
+	double started = now();
+	bool failed;
+	int ret;
+
+	ret = attempt(operation, 0, &failed);
+	after = take();
+	if (!ok(!ret && !operation->undo() && same(&before), "%s: works, and back (%s)", operation->name,
+		ret ? strerror(-ret) : ""))
+		return;
+
+	for (nth = 1; wrong < 20; nth++) {
+		ret = attempt(operation, nth, &failed);
+		if (!failed)
+			break;
+		refused += ret != 0;
+		if (!fails_well(operation, ret, &before, &after)) {
+			diag("%s: that was allocation %u, and it returned %d (%s)", operation->name, nth, ret,
+			     strerror(-ret));
+			wrong++;
+		}
+	}
+	ok(!failed && !ret && nth > 1, "%s: at last there is no allocation left to fail", operation->name);
+	if (!ret)
+		operation->undo();
+	ok(!wrong && same(&before), "%s: each of %u allocations fails once: %u errors, and all is as before; "
+	   "%u times it does without; the next try works (%.0f s)", operation->name, nth - 1, refused,
+	   nth - 1 - refused, now() - started);
+	if (kmemleak_there())
+		ok(!kmemleak_leaks(), "%s: nothing that was allocated is lost", operation->name);
+	accounts_free(before.accounts);
+	accounts_free(after.accounts);
+}
+
+static int insert(void)
+{
+	return module_insert(fd, "");
+}
+
+static int insert_with_region(void)
+{
+	return module_insert(fd, "region=0x100000000:0x10000000 adopt=1");
+}
+
+static int delete(void)
+{
+	return module_delete("twostage");
+}
+
+static int delete_with_region(void)
+{
+	return region_remove(0) ?: delete();
+}
+
+static int load(void)
+{
+	return module_load("twostage", NULL);
+}
+
+static int add(void)
+{
+	return region_add(START, BLOCKS * block_size, NULL);
+}
+
+static int remove_region(void)
+{
+	return region_remove(0);
+}
+
+static int online(void)
+{
+	return region_online(0, "1 online_movable");
+}
+
+static int offline(void)
+{
+	return region_give_back(0);
+}
+
+static bool usable(void)
+{
+	if (failures_possible())
+		return true;
+	skip("this kernel has no fail-nth, see make check-debug", "every allocation fails once");
+	return false;
+}
+
+static void online_and_offline(const char *kind)
+{
+	char name[2][64];
+	struct operation online_one = {
+		.name = name[0], .path = BUS "/devices/region0/online", .text = "1 online_movable", .undo = offline,
+	};
+	struct operation offline_one = {
+		.name = name[1], .path = BUS "/devices/region0/offline", .text = "1", .undo = online,
+	};
+
+	snprintf(name[0], sizeof(name[0]), "online, %s", kind);
+	snprintf(name[1], sizeof(name[1]), "offline, %s", kind);
+	fail_each(&online_one);
+	ok(online() == 0, "%s: a block is online", kind);
+	fail_each(&offline_one);
+	ok(offline() == 0, "%s: it is offline", kind);
+}
+
+static void run_ram(void)
+{
+	static const struct operation load_it = {
+		.name = "load", .file = "/twostage/twostage.ko", .run = insert, .undo = delete,
+	};
+	static const struct operation load_with_region = {
+		.name = "load with a region", .file = "/twostage/twostage.ko", .run = insert_with_region,
+		.undo = delete_with_region,
+	};
+	static const struct operation unload_it = { .name = "unload", .run = delete, .undo = load };
+	static const struct operation add_one = {
+		.name = "add", .path = BUS "/add_region", .text = "0x100000000 0x10000000", .undo = remove_region,
+	};
+	static const struct operation remove_one = {
+		.name = "remove", .path = BUS "/remove_region", .text = "region0", .undo = add,
+	};
+
+	if (!usable())
+		return;
+	failures_configure();
+	failures_only_in_twostage(false);
+
+	if (!load_twostage(NULL))
+		return;
+	fail_each(&add_one);
+	ok(add() == 0, "a region is there");
+	online_and_offline("memmap in the block");
+	ok(write_file("0", REGION "/memmap_on_memory", 0) == 0, "the memmap comes from ordinary memory");
+	online_and_offline("memmap elsewhere");
+	fail_each(&remove_one);
+	ok(region_remove(0) == 0, "the region is removed");
+	fail_each(&unload_it);
+	unload_twostage();
+	fail_each(&load_it);
+	fail_each(&load_with_region);
+}
+
+const struct group group_alloc_failures = {
+	.name = "alloc-failures", .title = "every allocation fails once", .run = run_ram,
+};
+
+static const char *device;
+
+static int unbind(void)
+{
+	return virtio_unbind(device);
+}
+
+static int bind(void)
+{
+	return virtio_bind(device, OURS);
+}
+
+static void run_virtio(void)
+{
+	char name[32], unbind_path[128];
+	struct operation bind_it = {
+		.name = "bind", .path = "/sys/bus/virtio/drivers/" OURS "/bind", .text = name, .undo = unbind,
+	};
+	struct operation unbind_it = { .name = "unbind", .path = unbind_path, .text = name, .undo = bind };
+
+	if (!usable())
+		return;
+	failures_configure();
+	failures_only_in_twostage(false);
+
+	device = strcpy(name, virtio_device(VIRTIO_ID_MEM, 0));
+	snprintf(unbind_path, sizeof(unbind_path), "/sys/bus/virtio/drivers/" OURS "/unbind");
+	if (!load_twostage(NULL) || !ok(module_load(OURS, NULL) == 0, "the driver loads"))
+		return;
+	ok(exists(REGION, 0), "it has made a region");
+	online_and_offline("virtio-mem");
+	fail_each(&unbind_it);
+	ok(unbind() == 0, "the driver is unbound");
+	fail_each(&bind_it);
+	ok(module_unload(OURS) == 0, "the driver unloads");
+	unload_twostage();
+}
+
+static void virtio_bus(void)
+{
+	module_load_system("virtio_pci", NULL);
+	usleep(500000);
+}
+
+const struct group group_alloc_failures_virtio = {
+	.name = "alloc-failures-virtio", .title = "every allocation fails once, with a virtio-mem device",
+	.setup = virtio_bus, .run = run_virtio,
+};
+
+#define DIMM "d1"
+
+static int blocks_without;
+
+static bool dimm_there(void)
+{
+	return exists(REGION, 0);
+}
+
+/* One worker of the kernel plugs a DIMM, or ejects it: what it allocates for the module is made to fail. */
+static bool plug(unsigned int nth, enum failures_outcome *outcome)
+{
+	int tries;
+
+	failures_begin_in_workers(nth);
+	dimm_plug(DIMM, block_size, -1);
+	for (tries = 0; tries < 40 && !dimm_there(); tries++) {
+		usleep(50000);
+		if (nth && tries > 10 && count_blocks() == blocks_without)
+			break;
+	}
+	usleep(300000);
+	*outcome = failures_end_in_workers(nth);
+	return dimm_there();
+}
+
+static bool eject(void)
+{
+	bool gone;
+
+	dimm_unplug(DIMM);
+	gone = wait_for_blocks(blocks_without);
+	usleep(300000);
+	dimm_forget(DIMM);
+	usleep(200000);
+	return gone && !dimm_there();
+}
+
+static void run_dimm(void)
+{
+	struct state before, after;
+	enum failures_outcome outcome;
+	unsigned int nth, refused = 0, wrong = 0, asked_again = 0;
+	bool there, right;
+
+	if (!usable())
+		return;
+	if (!load_twostage("adopt=1"))
+		return;
+	failures_configure();
+	failures_only_in_twostage(true);
+	write_file("offline", MEMORY "/auto_online_blocks");
+	blocks_without = count_blocks();
+
+	/* A kernel thread of its own, of which there are more after the first time */
+	ok(plug(0, &outcome) && eject(), "a DIMM is plugged, taken over, and ejected");
+	before = take();
+	ok(plug(0, &outcome), "and again");
+	after = take();
+	ok(eject() && same(&before), "then all is as before");
+
+	for (nth = 1; wrong < 20 && asked_again < 50; nth++) {
+		there = plug(nth, &outcome);
+		if (outcome == FAILURES_UNTOUCHED && there) {
+			eject();
+			break;
+		}
+		if (outcome != FAILURES_FAILED) {
+			asked_again++;
+			nth--;
+			eject();
+			continue;
+		}
+		refused += !there;
+		right = same(there ? &after : &before);
+		right &= eject() && same(&before) && plug(0, &outcome) && same(&after) && eject() && same(&before);
+		if (!right) {
+			diag("adopt: that was allocation %u, and the DIMM was %s", nth, there ? "there" : "refused");
+			wrong++;
+		}
+	}
+	ok(outcome == FAILURES_UNTOUCHED && nth > 1, "adopt: at last there is no allocation left to fail (%d more tries)",
+	   asked_again);
+	ok(!wrong, "adopt: each of %u allocations fails once: %u times the DIMM is refused, and all is as before; "
+	   "%u times it does without; the next try works", nth - 1, refused, nth - 1 - refused);
+	failures_only_in_twostage(false);
+	write_file("online", MEMORY "/auto_online_blocks");
+	accounts_free(before.accounts);
+	accounts_free(after.accounts);
+	unload_twostage();
+}
+
+const struct group group_alloc_failures_dimm = {
+	.name = "alloc-failures-dimm", .title = "every allocation fails once, when a DIMM is plugged", .run = run_dimm,
+};
