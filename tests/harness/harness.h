@@ -26,7 +26,7 @@ struct group {
 };
 
 extern const struct group group_basic, group_errors, group_many, group_providers, group_numa,
-	group_autoonline, group_scale, group_scale_large, group_stress, group_notifier,
+	group_autoonline, group_scale, group_scale_large, group_stress, group_soak, group_notifier,
 	group_bystanders, group_guards, group_livepatch, group_bench,
 	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_hosted,
 	group_large_blocks, group_faults, group_virtio_mem, group_virtio_mem_odd,
@@ -118,7 +118,9 @@ const char *virtio_driver(const char *device);
 int virtio_bind(const char *device, const char *driver);
 int virtio_unbind(const char *device);
 
-/* readers.c: look at a random page of a block, by all files that show such; how many words came */
+/* readers.c: look at a random page of a block, by a file that shows such, or by all; how many words came */
+enum view { VIEW_ZONES, VIEW_FLAGS, VIEW_COUNT, VIEW_TYPES, VIEW_KCORE, VIEWS };
+long look_at(enum view view, int block);
 long look_at_block(int block);
 /* Whether a physical address is in one of kcore's segments, which are made of System RAM */
 bool kcore_has(uint64_t physical);
@@ -175,6 +177,8 @@ bool memory_bind(int node);
 bool memory_fill(struct memory *memory, size_t size, uint64_t seed);
 /* First word that is not what was written, or -1 */
 ssize_t memory_check(const struct memory *memory);
+/* Bytes in pages that are not what was written */
+uint64_t memory_lost(const struct memory *memory);
 /* Bytes of it that lie in a physical range */
 uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t size);
 void memory_free(struct memory *memory);

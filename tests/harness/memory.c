@@ -54,16 +54,31 @@ bool memory_fill(struct memory *memory, size_t size, uint64_t seed)
 	return true;
 }
 
+static bool page_is_right(const struct memory *memory, size_t offset)
+{
+	return memory->words[offset / 8] == value(memory, offset) &&
+	       memory->words[(offset + PAGE) / 8 - 1] == ~value(memory, offset);
+}
+
 ssize_t memory_check(const struct memory *memory)
 {
 	size_t offset;
 
-	for (offset = 0; offset < memory->size; offset += PAGE) {
-		if (memory->words[offset / 8] != value(memory, offset) ||
-		    memory->words[(offset + PAGE) / 8 - 1] != ~value(memory, offset))
+	for (offset = 0; offset < memory->size; offset += PAGE)
+		if (!page_is_right(memory, offset))
 			return offset;
-	}
 	return -1;
+}
+
+uint64_t memory_lost(const struct memory *memory)
+{
+	uint64_t lost = 0;
+	size_t offset;
+
+	for (offset = 0; offset < memory->size; offset += PAGE)
+		if (!page_is_right(memory, offset))
+			lost += PAGE;
+	return lost;
 }
 
 uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t size)

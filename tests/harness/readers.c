@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -92,16 +93,33 @@ bool has_struct_page(uint64_t physical)
 	return has;
 }
 
-long look_at_block(int block)
+long look_at(enum view view, int block)
 {
 	uint64_t physical = (uint64_t)block * block_size + (rand() % (block_size / 4096)) * 4096;
-	long words = 0;
 
-	read_file(MEMORY "/memory%d/valid_zones", block);
-	block_stage(block);
-	words += read_some("/proc/kpageflags", physical / 4096 * 8);
-	words += read_some("/proc/kpagecount", physical / 4096 * 8);
-	words += read_some("/proc/pagetypeinfo", 0);
-	words += read_some("/proc/kcore", kcore_offset(physical));
+	switch (view) {
+	case VIEW_ZONES:
+		return strlen(read_file(MEMORY "/memory%d/valid_zones", block)) +
+		       strlen(block_stage(block));
+	case VIEW_FLAGS:
+		return read_some("/proc/kpageflags", physical / 4096 * 8);
+	case VIEW_COUNT:
+		return read_some("/proc/kpagecount", physical / 4096 * 8);
+	case VIEW_TYPES:
+		return read_some("/proc/pagetypeinfo", 0);
+	case VIEW_KCORE:
+		return read_some("/proc/kcore", kcore_offset(physical));
+	default:
+		return 0;
+	}
+}
+
+long look_at_block(int block)
+{
+	long words = 0;
+	int view;
+
+	for (view = 0; view < VIEWS; view++)
+		words += look_at(view, block);
 	return words;
 }
