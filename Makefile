@@ -16,6 +16,9 @@ STRESS_SECONDS ?= 60
 # Where it puts its table of results: a file, or README.md
 TABLE ?= build/results.md
 
+# How long make soak runs
+MINUTES ?= 60
+
 # Where the headers are, for targets that build for the kernel that is running
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
@@ -27,8 +30,8 @@ DKMS_KERNEL ?=
 # What goes to DKMS: the module's sources, and nothing that is not needed to build it
 DKMS_FILES := Kbuild dkms.conf LICENSE include src
 
-.PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems check-debug bench demo install uninstall \
-	dkms-source dkms-install dkms-remove deb clean distclean
+.PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems check-debug soak bench demo \
+	install uninstall dkms-source dkms-install dkms-remove deb clean distclean
 
 all: modules cli
 
@@ -46,6 +49,7 @@ help:
 	@echo '                    TABLE=README.md puts the results there, STRESS_SECONDS=$(STRESS_SECONDS)'
 	@echo '  make check-systems   whole Debian systems with the packages installed (as root)'
 	@echo '  make check-debug  the same on a kernel that finds mistakes, built once, and lets every allocation fail'
+	@echo '  make soak         all providers at once under memory pressure, for MINUTES=$(MINUTES), on KERNEL=6.12'
 	@echo '  make bench        how long things take, beside the stock kernel'
 	@echo '  make lint         static checks of scripts and C'
 	@echo '  make guest-modules [KERNEL=SERIES]   the module for Debian kernels, fetched, in build/'
@@ -83,6 +87,9 @@ check-systems: setup
 
 check-debug: setup
 	@tests/run --build --long $(addprefix --kernel ,$(DEBUG_KERNELS))
+
+soak: setup
+	@scripts/soak --minutes $(MINUTES) $(KERNEL)
 
 bench: setup
 	@scripts/bench $(KERNELS)

@@ -1,0 +1,768 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * All providers at once under memory pressure, for SOAK_MINUTES (default 1), with data that is checked
+ *
+ * Each provider has a steady region, on node 1, whose blocks go online in any zone. Other regions come and go, and
+ * their blocks are in ZONE_MOVABLE: what the kernel keeps about them may be in kernel zones of the steady ones, which
+ * can go offline after they are gone. The other way round, or among themselves, they would hold each other for good.
+ * Node 0 has the boot memory, and the kernel's own for as long as there is some left.
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "stress.h"
+
+#define VIRTIO_ID_MEM 24
+#define OURS "twostage_virtio_mem"
+#define AUTO_ONLINE MEMORY "/auto_online_blocks"
+/* As in the scenario */
+#define RAM_START (4 * GIB)
+#define RAM_REGIONS 3
+#define RAM_BLOCKS 5
+#define BUDGET GIB
+#define STEP (64 * MIB)
+/* What SUnreclaim may have grown by when all is given back, in KiB */
+#define SLAB_TOLERANCE 2048
+#define MAX_REGIONS 64
+
+/* Told apart by their sizes, in blocks */
+static const struct dimm {
+	const char *name;
+	int blocks, node;
+} dimms[] = { { "soak3", 3, 1 }, { "soak2", 2, 0 }, { "soak4", 4, 1 } };
+
+/* The steady ones of the regions of RAM and of the DIMMs */
+#define STEADY 0
+
+enum {
+	ADD_KNOB, ADD_COMMAND, REMOVE_KNOB, REMOVE_COMMAND,
+	ONLINE_STATE, ONLINE_ONLINE, ONLINE_KNOB, ONLINE_COMMAND, ONLINE_CHMEM,
+	OFFLINE_STATE, OFFLINE_ONLINE, OFFLINE_KNOB, OFFLINE_COMMAND, OFFLINE_CHMEM,
+	FLIP, PLUG, UNPLUG, SET_BUDGET,
+	READ_ZONES, READ_FLAGS, READ_COUNT, READ_TYPES, READ_KCORE,
+	FILL, CHECK, COMPACT, DROP, KINDS
+};
+
+/* What others do between a look and the operation that follows */
+#define RACE(error) { error, "somebody else was there first", NULL }
+#define GONE { ENOENT, "somebody else was there first", "there is no such" }, RACE(ENODEV), RACE(ENXIO)
+/* More blocks than there are, or one that is in that state already */
+#define NOT_SO { EINVAL, "somebody else was there first", "are standby" }, \
+	       { EINVAL, "somebody else was there first", "are online" }
+#define END { 0, NULL, NULL }
+
+static const struct stress_error add_errors[] = { RACE(EEXIST), END };
+static const struct stress_error remove_errors[] = {
+	GONE, { EBUSY, "blocks of it are online", "memory blocks of it are online" }, END
+};
+static const struct stress_error online_errors[] = {
+	GONE, NOT_SO, { ENOSPC, "the host's budget is used up", NULL },
+	{ EBUSY, "the region is being removed", NULL },
+	{ ENOMEM, "no ordinary memory for a memmap", NULL }, END
+};
+static const struct stress_error offline_errors[] = {
+	GONE, NOT_SO, { EBUSY, "there are pages that cannot be moved", NULL }, END
+};
+static const struct stress_error chmem_errors[] = {
+	/* It tells no errors, only that it was not all. */
+	GONE, NOT_SO, { EBUSY, "there are pages that cannot be moved", NULL },
+	{ ENOSPC, "the host's budget is used up", NULL }, { ENOMEM, "no ordinary memory for a memmap", NULL }, END
+};
+static const struct stress_error flip_errors[] = { GONE, { EBUSY, "blocks of it are online", NULL }, END };
+static const struct stress_error unplug_errors[] = {
+	{ EBUSY, "refused, there are pages that cannot be moved", NULL }, END
+};
+static const struct stress_error read_errors[] = { RACE(ENODATA), END };
+
+static const struct stress_kind kinds[KINDS] = {
+	[ADD_KNOB] = { "add, by add_region", add_errors },
+	[ADD_COMMAND] = { "add, by twostage", add_errors },
+	[REMOVE_KNOB] = { "remove, by remove_region", remove_errors },
+	[REMOVE_COMMAND] = { "remove, by twostage", remove_errors },
+	[ONLINE_STATE] = { "online, by memoryX/state", online_errors },
+	[ONLINE_ONLINE] = { "online, by memoryX/online", online_errors },
+	[ONLINE_KNOB] = { "online, by regionN/online", online_errors },
+	[ONLINE_COMMAND] = { "online, by twostage", online_errors },
+	[ONLINE_CHMEM] = { "online, by chmem", chmem_errors },
+	[OFFLINE_STATE] = { "offline, by memoryX/state", offline_errors },
+	[OFFLINE_ONLINE] = { "offline, by memoryX/online", offline_errors },
+	[OFFLINE_KNOB] = { "offline, by regionN/offline", offline_errors },
+	[OFFLINE_COMMAND] = { "offline, by twostage", offline_errors },
+	[OFFLINE_CHMEM] = { "offline, by chmem", chmem_errors },
+	[FLIP] = { "memmap_on_memory changed", flip_errors },
+	[PLUG] = { "DIMM plugged, host included", NULL },
+	[UNPLUG] = { "DIMM unplugged, host included", unplug_errors },
+	[SET_BUDGET] = { "budget changed, host included", NULL },
+	[READ_ZONES] = { "read valid_zones and stage", read_errors },
+	[READ_FLAGS] = { "read kpageflags", read_errors },
+	[READ_COUNT] = { "read kpagecount", read_errors },
+	[READ_TYPES] = { "read pagetypeinfo", read_errors },
+	[READ_KCORE] = { "read kcore", read_errors },
+	[FILL] = { "fill memory with data", NULL },
+	[CHECK] = { "check the data", NULL },
+	[COMPACT] = { "compact all memory", NULL },
+	[DROP] = { "drop caches", NULL },
+};
+
+struct region {
+	int id, node, blocks, first;
+	char provider[16];
+};
+
+/* False if it has gone meanwhile */
+static bool look_up(int id, struct region *region)
+{
+	uint64_t start = strtoull(read_file(REGION "/start", id), NULL, 0);
+
+	region->id = id;
+	region->first = block_at(start);
+	region->node = read_number(REGION "/node", id);
+	region->blocks = read_number(REGION "/blocks", id);
+	snprintf(region->provider, sizeof(region->provider), "%s", read_file(REGION "/provider", id));
+	return start && region->blocks && *region->provider;
+}
+
+static int all_regions(struct region *regions)
+{
+	DIR *directory = opendir(BUS "/devices");
+	struct dirent *entry;
+	int count = 0;
+
+	while (directory && count < MAX_REGIONS && (entry = readdir(directory)))
+		if (!strncmp(entry->d_name, "region", 6) && look_up(atoi(entry->d_name + 6), &regions[count]))
+			count++;
+	if (directory)
+		closedir(directory);
+	return count;
+}
+
+static bool find_region(int first, struct region *region)
+{
+	struct region regions[MAX_REGIONS];
+	int count = all_regions(regions), i;
+
+	for (i = 0; i < count; i++) {
+		if (regions[i].first == first) {
+			*region = regions[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool random_region(struct region *region)
+{
+	struct region regions[MAX_REGIONS];
+	int count = all_regions(regions);
+
+	if (!count)
+		return false;
+	*region = regions[rand() % count];
+	return region->first != block_at(RAM_START);
+}
+
+/*
+ * The first block of all is a region of its own. It is node 1's first memory, movable, and stays online: newer
+ * kernels take the node's own threads out of its first memory if they can.
+ */
+static bool set_anchor(void)
+{
+	struct region region;
+
+	return !region_add(RAM_START, block_size, "node=1") && find_region(block_at(RAM_START), &region) &&
+	       !region_online(region.id, "1 online_movable");
+}
+
+static uint64_t ram_start(int n)
+{
+	return RAM_START + (1 + n * RAM_BLOCKS) * block_size;
+}
+
+static int ram_node(int n)
+{
+	return n < RAM_REGIONS - 1;
+}
+
+static bool is_steady(const struct region *region)
+{
+	return !strcmp(region->provider, "virtio_mem") || region->first == block_at(ram_start(STEADY)) ||
+	       (!strcmp(region->provider, "dimm") && region->blocks == dimms[STEADY].blocks);
+}
+
+static const char *random_zone(const struct region *region)
+{
+	static const char *const zones[] = { "online_movable", "online", "online_kernel" };
+
+	return zones[is_steady(region) ? rand() % 3 : 0];
+}
+
+/* As the command has them */
+static const char *random_zone_name(const struct region *region)
+{
+	static const char *const names[] = { "movable", "auto", "kernel" };
+
+	return names[is_steady(region) ? rand() % 3 : 0];
+}
+
+static void online_block(const struct region *region, int block)
+{
+	switch (rand() % 8) {
+	case 0:
+		/* That leaves the zone to the kernel. */
+		if (is_steady(region)) {
+			stress_write(ONLINE_ONLINE, "1", MEMORY "/memory%d/online", block);
+			break;
+		}
+		/* fallthrough */
+	case 1:
+		stress_command(ONLINE_CHMEM, "chmem -e -b -z Movable %d-%d", block, block);
+		break;
+	case 2:
+		stress_command(ONLINE_COMMAND, "twostage online --blocks %d --zone %s", block,
+			       random_zone_name(region));
+		break;
+	default:
+		stress_write(ONLINE_STATE, random_zone(region), MEMORY "/memory%d/state", block);
+	}
+}
+
+static void offline_block(int block)
+{
+	if (!stress_book(block_size))
+		return;
+	switch (rand() % 8) {
+	case 0:
+		stress_command(OFFLINE_CHMEM, "chmem -d -b %d-%d", block, block);
+		break;
+	case 1:
+		stress_command(OFFLINE_COMMAND, "twostage offline --blocks %d", block);
+		break;
+	case 2:
+	case 3:
+		stress_write(OFFLINE_ONLINE, "0", MEMORY "/memory%d/online", block);
+		break;
+	default:
+		stress_write(OFFLINE_STATE, "offline", MEMORY "/memory%d/state", block);
+	}
+	stress_unbook(block_size);
+}
+
+static void change_blocks(void)
+{
+	struct region region;
+	const char *state;
+	int block;
+
+	if (!random_region(&region)) {
+		usleep(10000);
+		return;
+	}
+	block = region.first + rand() % region.blocks;
+	state = block_state(block);
+	if (!strcmp(state, "offline"))
+		online_block(&region, block);
+	else if (!strcmp(state, "online"))
+		offline_block(block);
+}
+
+/* Several blocks at a time */
+static void online_some(const struct region *region)
+{
+	int standby = region->blocks - blocks_online(region->id);
+	int count = standby > 0 ? 1 + rand() % standby : 1;
+	char text[64];
+
+	if (rand() % 4) {
+		snprintf(text, sizeof(text), "%d %s", count, random_zone(region));
+		stress_write(ONLINE_KNOB, text, REGION "/online", region->id);
+	} else {
+		stress_command(ONLINE_COMMAND, "twostage online region%d --count %d --zone %s", region->id, count,
+			       random_zone_name(region));
+	}
+}
+
+static void offline_some(const struct region *region, bool all)
+{
+	int online = blocks_online(region->id), count;
+	char text[16];
+
+	if (online <= 0)
+		return;
+	count = all ? online : 1 + rand() % online;
+	if (!stress_book(count * block_size))
+		return;
+	snprintf(text, sizeof(text), "%d", count);
+	if (rand() % 4)
+		stress_write(OFFLINE_KNOB, text, REGION "/offline", region->id);
+	else
+		stress_command(OFFLINE_COMMAND, "twostage offline region%d --count %d", region->id, count);
+	stress_unbook(count * block_size);
+}
+
+static void change_many_blocks(void)
+{
+	struct region region;
+
+	usleep(rand() % 500000);
+	if (!random_region(&region))
+		return;
+	if (rand() % 2)
+		online_some(&region);
+	else
+		offline_some(&region, false);
+}
+
+/* Mostly where it can succeed */
+static void flip(void)
+{
+	struct region regions[MAX_REGIONS];
+	int count = all_regions(regions), i, at = count ? rand() % count : 0;
+
+	if (!count)
+		return;
+	for (i = 0; i < count && blocks_online(regions[at].id); i++)
+		at = (at + 1) % count;
+	stress_write(FLIP, read_number(REGION "/memmap_on_memory", regions[at].id) ? "0" : "1",
+		     REGION "/memmap_on_memory", regions[at].id);
+}
+
+static void add(int n)
+{
+	const uint64_t start = ram_start(n), size = RAM_BLOCKS * block_size;
+	bool own_memmap = rand() % 3;
+	char text[64];
+	double started;
+
+	if (rand() % 4) {
+		snprintf(text, sizeof(text), "node=%d memmap_on_memory=%d", ram_node(n), own_memmap);
+		started = now();
+		stress_note(ADD_KNOB, started, region_add(start, size, text));
+	} else {
+		stress_command(ADD_COMMAND, "twostage add --node %d --memmap-on-memory %s %#" PRIx64 " %" PRIu64,
+			       ram_node(n), own_memmap ? "yes" : "no", start, size);
+	}
+}
+
+static void change_regions(void)
+{
+	int n = STEADY + 1 + rand() % (RAM_REGIONS - 1), tries;
+	struct region region;
+	double started;
+
+	usleep(rand() % 300000);
+	flip();
+	if (!find_region(block_at(ram_start(n)), &region)) {
+		add(n);
+		return;
+	}
+	for (tries = 0; tries < 5 && blocks_online(region.id); tries++)
+		offline_some(&region, true);
+	if (rand() % 4) {
+		started = now();
+		stress_note(REMOVE_KNOB, started, region_remove(region.id));
+	} else {
+		stress_command(REMOVE_COMMAND, "twostage remove region%d", region.id);
+	}
+}
+
+static bool find_dimm(const struct dimm *dimm, struct region *region)
+{
+	struct region regions[MAX_REGIONS];
+	int count = all_regions(regions), i;
+
+	for (i = 0; i < count; i++) {
+		if (!strcmp(regions[i].provider, "dimm") && regions[i].blocks == dimm->blocks) {
+			*region = regions[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool wait_for_dimm(const struct dimm *dimm, bool there, int seconds)
+{
+	double until = now() + seconds;
+	struct region region;
+
+	while (now() < until) {
+		if (find_dimm(dimm, &region) == there &&
+		    (!there || exists(MEMORY "/memory%d/firmware_node", region.first + region.blocks - 1)))
+			return true;
+		usleep(5000);
+	}
+	return false;
+}
+
+/* Which of them are plugged, as far as the host is concerned */
+static bool plugged[ARRAY_SIZE(dimms)];
+
+static void forget(int n)
+{
+	/* The guest is done with it before the host is. */
+	usleep(500000);
+	dimm_forget(dimms[n].name);
+	plugged[n] = false;
+}
+
+static int unplug(int n, int seconds)
+{
+	const struct dimm *dimm = &dimms[n];
+	double started = now();
+
+	dimm_unplug(dimm->name);
+	if (!wait_for_dimm(dimm, false, seconds))
+		return stress_note(UNPLUG, started, -EBUSY);
+	stress_note(UNPLUG, started, 0);
+	forget(n);
+	return 0;
+}
+
+static void change_dimms(void)
+{
+	int n = STEADY + 1 + rand() % (ARRAY_SIZE(dimms) - 1);
+	const struct dimm *dimm = &dimms[n];
+	struct region region;
+	double started;
+	uint64_t used;
+
+	usleep(rand() % 2000000);
+	if (!find_dimm(dimm, &region)) {
+		/* It may have gone after it was given up. */
+		if (plugged[n])
+			forget(n);
+		write_file(rand() % 2 ? "online_movable" : "offline", AUTO_ONLINE);
+		started = now();
+		dimm_plug(dimm->name, dimm->blocks * block_size, dimm->node);
+		plugged[n] = true;
+		stress_note(PLUG, started, wait_for_dimm(dimm, true, 60) ? 0 : -ETIMEDOUT);
+		return;
+	}
+	used = blocks_online(region.id) * block_size;
+	if (!stress_book(used))
+		return;
+	unplug(n, 15);
+	stress_unbook(used);
+}
+
+static bool find_virtio(struct region *region)
+{
+	struct region regions[MAX_REGIONS];
+	int count = all_regions(regions), i;
+
+	for (i = 0; i < count; i++) {
+		if (!strcmp(regions[i].provider, "virtio_mem")) {
+			*region = regions[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+static int set_budget(const struct region *region, uint64_t size)
+{
+	double started = now();
+
+	host("qom-set vm0 requested-size %" PRIu64, size);
+	while (now() < started + 60) {
+		if (strtoull(read_file(REGION "/budget", region->id), NULL, 0) == size)
+			return stress_note(SET_BUDGET, started, 0);
+		usleep(5000);
+	}
+	return stress_note(SET_BUDGET, started, -ETIMEDOUT);
+}
+
+/* Sizes that are no multiple of a block's, too. What is beyond a new budget is given back, as it should be. */
+static void change_budget(void)
+{
+	struct region region;
+	uint64_t size;
+	int beyond;
+	char text[16];
+
+	usleep(1000000 + rand() % 3000000);
+	if (!find_virtio(&region))
+		return;
+	size = rand() % (3 * BUDGET / 2 / STEP + 1) * STEP;
+	if (set_budget(&region, size))
+		return;
+	beyond = blocks_online(region.id) - size / block_size;
+	if (beyond <= 0 || !stress_book(beyond * block_size))
+		return;
+	snprintf(text, sizeof(text), "%d", beyond);
+	stress_write(OFFLINE_KNOB, text, REGION "/offline", region.id);
+	stress_unbook(beyond * block_size);
+}
+
+static void look(void)
+{
+	struct region region;
+	double started;
+	int view;
+
+	if (!random_region(&region)) {
+		usleep(10000);
+		return;
+	}
+	/* They are not to be all that there is going on. */
+	usleep(20000);
+	view = rand() % VIEWS;
+	started = now();
+	/* A block that goes while it is looked at has nothing to show. */
+	stress_note(READ_ZONES + view, started,
+		    look_at(view, region.first + rand() % region.blocks) > 0 ? 0 : -ENODATA);
+}
+
+static void use_memory(void)
+{
+	uint64_t available = meminfo("MemAvailable") * UINT64_C(1024);
+
+	memory_prefer(rand() % 3 - 1);
+	/* Mostly some, at times most of what there is */
+	stress_use_memory(FILL, CHECK, rand() % 4 ? (16 + rand() % 112) * MIB : available / 16 * (4 + rand() % 8),
+			  rand() % 4000);
+}
+
+static void press(void)
+{
+	usleep(rand() % 10000000);
+	if (rand() % 4)
+		stress_write(COMPACT, "1", "/proc/sys/vm/compact_memory");
+	else
+		stress_write(DROP, "3", "/proc/sys/vm/drop_caches");
+}
+
+static const struct stress_job jobs[] = {
+	{ "blocks", change_blocks, 2 },
+	{ "several blocks", change_many_blocks, 1 },
+	{ "regions", change_regions, 1 },
+	{ "DIMMs", change_dimms, 1 },
+	{ "the budget", change_budget, 1 },
+	{ "readers", look, 2 },
+	{ "memory", use_memory, 3 },
+	{ "pressure", press, 1 },
+};
+
+static long changes(void)
+{
+	long sum = 0;
+	int kind;
+
+	for (kind = 0; kind < READ_ZONES; kind++)
+		sum += stress_done(kind);
+	return sum;
+}
+
+static void tell_minute(int minute)
+{
+	struct region regions[MAX_REGIONS];
+	int count = all_regions(regions), online = 0, i;
+	long failed = 0;
+
+	for (i = 0; i < count; i++)
+		online += blocks_online(regions[i].id);
+	for (i = 0; i < KINDS; i++)
+		failed += stress_failed(i);
+	diag("progress: minute %d: %ld changes done, %ld refused, %llu MiB of data checked, %llu bytes lost; now %d "
+	     "regions, %d blocks online, MemTotal %lld, MemAvailable %lld, SUnreclaim %lld KiB", minute, changes(),
+	     failed, (unsigned long long)(stress_checked() / MIB), (unsigned long long)stress_lost(), count,
+	     online, meminfo("MemTotal"), meminfo("MemAvailable"), meminfo("SUnreclaim"));
+}
+
+/* A region whose blocks are offline */
+static bool give_up_region(const struct region *region)
+{
+	size_t n;
+
+	if (!strcmp(region->provider, "ram"))
+		return !region_remove(region->id);
+	for (n = 0; n < ARRAY_SIZE(dimms); n++)
+		if (dimms[n].blocks == region->blocks)
+			return !unplug(n, 60);
+	return false;
+}
+
+static void shrink_slabs(void)
+{
+	run_command("for cache in /sys/kernel/slab/*/shrink; do echo 1 > $cache; done 2>/dev/null");
+}
+
+/* Each block by itself: what keeps one of them may go with another one. How many are left */
+static int offline_blocks(const struct region *region)
+{
+	int block;
+
+	if (blocks_online(region->id))
+		for (block = region->first; block < region->first + region->blocks; block++)
+			if (!strcmp(block_state(block), "online"))
+				write_file("offline", MEMORY "/memory%d/state", block);
+	return blocks_online(region->id);
+}
+
+/*
+ * All blocks of all regions offline, and all regions but that of the virtio-mem device gone. What is in kernel zones
+ * goes when those who use it are gone, some of the kernel's threads after five minutes.
+ */
+static bool give_all_back(void)
+{
+	struct region regions[MAX_REGIONS];
+	int round, count, left = 1, online = 0, i;
+	double started = now();
+
+	for (round = 0; round < 360 && left; round++) {
+		if (round) {
+			write_file("3", "/proc/sys/vm/drop_caches");
+			shrink_slabs();
+			sleep(1);
+		}
+		count = all_regions(regions);
+		for (left = online = 0, i = 0; i < count; i++) {
+			int blocks = offline_blocks(&regions[i]);
+
+			online += blocks;
+			left += blocks || (strcmp(regions[i].provider, "virtio_mem") && !give_up_region(&regions[i]));
+		}
+	}
+	diag("all given back after %.0f s, %d rounds; %d blocks are online, %d regions left", now() - started, round,
+	     online, left);
+	return !left;
+}
+
+/* What is kept for the next time is kept by now. */
+static bool warm_up(void)
+{
+	struct region region;
+	bool well = true;
+	size_t n;
+
+	well &= set_anchor();
+	for (n = 0; n < RAM_REGIONS; n++)
+		add(n);
+	for (n = 0; n < ARRAY_SIZE(dimms); n++) {
+		dimm_plug(dimms[n].name, dimms[n].blocks * block_size, dimms[n].node);
+		well &= wait_for_dimm(&dimms[n], true, 60);
+	}
+	well &= find_virtio(&region);
+	for (n = 0; n < 2; n++) {
+		struct region regions[MAX_REGIONS];
+		int count = all_regions(regions), i;
+
+		for (i = 0; i < count; i++)
+			region_online(regions[i].id, "all online_movable");
+		for (i = 0; i < count; i++)
+			well &= !offline_blocks(&regions[i]);
+	}
+	return well & give_all_back();
+}
+
+/* What is there all the time */
+static bool set_up_steady(void)
+{
+	if (!set_anchor())
+		return false;
+	add(STEADY);
+	dimm_plug(dimms[STEADY].name, dimms[STEADY].blocks * block_size, dimms[STEADY].node);
+	return wait_for_dimm(&dimms[STEADY], true, 60);
+}
+
+static long long settled_slab(void)
+{
+	write_file("3", "/proc/sys/vm/drop_caches");
+	shrink_slabs();
+	sleep(2);
+	return meminfo("SUnreclaim");
+}
+
+static bool slab_comes_back(long long before)
+{
+	long long slab = 0;
+	int tries;
+
+	for (tries = 0; tries < 30; tries++) {
+		slab = settled_slab();
+		if (slab - before <= SLAB_TOLERANCE)
+			break;
+	}
+	diag("SUnreclaim was %lld KiB before and is %lld KiB now (%d KiB more are tolerated)", before, slab,
+	     SLAB_TOLERANCE);
+	return slab - before <= SLAB_TOLERANCE;
+}
+
+static void setup(void)
+{
+	/* Room that only the kernel can use: without it, data in kernel zones leaves none for the kernel. */
+	write_file("1000", "/proc/sys/vm/watermark_scale_factor");
+	write_file("offline", AUTO_ONLINE);
+	if (stress_readers_trip_over_huge_pages())
+		write_file("never", "/sys/kernel/mm/transparent_hugepage/enabled");
+	ok(module_load_system("virtio_pci", NULL) == 0, "the virtio bus is there");
+	usleep(300000);
+}
+
+static void soak(int minutes, unsigned int seed)
+{
+	long long slab, total = meminfo("MemTotal");
+	struct region virtio;
+	long unexpected, kind, idle = 0;
+	bool well;
+
+	ok(warm_up(), "all providers work, and everything is given back");
+	slab = settled_slab();
+	stress_end();
+	stress_begin(kinds, KINDS);
+	if (!ok(set_up_steady(), "each provider has a steady region"))
+		return;
+	well = stress_run(jobs, ARRAY_SIZE(jobs), 60 * minutes, seed, tell_minute);
+	unexpected = stress_report();
+	diag("data checked_mib=%llu lost_bytes=%llu", (unsigned long long)(stress_checked() / MIB),
+	     (unsigned long long)stress_lost());
+	ok(well, "all processes run for %d minutes and end", minutes);
+	ok(!stress_lost() && stress_checked() > GIB, "no data is lost");
+	ok(!unexpected, "there is no error that is not expected");
+	for (kind = 0; kind < KINDS; kind++)
+		idle += !stress_done(kind);
+	/* By chance, not everything may be done in a minute. */
+	ok(idle <= (minutes < 5 ? 3 : 0), "everything is done (%ld of %d kinds of operations are not)", idle, KINDS);
+
+	ok(give_all_back(), "all blocks can be set offline, all regions removed, all DIMMs unplugged");
+	ok(find_virtio(&virtio) && !set_budget(&virtio, BUDGET), "the budget is what it was");
+	ok(meminfo("MemTotal") == total, "MemTotal is what it was (%lld KiB)", total);
+	ok(slab_comes_back(slab), "the slab comes back");
+}
+
+static void run(void)
+{
+	const char *setting = getenv("SOAK_MINUTES");
+	int minutes = setting ? atoi(setting) : 1;
+	struct accounts *before;
+	unsigned int seed = time(NULL);
+	char device[32];
+
+	snprintf(device, sizeof(device), "%s", virtio_device(VIRTIO_ID_MEM, 0));
+	if (!ok(*device, "a virtio-mem device is there") || !load_twostage("adopt=1"))
+		return;
+	diag("seed %u", seed);
+	before = accounts_take();
+	ok(module_load(OURS, NULL) == 0, "its driver loads");
+	stress_begin(kinds, KINDS);
+	soak(minutes, seed);
+	stress_end();
+	ok(virtio_unbind(device) == 0 && module_unload(OURS) == 0, "the driver lets go of its device and unloads");
+	write_file("offline", AUTO_ONLINE);
+	ok(accounts_same(before), "every account is what it was");
+	accounts_free(before);
+	unload_twostage();
+}
+
+const struct group group_soak = {
+	.name = "soak", .title = "all providers under memory pressure, for long", .setup = setup, .run = run,
+};
