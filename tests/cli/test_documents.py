@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 
-from ktap import Skip, contains, same, test, test_each
+from ktap import Skip, same, test, test_each
 from test_usage import COMMANDS
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
