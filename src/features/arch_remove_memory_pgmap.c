@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+// SPDX-License-Identifier: GPL-2.0-only
 /* arch_remove_memory() has a dev_pagemap argument. */
 #include <linux/memory_hotplug.h>
 void test(void);

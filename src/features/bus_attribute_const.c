@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+// SPDX-License-Identifier: GPL-2.0-only
 /* A bus attribute's functions get a constant bus. */
 #include <linux/device/bus.h>
 ssize_t store(const struct bus_type *bus, const char *buf, size_t count);

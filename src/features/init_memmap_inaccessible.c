@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+// SPDX-License-Identifier: GPL-2.0-only
 /* mhp_init_memmap_on_memory() has a flag for memory that was not accessible when it was added. */
 #include <linux/memory_hotplug.h>
 int test(void);

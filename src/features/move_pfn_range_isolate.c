@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+// SPDX-License-Identifier: GPL-2.0-only
 /* move_pfn_range_to_zone() has an isolate_pageblock argument. */
 #include <linux/memory_hotplug.h>
 void test(void);

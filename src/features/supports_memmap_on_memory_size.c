@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+// SPDX-License-Identifier: GPL-2.0-only
 /* mhp_supports_memmap_on_memory() depends on the size of what is added. */
 #include <linux/memory_hotplug.h>
 bool test(void);

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+// SPDX-License-Identifier: GPL-2.0-only
 /* A workqueue that runs works on the CPU they are queued on has to be called so. */
 #include <linux/workqueue.h>
 const unsigned int test = WQ_PERCPU;
