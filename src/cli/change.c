@@ -208,7 +208,7 @@ static int consider_blocks(const struct request *request, struct change *change)
 
 static int decide_wanted(const struct request *request, struct change *change)
 {
-	char size[SIZE_TEXT];
+	char size[SIZE_TEXT], block_size[SIZE_TEXT];
 
 	switch (request->amount) {
 	case AMOUNT_COUNT:
@@ -218,7 +218,7 @@ static int decide_wanted(const struct request *request, struct change *change)
 		if (request->size % change->block_size) {
 			error("--size: %s is not a multiple of the memory block size, %s",
 			      format_exact_size(size, request->size),
-			      format_exact_size((char[SIZE_TEXT]){ 0 }, change->block_size));
+			      format_exact_size(block_size, change->block_size));
 			return EXIT_FAILURE;
 		}
 		change->wanted = request->size / change->block_size;

@@ -146,9 +146,9 @@ struct range whole_blocks(struct range range, uint64_t block_size)
 	end = range.end - (range.end % block_size);
 	if (range.end % block_size == block_size - 1)
 		end += block_size - 1;
-	else if (!end)
-		return nothing;
-	else
+	else if (end)
 		end--;
+	else
+		return nothing;
 	return start < end ? (struct range){ start, end } : nothing;
 }

@@ -169,7 +169,7 @@ static int load(struct kmod_ctx *ctx, const char *file, char *const *parameters,
 		goto unref;
 	}
 	if (module_info(module, "version", version, sizeof(version)))
-		strcpy(version, "?");
+		snprintf(version, sizeof(version), "?");
 	printf("loaded twostage %s from %s\n", version, kmod_module_get_path(module));
 
 unref:

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array_size.h"
 #include "commands.h"
 #include "errors.h"
 
@@ -30,8 +31,6 @@ static const struct command {
 	{ "status",   command_status,   "show the module, its hooks, memory in each stage, and what it costs" },
 };
 
-#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
-
 static void print_help(void)
 {
 	size_t i;
@@ -40,7 +39,7 @@ static void print_help(void)
 	       "Memory that is added in two stages: first sections and memory blocks only (standby), and for\n"
 	       "each block that is set online its memmap, out of the block itself (populated).\n\n"
 	       "Commands:\n");
-	for (i = 0; i < COMMANDS; i++)
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].help);
 	printf("\n"
 	       "Options:\n"
@@ -55,7 +54,7 @@ static const struct command *find_command(const char *name)
 {
 	size_t i;
 
-	for (i = 0; i < COMMANDS; i++)
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(commands[i].name, name))
 			return &commands[i];
 	return NULL;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array_size.h"
 #include "errors.h"
 #include "memory_or_die.h"
 #include "regions.h"
@@ -43,7 +44,7 @@ static int region_read(struct region *region, const char *name)
 		return -ENOENT;
 	snprintf(region->name, sizeof(region->name), "region%u", region->id);
 
-	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
 		ret = sysfs_read_number(numbers[i].value, 0, DEVICES "/%s/%s", name, numbers[i].file);
 		if (ret)
 			return ret;
