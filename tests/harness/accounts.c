@@ -47,6 +47,8 @@ static char *zones(void)
 	char *text = read_whole("/proc/zoneinfo"), *line, *rest = text;
 	char *result = calloc(1, strlen(text) + 1);
 
+	if (!result)
+		abort();
 	while ((line = strsep(&rest, "\n"))) {
 		long long value;
 		char word[32];
@@ -108,6 +110,8 @@ struct accounts *accounts_take(void)
 {
 	struct accounts *accounts = calloc(1, sizeof(*accounts));
 
+	if (!accounts)
+		abort();
 	accounts->mem_total = meminfo("MemTotal");
 	if (!unmaps_free_pages())
 		accounts->direct_map = meminfo("DirectMap4k") + meminfo("DirectMap2M") + meminfo("DirectMap1G");
