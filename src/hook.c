@@ -30,15 +30,6 @@ static int hook_pre_handler(struct kprobe *kprobe, struct pt_regs *regs)
 }
 
 /*
- * Does nothing, but has to be there: it keeps the probe from being optimised into a jump, which could
- * not redirect, and it makes ftrace treat the probe as one that changes the instruction pointer, so
- * that it refuses a second one (a live patch) instead of silently losing one of them.
- */
-static void hook_post_handler(struct kprobe *kprobe, struct pt_regs *regs, unsigned long flags)
-{
-}
-
-/*
  * The canary tells whether kprobes are armed: a probe of its own sets the flag that it is called with.
  * noipa, or the compiler calls a clone of it that has no probe.
  */
@@ -58,7 +49,6 @@ static int canary_pre_handler(struct kprobe *kprobe, struct pt_regs *regs)
 static struct kprobe canary_probe = {
 	.addr = (kprobe_opcode_t *)canary,
 	.pre_handler = canary_pre_handler,
-	.post_handler = hook_post_handler,
 };
 
 /**
@@ -100,6 +90,12 @@ static const char *why_not(int error)
  * Kprobes at the entry of a function work by way of ftrace, and taking one away while ftrace is switched
  * off breaks ftrace for good. Ops that are permanent cannot be registered while it is off, and it cannot
  * be switched off while they are there.
+ *
+ * These are on all functions that are wrapped, too, and claim the right to change the instruction pointer
+ * there, so that ftrace refuses a second one who wants it (a live patch) instead of silently losing one of
+ * them. A kprobe with a post_handler makes such a claim by itself, but not if it joins somebody else's probe,
+ * and then the kernel gives up a claim that it never made: a WARNING, and an Oops later. So the hooks' probes
+ * have none.
  */
 static void notrace pin_callback(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 				 struct ftrace_regs *fregs)
@@ -108,7 +104,7 @@ static void notrace pin_callback(unsigned long ip, unsigned long parent_ip, stru
 
 static struct ftrace_ops pin = {
 	.func = pin_callback,
-	.flags = FTRACE_OPS_FL_PERMANENT,
+	.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_SAVE_REGS,
 };
 
 /**
@@ -162,21 +158,39 @@ void hooks_exit(void)
 	ftrace_free_filter(&pin);
 }
 
+static int hook_install_at(struct hook *hook, const char *symbol)
+{
+	unsigned long address = mm_lookup_symbol(symbol);
+	int ret;
+
+	if (!address)
+		return -ENOENT;
+	ret = ftrace_set_filter_ip(&pin, address, 0, 0);
+	if (ret)
+		return ret;
+
+	/* A struct kprobe keeps state from an earlier registration, so start from nothing. */
+	hook->kprobe = (struct kprobe){ .symbol_name = symbol, .pre_handler = hook_pre_handler };
+	ret = register_kprobe(&hook->kprobe);
+	/* Any other probe might be optimised into a jump, which could not redirect. */
+	if (!ret && !kprobe_ftrace(&hook->kprobe)) {
+		unregister_kprobe(&hook->kprobe);
+		ret = -EINVAL;
+	}
+	if (ret)
+		ftrace_set_filter_ip(&pin, address, 1, 0);
+	hook->address = address;
+	return ret;
+}
+
 static int hook_install(struct hook *hook)
 {
 	const char *const *symbol;
 	int ret = -ENOENT;
 
 	atomic_long_set(&hook->redirected, 0);
-	for (symbol = hook->symbols; *symbol && ret == -ENOENT; symbol++) {
-		/* A struct kprobe keeps state from an earlier registration, so start from nothing. */
-		hook->kprobe = (struct kprobe){
-			.symbol_name = *symbol,
-			.pre_handler = hook_pre_handler,
-			.post_handler = hook_post_handler,
-		};
-		ret = register_kprobe(&hook->kprobe);
-	}
+	for (symbol = hook->symbols; *symbol && ret == -ENOENT; symbol++)
+		ret = hook_install_at(hook, *symbol);
 	if (ret)
 		pr_err("cannot wrap %s(): %s (%pe)\n", hook->symbols[0], why_not(ret), ERR_PTR(ret));
 	return ret;
@@ -184,8 +198,10 @@ static int hook_install(struct hook *hook)
 
 static void remove_first(struct hook *hooks, unsigned int count)
 {
-	while (count--)
+	while (count--) {
 		unregister_kprobe(&hooks[count].kprobe);
+		ftrace_set_filter_ip(&pin, hooks[count].address, 1, 0);
+	}
 }
 
 /**

@@ -32,6 +32,7 @@ struct hook {
 	bool (*wanted)(struct pt_regs *regs);
 
 	struct kprobe kprobe;
+	unsigned long address;
 	atomic_long_t redirected;
 };
 
