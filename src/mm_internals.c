@@ -445,36 +445,6 @@ bool mm_sections_present(u64 start, u64 size)
 }
 
 /**
- * mm_sections_set_present() - tell the core that there are sections, without a memmap
- * @start: in bytes
- * @size: in bytes
- *
- * Context: mem_hotplug_lock held for writing; the section structures exist (mm_sections_alloc()).
- */
-void mm_sections_set_present(u64 start, u64 size)
-{
-	struct mem_section *section;
-
-	for_each_section(section, start, size)
-		section->section_mem_map |= SECTION_MARKED_PRESENT;
-}
-
-/**
- * mm_sections_clear_present() - the inverse of mm_sections_set_present()
- * @start: in bytes
- * @size: in bytes
- *
- * Context: mem_hotplug_lock held for writing; no section in the range has a memmap.
- */
-void mm_sections_clear_present(u64 start, u64 size)
-{
-	struct mem_section *section;
-
-	for_each_section(section, start, size)
-		section->section_mem_map &= ~SECTION_MARKED_PRESENT;
-}
-
-/**
  * mm_section_valid() - whether an address is in a section with a memmap
  * @address: physical address in bytes
  *

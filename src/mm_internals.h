@@ -100,11 +100,9 @@ typedef const struct bus_type bus_attribute_bus;
 typedef struct bus_type bus_attribute_bus;
 #endif
 
-/* Sections: present means that the core knows of them, valid that they have a memmap. */
+/* Sections: present means that the core has memory there, valid that they have a memmap. */
 int mm_sections_alloc(u64 start, u64 size, int nid);
 bool mm_sections_present(u64 start, u64 size);
-void mm_sections_set_present(u64 start, u64 size);
-void mm_sections_clear_present(u64 start, u64 size);
 bool mm_section_valid(u64 address);
 
 unsigned long mm_memmap_on_memory_pages(void);

@@ -22,7 +22,8 @@
  * to the end.
  *
  * At stage 1 and at the removal, arch_add_memory() and arch_remove_memory() have nothing to map or to
- * unmap: their wrappers only mark the sections.
+ * unmap. The sections of standby memory are not even marked present: the core does not look at that for
+ * memory that is added, but makedumpfile takes a present section for one with a memmap, and gives up.
  *
  * online_pages() and offline_pages() run with mem_hotplug_lock held for writing, so there is one
  * operation at a time.
@@ -304,12 +305,7 @@ static void wrapped_set_zone_contiguous(struct zone *zone)
 
 static int wrapped_arch_add_memory(int nid, u64 start, u64 size, struct mhp_params *params)
 {
-	int ret;
-
-	ret = mm_sections_alloc(start, size, nid);
-	if (!ret)
-		mm_sections_set_present(start, size);
-	return ret;
+	return mm_sections_alloc(start, size, nid);
 }
 
 static void wrapped_arch_remove_memory(ARCH_REMOVE_MEMORY_PARAMETERS)
@@ -317,7 +313,6 @@ static void wrapped_arch_remove_memory(ARCH_REMOVE_MEMORY_PARAMETERS)
 	struct twostage_region *region = region_of(start);
 
 	blocks_unassign(region);
-	mm_sections_clear_present(start, size);
 	region_forget_blocks(region);
 }
 

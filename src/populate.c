@@ -185,7 +185,6 @@ static int map_block(struct twostage_region *region, u64 start, struct vmem_altm
 		pr_err("%s: block at %#llx: cannot make its memmap (%pe)\n",
 		       dev_name(&region->dev), start, ERR_PTR(ret));
 		remove_valid_sections(start, altmap);
-		mm_sections_set_present(start, block_size());
 	}
 	return ret;
 }
@@ -195,7 +194,6 @@ static void unmap_block(struct twostage_region *region, u64 start, struct vmem_a
 	u64 started = trace_start();
 
 	mm_arch_remove_memory(start, block_size(), altmap);
-	mm_sections_set_present(start, block_size());
 	trace_remove_memmap(region, start, block_size(), trace_duration(started), 0);
 }
 

@@ -3,7 +3,7 @@
  * The table of regions, and stage 1: add and remove
  *
  * Stage 1 is add_memory_resource() for the whole region, with arch_add_memory() wrapped (online.c) to
- * mark the sections present and do no more. Between that and the removal, who meets an address asks
+ * do no more than make sure that there are section structures. Between that and the removal, who meets an address asks
  * region_of() whether it is one of ours, at any time and without locks.
  *
  * Locks, in this order: the core's device_hotplug_lock (one hotplug operation at a time, by whomever;
