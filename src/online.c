@@ -200,7 +200,6 @@ static void wait_for_readers(struct twostage_region *region, u64 start, u64 size
 
 static void depopulate_or_defer(struct twostage_region *region, unsigned long index)
 {
-	block_withdraw(region, index);
 	if (in_batch()) {
 		region->blocks[index].leaving = true;
 		return;
@@ -439,9 +438,23 @@ static int memory_going_online(void)
 	return notifier_from_errno(ret);
 }
 
+/* Nothing fails any more. Others who keep a list of System RAM renew it in their callbacks. */
+static void memory_offline(void)
+{
+	if (in_operation())
+		block_withdraw(operation.region, operation.index);
+}
+
 static int memory_callback(struct notifier_block *nb, unsigned long action, void *data)
 {
-	return action == MEM_GOING_ONLINE ? memory_going_online() : NOTIFY_DONE;
+	switch (action) {
+	case MEM_GOING_ONLINE:
+		return memory_going_online();
+	case MEM_OFFLINE:
+		memory_offline();
+		break;
+	}
+	return NOTIFY_DONE;
 }
 
 static struct notifier_block memory_notifier = {

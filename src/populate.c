@@ -302,6 +302,9 @@ trace:
  * @region: the region
  * @index: of the block, which is populated; its sections are not online (any more)
  *
+ * It is no System RAM any more. Those who keep a list of that, like kcore and what a loaded kdump kernel finds in
+ * its headers, renew it at MEM_OFFLINE, so this comes before their callbacks.
+ *
  * Context: mem_hotplug_lock held for writing.
  */
 void block_withdraw(struct twostage_region *region, unsigned long index)
