@@ -124,6 +124,12 @@ static void operation_end(void)
 		settle_zones(operation.region);
 }
 
+/*
+ * The system hibernates. Set before it is looked whether blocks are populated, under device_hotplug_lock,
+ * which whoever sets one online holds.
+ */
+static bool hibernating;
+
 static u64 pfn_argument(struct pt_regs *regs, unsigned int n)
 {
 	return PFN_PHYS(regs_get_kernel_argument(regs, n));
@@ -174,6 +180,12 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
 	if (WARN_ON_ONCE(nr_pages != PHYS_PFN(memory_block_size_bytes()) ||
 			 region->blocks[index].populated))
 		return -EINVAL;
+
+	if (READ_ONCE(hibernating) && !region->provider->survives_power_cycle) {
+		pr_err("%s: block at %#llx: the system hibernates, its memory would be lost\n",
+		       dev_name(&region->dev), PFN_PHYS(pfn));
+		return -EBUSY;
+	}
 
 	operation_begin(region, index, PHASE_STANDBY);
 	ret = mm_online_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
@@ -465,15 +477,24 @@ static struct notifier_block memory_notifier = {
 
 /*
  * The kernel that resumes from hibernation starts without our regions: what was in populated blocks
- * would be lost.
+ * would be lost. That holds for those that are set online once the hibernation has begun, too: until tasks
+ * are frozen, or for as long as somebody has /dev/snapshot open.
  */
 static int pm_callback(struct notifier_block *nb, unsigned long action, void *data)
 {
-	if (action != PM_HIBERNATION_PREPARE || !regions_forget_populated())
-		return NOTIFY_DONE;
-
-	pr_err("hibernation refused: blocks are online whose memory would be lost, set them offline\n");
-	return notifier_from_errno(-EBUSY);
+	switch (action) {
+	case PM_HIBERNATION_PREPARE:
+		WRITE_ONCE(hibernating, true);
+		if (!regions_forget_populated())
+			break;
+		WRITE_ONCE(hibernating, false);
+		pr_err("hibernation refused: blocks are online whose memory would be lost, set them offline\n");
+		return notifier_from_errno(-EBUSY);
+	case PM_POST_HIBERNATION:
+		WRITE_ONCE(hibernating, false);
+		break;
+	}
+	return NOTIFY_DONE;
 }
 
 static struct notifier_block pm_notifier = { .notifier_call = pm_callback };
