@@ -30,8 +30,8 @@ DKMS_KERNEL ?=
 # What goes to DKMS: the module's sources, and nothing that is not needed to build it
 DKMS_FILES := Kbuild dkms.conf LICENSE include src
 
-.PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems check-debug soak bench demo \
-	install uninstall dkms-source dkms-install dkms-remove deb clean distclean
+.PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems check-debug check-crash \
+	soak bench demo install uninstall dkms-source dkms-install dkms-remove deb clean distclean
 
 all: modules cli
 
@@ -50,6 +50,7 @@ help:
 	@echo '  make check-systems   whole Debian systems with the packages installed (as root)'
 	@echo '  make check-debug  the same on a kernel that finds mistakes, built once, and lets every allocation fail'
 	@echo '  make soak         all providers at once under memory pressure, for MINUTES=$(MINUTES), on KERNEL=6.12'
+	@echo '  make check-crash  a dump of a crashed guest, read by crash (fetches 1 GB of debugging symbols a kernel)'
 	@echo '  make bench        how long things take, beside the stock kernel'
 	@echo '  make lint         static checks of scripts and C'
 	@echo '  make guest-modules [KERNEL=SERIES]   the module for Debian kernels, fetched, in build/'
@@ -90,6 +91,9 @@ check-debug: setup
 
 soak: setup
 	@scripts/soak --minutes $(MINUTES) $(KERNEL)
+
+check-crash: setup
+	@tests/run --only kdump-crash $(addprefix --kernel ,$(KERNELS))
 
 bench: setup
 	@scripts/bench $(KERNELS)

@@ -31,7 +31,8 @@ extern const struct group group_basic, group_errors, group_many, group_providers
 	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_hosted,
 	group_large_blocks, group_faults, group_virtio_mem, group_virtio_mem_odd,
 	group_virtio_mem_taken, group_alloc_failures, group_alloc_failures_virtio,
-	group_alloc_failures_dimm;
+	group_alloc_failures_dimm, group_virtio_mem_given_back, group_sleep, group_security,
+	group_security_relaxed, group_kdump, group_kdump_load, group_kexec;
 
 /* ktap.c: results. Each test is named after the promise that it checks. */
 void ktap_begin(bool kmsg);
@@ -63,6 +64,8 @@ struct kmsg {
 	int fd;
 };
 struct kmsg kmsg_mark(void);
+/* The next line with the needle; false if there is none any more */
+bool kmsg_next(struct kmsg *kmsg, const char *needle, char *line, size_t size);
 /* Lines with the needle since the mark, which moves on; the last one goes to line if that is not NULL. */
 int kmsg_lines(struct kmsg *kmsg, const char *needle, char *line, size_t size);
 void kmsg_close(struct kmsg *kmsg);
@@ -163,6 +166,29 @@ void dimm_forget(const char *name);
 /* Memory blocks of the system */
 int count_blocks(void);
 bool wait_for_blocks(int count);
+
+/* disk.c: the path of a virtio disk with this serial number, "" if there is none */
+const char *disk_of(const char *serial);
+
+/* elf.c: what physical memory an ELF file has */
+struct segment {
+	uint64_t offset, start, size;
+};
+/* How many there are; no more than count */
+int elf_segments(int fd, struct segment *segments, int count);
+/* Of a physical range: how many bytes are in segments */
+uint64_t elf_covered(const struct segment *segments, int count, uint64_t start, uint64_t size);
+
+/* kexec.c: booting the next kernel from this one */
+#define KEXEC_KERNEL "/tmp/kernel"
+#define KEXEC_INITRD "/tmp/initrd"
+#define KEXEC_OUTPUT "/tmp/kexec.out"
+/* A number in the kernel's command line, NAME=NUMBER; 0 if it is not there */
+long long boot_number(const char *name);
+/* The files, as the host provides them */
+bool kexec_fetch(void);
+/* By kexec-tools, with more for the command line: their exit status */
+int kexec_load(const char *how, const char *options, ...) __attribute__((format(printf, 2, 3)));
 
 /* memory.c: memory in use, with data that is checked */
 struct memory {

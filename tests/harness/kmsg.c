@@ -20,11 +20,10 @@ struct kmsg kmsg_mark(void)
 	return kmsg;
 }
 
-int kmsg_lines(struct kmsg *kmsg, const char *needle, char *line, size_t size)
+bool kmsg_next(struct kmsg *kmsg, const char *needle, char *line, size_t size)
 {
 	char record[2048];
 	ssize_t length;
-	int count = 0;
 
 	for (;;) {
 		char *text;
@@ -34,16 +33,25 @@ int kmsg_lines(struct kmsg *kmsg, const char *needle, char *line, size_t size)
 		if (length < 0 && errno == EPIPE)
 			continue;
 		if (length <= 0)
-			return count;
+			return false;
 		record[length] = '\0';
 		record[strcspn(record, "\n")] = '\0';
 		text = strchr(record, ';');
 		if (!text || !strstr(text + 1, needle))
 			continue;
-		count++;
 		if (line)
 			snprintf(line, size, "%s", text + 1);
+		return true;
 	}
+}
+
+int kmsg_lines(struct kmsg *kmsg, const char *needle, char *line, size_t size)
+{
+	int count = 0;
+
+	while (kmsg_next(kmsg, needle, line, size))
+		count++;
+	return count;
 }
 
 void kmsg_close(struct kmsg *kmsg)

@@ -26,56 +26,42 @@ static long read_some(const char *path, off_t offset)
 	return length > 0 ? length / 8 : 0;
 }
 
-struct kcore_segment {
-	uint64_t offset, address, size;
-};
-
 /* What kcore has at this moment, from its program headers; physical addresses, UINT64_MAX where there is none */
-static int kcore_segments(struct kcore_segment *segments, int size)
+static int kcore_segments(struct segment *segments, int count)
 {
-	int fd = open("/proc/kcore", O_RDONLY | O_CLOEXEC), found = 0, i;
-	uint64_t header[7], table;
-	uint16_t number;
+	int fd = open("/proc/kcore", O_RDONLY | O_CLOEXEC), found;
 
 	if (fd < 0)
 		return 0;
-	if (pread(fd, &table, 8, 32) == 8 && pread(fd, &number, 2, 56) == 2) {
-		for (i = 0; i < number && found < size; i++) {
-			if (pread(fd, header, 56, table + i * 56) != 56)
-				break;
-			segments[found].offset = header[1];
-			segments[found].address = header[3];
-			segments[found++].size = header[5];
-		}
-	}
+	found = elf_segments(fd, segments, count);
 	close(fd);
 	return found;
 }
 
 bool kcore_has(uint64_t physical)
 {
-	struct kcore_segment segments[64];
-	int found = kcore_segments(segments, ARRAY_SIZE(segments)), i;
+	struct segment segments[64];
+	int found = kcore_segments(segments, ARRAY_SIZE(segments));
 
-	for (i = 0; i < found; i++)
-		if (physical >= segments[i].address && physical - segments[i].address < segments[i].size)
-			return true;
-	return false;
+	return elf_covered(segments, found, physical, 1);
 }
 
 /* Where kcore has the direct map: found once. */
 static off_t kcore_offset(uint64_t physical)
 {
-	static struct kcore_segment segments[64];
+	static struct segment segments[64];
 	static int found = -1;
 	int i;
 
 	if (found < 0)
 		found = kcore_segments(segments, ARRAY_SIZE(segments));
-	/* Offsets in the file differ by as much as addresses do. */
+	/*
+	 * Offsets in the file differ by as much as addresses do. The first memory of all is in the direct map; the
+	 * kernel's text, which is in another, is further up.
+	 */
 	for (i = 0; i < found; i++)
-		if (segments[i].address != UINT64_MAX && segments[i].address < GIB)
-			return segments[i].offset + physical - segments[i].address;
+		if (segments[i].start < MIB)
+			return segments[i].offset + physical - segments[i].start;
 	return 0;
 }
 

@@ -516,6 +516,63 @@ static void run_taken(void)
 	unload_twostage();
 }
 
+static long long shared_kib(void)
+{
+	return strtoll(host_ask("shared"), NULL, 10);
+}
+
+/* The host backs each page that is touched, even if only by a read: the device's memory is shared. */
+static void run_given_back(void)
+{
+	struct accounts *before;
+	struct memory memory;
+	long long used, kib;
+	int i;
+
+	if (!start())
+		return;
+	before = accounts_take();
+	ok(module_load(OURS, NULL) == 0 && ours(), "the driver takes the device");
+	ok(shared_kib() == 0, "the host backs none of a device's memory that is standby");
+	ok(region_online(0, "8 online_movable") == 0 && memory_fill(&memory, 500 * MIB, 7), "blocks are online and used");
+	used = shared_kib();
+	memory_free(&memory);
+	ok(used > 300 * 1024, "which the host backs");
+	ok(region_give_back(0) == 0 && plugged() == 0 && shared_kib() == 0,
+	   "after the offline it backs nothing, not a page of the blocks' memmap");
+
+	write_file("1", "/proc/sys/vm/compact_memory");
+	write_file("3", "/proc/sys/vm/drop_caches");
+	for (i = 0; i < 32 * 16; i++)
+		look_at_block(first_block() + i / 16);
+	for (i = 0; i < 32; i++) {
+		char address[32];
+
+		snprintf(address, sizeof(address), "%#" PRIx64, (first_block() + i) * block_size);
+		write_file(address, MEMORY "/soft_offline_page");
+		write_file(address, MEMORY "/hard_offline_page");
+	}
+	run_command("for file in /proc/kpage* /proc/pagetypeinfo /proc/zoneinfo /proc/iomem; do cat $file >/dev/null; done");
+	run_command("lsmem -a >/dev/null; cat /sys/devices/system/memory/*/* >/dev/null 2>&1");
+	ok(memory_fill(&memory, 200 * MIB, 8) && memory_check(&memory) < 0, "ordinary memory is used up to a shortage");
+	memory_free(&memory);
+	kib = shared_kib();
+	ok(kib == 0, "nobody has read what was given back");
+	if (kib)
+		diag("%lld KiB", kib);
+	ok(region_online(0, "1 online_movable") == 0 && shared_kib() > 0 && region_give_back(0) == 0 && shared_kib() == 0,
+	   "and it can be taken again, and given back");
+	ok(virtio_unbind(device) == 0 && module_unload(OURS) == 0 && shared_kib() == 0, "the driver unloads");
+	ok(accounts_same(before), "every account is what it was");
+	accounts_free(before);
+	unload_twostage();
+}
+
+const struct group group_virtio_mem_given_back = {
+	.name = "virtio-mem-given-back", .title = "what the host got back is never read again",
+	.setup = setup, .run = run_given_back,
+};
+
 const struct group group_virtio_mem_taken = {
 	.name = "virtio-mem-taken", .title = "a virtio-mem device whose memory another driver has left in use",
 	.setup = setup_taken, .run = run_taken,

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The next kernel: the same as this one, with the same initramfs, hence the same tests
+ *
+ * What it finds in its command line tells these how far they are.
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+long long boot_number(const char *name)
+{
+	char *line = read_whole("/proc/cmdline"), *place = line;
+	long long value = 0;
+
+	/* The last one: what has been there before is kept when a kernel loads the next. */
+	while ((place = strstr(place, name))) {
+		place += strlen(name);
+		if (*place == '=')
+			value = strtoll(place + 1, NULL, 0);
+	}
+	free(line);
+	return value;
+}
+
+/* Disks are padded, files are not: both images may have zeroes behind them. */
+bool kexec_fetch(void)
+{
+	char kernel[64], initrd[64];
+
+	module_load_system("virtio_pci", NULL);
+	module_load_system("virtio_blk", NULL);
+	usleep(300000);
+	snprintf(kernel, sizeof(kernel), "%s", disk_of("kernel"));
+	snprintf(initrd, sizeof(initrd), "%s", disk_of("initrd"));
+	return ok(*kernel && *initrd && !run_command("cat %s >" KEXEC_KERNEL " && cat %s >" KEXEC_INITRD, kernel, initrd),
+		  "there are a kernel and an initramfs to go on with");
+}
+
+int kexec_load(const char *how, const char *options, ...)
+{
+	va_list arguments;
+	char append[256];
+
+	va_start(arguments, options);
+	vsnprintf(append, sizeof(append), options, arguments);
+	va_end(arguments);
+	return run_command("kexec %s " KEXEC_KERNEL " --initrd=" KEXEC_INITRD " --reuse-cmdline --append='%s'"
+			   " >" KEXEC_OUTPUT " 2>&1", how, append);
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A crash, and the dump that is made of it
+ *
+ * In the first kernel blocks of a region are populated and have data in them that is known, others are
+ * standby. It loads a kernel for the case of a crash, and is crashed. That kernel boots with the same
+ * initramfs, finds out from its command line where it is, looks at the memory of the first one in
+ * /proc/vmcore, and writes a dump to a disk, which tests/dump looks at on the host.
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define START (4 * GIB)
+#define BLOCKS 16
+#define STAGE "twostage_stage"
+
+/* Bits of blocks: which are populated when it crashes, and which of the others have been before */
+#define POPULATED 0x002f
+#define BEFORE 0x0050
+
+#define DATA (96 * MIB)
+#define PAGE 4096
+#define WORDS (PAGE / 8)
+/* As in tests/dump */
+#define MAGIC UINT64_C(0x74776f7374616765)
+
+#define IMAGE_LOADED "/sys/kernel/kexec_crash_loaded"
+
+/* Page n of the data: magic, n, and what follows from n */
+static uint64_t word(uint64_t n, unsigned int i)
+{
+	return i == 0 ? MAGIC : i == 1 ? n : (n * WORDS + i) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static bool is_data(const uint64_t *page)
+{
+	unsigned int i;
+
+	for (i = 0; i < WORDS; i++)
+		if (page[i] != word(page[1], i))
+			return false;
+	return page[1] < DATA / PAGE;
+}
+
+static bool set_blocks(unsigned int blocks, const char *state)
+{
+	bool well = true;
+	int i;
+
+	for (i = 0; i < BLOCKS; i++)
+		if (blocks >> i & 1)
+			well &= write_file(state, MEMORY "/memory%d/state", block_at(START) + i) == 0;
+	return well;
+}
+
+/* How many of its pages are in populated blocks */
+static long long make_data(void)
+{
+	struct memory memory = { .size = DATA };
+	uint64_t n;
+	int i;
+
+	write_file("0", "/proc/sys/vm/compact_unevictable_allowed");
+	memory.words = mmap(NULL, DATA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory.words == MAP_FAILED || mlock(memory.words, DATA))
+		return 0;
+	for (n = 0; n < DATA / PAGE; n++)
+		for (i = 0; i < WORDS; i++)
+			memory.words[n * WORDS + i] = word(n, i);
+	return memory_inside(&memory, START, BLOCKS * block_size) / PAGE;
+}
+
+static void crash(const char *how)
+{
+	long long inside;
+	bool follows;
+	int ret;
+
+	if (!kexec_fetch() || !load_twostage(NULL))
+		return;
+	ok(region_add(START, BLOCKS * block_size, NULL) == 0, "a region is added");
+	ok(set_blocks(POPULATED | BEFORE, "online_movable"), "some of its blocks come online");
+	inside = make_data();
+	ok(inside > (long long)(DATA / PAGE / 2), "there is data in them");
+	ret = kexec_load(how, STAGE "=2 nr_cpus=1 irqpoll reset_devices twostage_inside=%lld", inside);
+	if (!ok(ret == 0 && read_number(IMAGE_LOADED) == 1, "a kernel is loaded for the case of a crash (%s)", how)) {
+		run_command("sed 's/^/# /' " KEXEC_OUTPUT " >/dev/kmsg");
+		return;
+	}
+	/* Whether this kernel renews the headers of the dump when memory comes or goes; those of kexec-tools it cannot. */
+	follows = !strcmp(read_file(MEMORY "/crash_hotplug"), "1");
+	ok(set_blocks(BEFORE, "offline"), "some blocks go offline after that");
+	diag("crash_hotplug: %d", follows);
+	if (!follows)
+		ok(kexec_load(how, STAGE "=2 nr_cpus=1 irqpoll reset_devices twostage_inside=%lld", inside) == 0,
+		   "the kernel is loaded again, as a rule of udev does");
+	diag("kdump: pages=%d inside=%lld block_size=%#" PRIx64 " start=%#" PRIx64 " blocks=%d populated=%#x",
+	     (int)(DATA / PAGE), inside, block_size, (uint64_t)START, BLOCKS, POPULATED);
+	unlink(KEXEC_KERNEL);
+	unlink(KEXEC_INITRD);
+
+	/* This is the last that is heard of this kernel. */
+	ktap_end();
+	usleep(500000);
+	write_file("1", "/proc/sys/kernel/sysrq");
+	write_file("c", "/proc/sysrq-trigger");
+}
+
+/* Pages of the data in the blocks of the region; a segment may have more around them. */
+static long long count_data(int fd, const struct segment *segments, int count)
+{
+	static uint64_t pages[256][WORDS];
+	static bool seen[DATA / PAGE];
+	uint64_t offset;
+	long long found = 0;
+	int i, n;
+
+	for (i = 0; i < count; i++) {
+		if (segments[i].start < START || segments[i].start >= START + BLOCKS * block_size)
+			continue;
+		for (offset = 0; offset < segments[i].size; offset += sizeof(pages)) {
+			if (pread(fd, pages, sizeof(pages), segments[i].offset + offset) != sizeof(pages)) {
+				diag("%#" PRIx64 " cannot be read", segments[i].start + offset);
+				return -1;
+			}
+			for (n = 0; n < (int)ARRAY_SIZE(pages); n++) {
+				if (pages[n][0] != MAGIC || !is_data(pages[n]) || seen[pages[n][1]])
+					continue;
+				seen[pages[n][1]] = true;
+				found++;
+			}
+		}
+	}
+	return found;
+}
+
+static void look_at_vmcore(void)
+{
+	int fd = open("/proc/vmcore", O_RDONLY | O_CLOEXEC), count, i;
+	static struct segment segments[1024];
+	bool all = true, none = true;
+	long long found;
+
+	count = elf_segments(fd, segments, ARRAY_SIZE(segments));
+	for (i = 0; i < count; i++)
+		diag("segment [%#" PRIx64 "-%#" PRIx64 "]", segments[i].start, segments[i].start + segments[i].size - 1);
+	for (i = 0; i < BLOCKS; i++) {
+		uint64_t covered = elf_covered(segments, count, START + i * block_size, block_size);
+
+		if (POPULATED >> i & 1)
+			all &= covered == block_size;
+		else
+			none &= covered == 0;
+	}
+	ok(count > 0 && all, "all of the populated blocks is in segments of /proc/vmcore");
+	ok(none, "nothing of standby memory is");
+	found = count_data(fd, segments, count);
+	ok(found == boot_number("twostage_inside"), "the data in populated blocks is there, every word");
+	if (found != boot_number("twostage_inside"))
+		diag("%lld pages of %lld", found, boot_number("twostage_inside"));
+	close(fd);
+}
+
+static void dump(void)
+{
+	const char *disk = disk_of("dump");
+	double started = now();
+
+	ok(*disk && !run_command("makedumpfile -F -d 1 /proc/vmcore 2>/tmp/errors | dd of=%s bs=1M 2>/dev/null"
+				 " && ! grep -i fail /tmp/errors", disk),
+	   "makedumpfile makes a dump of it");
+	diag("in %.1f s", now() - started);
+	run_command("sed -n 's/^/# makedumpfile: /p' /tmp/errors | tail -5 >/dev/kmsg");
+	/* This one looks at every struct page, to leave out all that is not the kernel's. */
+	ok(!run_command("makedumpfile -F -d 31 /proc/vmcore 2>/tmp/errors >/tmp/filtered && ! grep -i fail /tmp/errors"),
+	   "and one without what is not the kernel's, by what the memmap of populated blocks says");
+	run_command("sync");
+}
+
+static long long shared_mib(void)
+{
+	return strtoll(host_ask("shared"), NULL, 10) / 1024;
+}
+
+static void look_back(void)
+{
+	/* What has been in use once stays backed after the offline: the provider is ram. */
+	const int untouched = BLOCKS - __builtin_popcount(POPULATED | BEFORE);
+	const long long most = boot_number("twostage_memory") - untouched * (long long)(block_size / MIB);
+	long long backed;
+
+	module_load_system("virtio_pci", NULL);
+	module_load_system("virtio_blk", NULL);
+	usleep(300000);
+	ok(exists("/proc/vmcore"), "a second kernel has come up, which sees the memory of the first");
+	look_at_vmcore();
+	dump();
+	backed = shared_mib();
+	ok(backed > 0 && backed <= most, "nobody has touched standby memory");
+	diag("the host backs %lld MiB; all but what was never populated is %lld", backed, most);
+}
+
+static void run_with(const char *how)
+{
+	if (boot_number(STAGE) == 2)
+		look_back();
+	else
+		crash(how);
+}
+
+/* The kernel looks for itself at what memory there is ... */
+static void run(void)
+{
+	run_with("-p -s");
+}
+
+/* ... or the kexec command does. */
+static void run_load(void)
+{
+	run_with("-p -c");
+}
+
+const struct group group_kdump = {
+	.name = "kdump", .title = "a crash and its dump, headers by the kernel", .run = run,
+};
+const struct group group_kdump_load = {
+	.name = "kdump-load", .title = "a crash and its dump, headers by kexec-tools", .run = run_load,
+};
