@@ -40,9 +40,7 @@ static int region_parameter_parse(char *text, struct twostage_region_params *par
 	ram_region_params(params);
 	if (!size || text || parse_size(start, &params->start) || parse_size(size, &params->size))
 		return -EINVAL;
-	if (node && (kstrtoint(node, 10, &params->nid) || params->nid < 0))
-		return -EINVAL;
-	return 0;
+	return node ? parse_node(node, &params->nid) : 0;
 }
 
 /* Runs before the load proper. */
@@ -59,7 +57,7 @@ static int region_parameter_set(const char *value, const struct kernel_param *kp
 
 	ret = region_parameter_parse(strim(text), &parameter->params);
 	if (ret) {
-		pr_err("region=%s: not START:SIZE or START:SIZE:NODE\n", value);
+		pr_err("region=" ESCAPED ": not START:SIZE or START:SIZE:NODE\n", escaped(value));
 		goto free;
 	}
 	list_add_tail(&parameter->node, &region_parameters);

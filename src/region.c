@@ -668,7 +668,7 @@ int region_remove_by_name(const char *name)
 	mm_lock_device_hotplug();
 	region = find_by_name(name);
 	if (!region) {
-		pr_err("there is no region \"%s\"\n", name);
+		pr_err("there is no region \"" ESCAPED "\"\n", escaped(name));
 		ret = -ENXIO;
 	} else if (region->provider->owner != THIS_MODULE || !region->own_group) {
 		pr_err("%s: is for its provider %s to remove\n", name, region->provider->name);

@@ -65,6 +65,18 @@ int parse_size(const char *text, u64 *value)
 	return check_shl_overflow(number, 10 * (suffix - suffixes + 1), value) ? -EINVAL : 0;
 }
 
+/**
+ * parse_node() - the number of a node
+ * @text: decimal digits and nothing else
+ * @nid: the result; whether there is such a node is for others to say
+ *
+ * Return: 0 or -EINVAL.
+ */
+int parse_node(const char *text, int *nid)
+{
+	return isdigit(text[0]) && !kstrtoint(text, 10, nid) ? 0 : -EINVAL;
+}
+
 static int parse_option(char *option, struct twostage_region_params *params)
 {
 	char *value = strchr(option, '=');
@@ -74,7 +86,7 @@ static int parse_option(char *option, struct twostage_region_params *params)
 	*value++ = '\0';
 
 	if (!strcmp(option, "node"))
-		return kstrtoint(value, 10, &params->nid) || params->nid < 0 ? -EINVAL : 0;
+		return parse_node(value, &params->nid);
 	if (!strcmp(option, "memmap_on_memory") || !strcmp(option, "auto_online")) {
 		bool on;
 
@@ -107,16 +119,15 @@ static int parse_region(char *text, struct twostage_region_params *params)
 
 	word = next_word(&text);
 	if (!word || parse_size(word, &params->start)) {
-		pr_err("add_region: \"%*pE\" is not a start address\n", word ? (int)strlen(word) : 0, word);
+		pr_err("add_region: \"" ESCAPED "\" is not a start address\n", escaped(word ?: ""));
 		return -EINVAL;
 	}
 	word = next_word(&text);
 	if (!word || parse_size(word, &params->size)) {
-		pr_err("add_region: \"%*pE\" is not a size\n", word ? (int)strlen(word) : 0, word);
+		pr_err("add_region: \"" ESCAPED "\" is not a size\n", escaped(word ?: ""));
 		return -EINVAL;
 	}
 	while ((word = next_word(&text))) {
-		int length = strlen(word);
 		char *copy = kstrdup(word, GFP_KERNEL);
 		int ret;
 
@@ -125,8 +136,8 @@ static int parse_region(char *text, struct twostage_region_params *params)
 		ret = parse_option(copy, params);
 		kfree(copy);
 		if (ret) {
-			pr_err("add_region: \"%*pE\" is not node=N, memmap_on_memory=0|1 or auto_online=0|1\n",
-			       length, word);
+			pr_err("add_region: \"" ESCAPED "\" is not node=N, memmap_on_memory=0|1 or auto_online=0|1\n",
+			       escaped(word));
 			return ret;
 		}
 	}
