@@ -93,4 +93,6 @@ const char *twostage_region_name(const struct twostage_region *region);
 unsigned long twostage_region_populated(const struct twostage_region *region);
 void twostage_region_changed(struct twostage_region *region);
 
+void twostage_wait_for_regions(struct module *owner);
+
 #endif /* _TWOSTAGE_H */

@@ -167,6 +167,7 @@ exit_hooks:
 
 static void __exit twostage_exit(void)
 {
+	twostage_wait_for_regions(THIS_MODULE);
 	sysfs_exit();
 	adopt_exit();
 	regions_exit();

@@ -18,6 +18,7 @@
 #include <linux/idr.h>
 #include <linux/list.h>
 #include <linux/memory.h>
+#include <linux/module.h>
 #include <linux/numa.h>
 #include <linux/overflow.h>
 #include <linux/range.h>
@@ -639,6 +640,25 @@ int twostage_region_remove(struct twostage_region *region)
 	return ret;
 }
 EXPORT_SYMBOL_GPL(twostage_region_remove);
+
+/**
+ * twostage_wait_for_regions() - at the unload, wait for the regions that hold a reference on a module
+ * @owner: the module
+ *
+ * With regions, a module is unloaded only by force (``rmmod -f``), and nobody can refuse that. Memory is in
+ * use then that only the module knows how to get rid of, so it stays until the last region has been removed.
+ *
+ * Context: Process context, in the exit of a module that is a provider's. Sleeps.
+ */
+void twostage_wait_for_regions(struct module *owner)
+{
+	if (module_refcount(owner) <= 0)
+		return;
+	pr_err("%s is unloaded by force, and stays until its regions have been removed\n", module_name(owner));
+	while (module_refcount(owner) > 0)
+		schedule_timeout_idle(HZ / 10);
+}
+EXPORT_SYMBOL_GPL(twostage_wait_for_regions);
 
 static struct twostage_region *find_by_name(const char *name)
 {

@@ -1045,6 +1045,7 @@ destroy:
 static void __exit virtio_mem_exit(void)
 {
 	unregister_virtio_driver(&virtio_mem_driver);
+	twostage_wait_for_regions(THIS_MODULE);
 	unregister_pm_notifier(&pm_notifier);
 	destroy_workqueue(unplug_workqueue);
 }
