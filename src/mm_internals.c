@@ -26,6 +26,8 @@
 /* Static in drivers/base/memory.c, members "online" and "offline" of its struct bus_type. */
 int memory_subsys_online(struct device *dev);
 int memory_subsys_offline(struct device *dev);
+/* Static in kernel/kprobes.c, what a write to debugfs kprobes/enabled comes to. */
+ssize_t write_enabled_file_bool(struct file *file, const char __user *text, size_t count, loff_t *pos);
 
 #define MM_INTERNALS(X)			\
 	X(online_pages)			\
@@ -51,7 +53,8 @@ int memory_subsys_offline(struct device *dev);
 	X(device_online)		\
 	X(device_offline)		\
 	X(memory_subsys_online)		\
-	X(memory_subsys_offline)
+	X(memory_subsys_offline)	\
+	X(write_enabled_file_bool)
 
 #define DEFINE_INTERNAL(function) \
 	DEFINE_STATIC_CALL_NULL(internal_##function, function);
@@ -122,6 +125,21 @@ int mm_memory_subsys_online(struct device *dev)
 int mm_memory_subsys_offline(struct device *dev)
 {
 	return internal(memory_subsys_offline)(dev);
+}
+
+/**
+ * mm_write_kprobes_enabled() - write_enabled_file_bool() of kernel/kprobes.c
+ * @file: debugfs kprobes/enabled
+ * @text: what is written there
+ * @count: its length
+ * @pos: where
+ *
+ * Context: Process context.
+ * Return: @count or a negative errno.
+ */
+ssize_t mm_write_kprobes_enabled(struct file *file, const char __user *text, size_t count, loff_t *pos)
+{
+	return internal(write_enabled_file_bool)(file, text, count, pos);
 }
 
 /**

@@ -429,9 +429,31 @@ static int guarded_memory_subsys_offline(struct device *dev)
 	return guarded_call(dev, mm_memory_subsys_offline);
 }
 
+/*
+ * And nobody switches kprobes off between the question whether the hooks work and the last of them: that waits
+ * for its turn, as if it were a hotplug operation. With device_hotplug_lock nobody else is here.
+ */
+static bool switch_wanted(struct pt_regs *regs)
+{
+	return READ_ONCE(guarded_task) != current;
+}
+
+static ssize_t guarded_write_kprobes_enabled(struct file *file, const char __user *text, size_t count, loff_t *pos)
+{
+	ssize_t ret;
+
+	mm_lock_device_hotplug();
+	WRITE_ONCE(guarded_task, current);
+	ret = mm_write_kprobes_enabled(file, text, count, pos);
+	WRITE_ONCE(guarded_task, NULL);
+	mm_unlock_device_hotplug();
+	return ret;
+}
+
 static struct guard guards[] = {
 	{ "memory_subsys_online", guarded_memory_subsys_online, guarded_call_wanted },
 	{ "memory_subsys_offline", guarded_memory_subsys_offline, guarded_call_wanted },
+	{ "write_enabled_file_bool", guarded_write_kprobes_enabled, switch_wanted },
 };
 
 static int memory_going_online(void)
