@@ -45,7 +45,6 @@ ssize_t write_enabled_file_bool(struct file *file, const char __user *text, size
 	X(memory_group_find_by_id)	\
 	X(walk_memory_blocks)		\
 	X(for_each_memory_block)	\
-	X(set_zone_contiguous)		\
 	X(mem_hotplug_begin)		\
 	X(mem_hotplug_done)		\
 	X(lock_device_hotplug)		\
@@ -223,17 +222,6 @@ void mm_move_pfn_range_to_zone(const struct zone_move *move)
 	internal(move_pfn_range_to_zone)(move->zone, move->start_pfn, move->nr_pages, move->altmap,
 					 move->migratetype);
 #endif
-}
-
-/**
- * mm_set_zone_contiguous() - set_zone_contiguous(): look through a zone for holes
- * @zone: the zone, which has been resized; takes as long as the zone is large
- *
- * Context: mem_hotplug_lock held for writing, sleeps.
- */
-void mm_set_zone_contiguous(struct zone *zone)
-{
-	internal(set_zone_contiguous)(zone);
 }
 
 /**

@@ -18,8 +18,8 @@
  *
  * Offline: the original for the shortened range, then stage 2 is undone.
  *
- * set_zone_contiguous() is the last thing that the core does to a zone that it has resized. Its wrapper puts that off
- * to the end.
+ * set_zone_contiguous(), with which the core finds out whether a zone that it has resized is without holes, is left out
+ * in both.
  *
  * At stage 1 and at the removal, arch_add_memory() and arch_remove_memory() have nothing to map or to
  * unmap. The sections of standby memory are not even marked present: the core does not look at that for
@@ -32,10 +32,8 @@
  */
 #define pr_fmt(fmt) "twostage: " fmt
 
-#include <linux/bitops.h>
 #include <linux/firmware-map.h>
 #include <linux/memory.h>
-#include <linux/mmzone.h>
 #include <linux/notifier.h>
 #include <linux/numa.h>
 #include <linux/sched.h>
@@ -98,30 +96,9 @@ static bool in_batch(void)
 	return READ_ONCE(batch_task) == current;
 }
 
-/*
- * A bit for each zone of the region's node that has been resized and not looked through for holes since;
- * mem_hotplug_lock.
- *
- * The core looks through the whole zone each time, which is twice for a block that hosts its own memmap. As long as
- * it has not done so it takes the zone for one with holes, which is never wrong. So it is done once, at the end of an
- * operation, or of several.
- */
-static unsigned long resized_zones;
-
-static void settle_zones(const struct twostage_region *region)
-{
-	unsigned int zone;
-
-	for_each_set_bit(zone, &resized_zones, MAX_NR_ZONES)
-		mm_set_zone_contiguous(&NODE_DATA(region->nid)->node_zones[zone]);
-	resized_zones = 0;
-}
-
 static void operation_end(void)
 {
 	WRITE_ONCE(operation.task, NULL);
-	if (!in_batch())
-		settle_zones(operation.region);
 }
 
 /*
@@ -264,11 +241,6 @@ void online_batch_end(struct twostage_region *region)
 {
 	depopulate_leaving(region);
 	WRITE_ONCE(batch_task, NULL);
-	if (!resized_zones)
-		return;
-	mm_hotplug_begin();
-	settle_zones(region);
-	mm_hotplug_done();
 }
 
 static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
@@ -309,9 +281,16 @@ static void wrapped_remove_pfn_range_from_zone(struct zone *zone, unsigned long 
 {
 }
 
+/*
+ * Who walks a zone without holes does not ask for each pageblock whether it is online (pageblock_pfn_to_page()).
+ * Compaction walks a span that it has noted before, and sleeps: with a block at the zone's end offline, the zone is
+ * smaller and has no hole either, and compaction goes on beyond its end. The stock kernel still has a memmap there.
+ *
+ * So zones with blocks of ours count as having holes, as each zone does while it is being resized. That also saves
+ * the search for them, which looks at every pageblock of the zone, twice for a block that hosts its memmap.
+ */
 static void wrapped_set_zone_contiguous(struct zone *zone)
 {
-	resized_zones |= BIT(zone_idx(zone));
 }
 
 static int wrapped_arch_add_memory(int nid, u64 start, u64 size, struct mhp_params *params)

@@ -259,33 +259,31 @@ static int count_events(const char *event)
 	return count;
 }
 
-/* How often a zone has been searched for holes since the tracer knows: the calls that were not put off by our hook */
-static int zone_searches(long redirected_before)
-{
-	return count_events("set_zone_contiguous <-") - (redirected("set_zone_contiguous") - redirected_before);
-}
-
 /*
- * What takes long and is good for any number of blocks is done once for all of them: the wait for readers of the
- * memmap, and the search of the zone for holes.
+ * Compaction would walk into where a memmap has been in a zone that counts as one without holes: the core is about to
+ * find out whether it is, but never does.
  */
-static void done_once(void)
+static void zones_have_holes(void)
 {
 	long before = redirected("set_zone_contiguous");
-	int alone, together;
+	int calls;
 
 	write_file("set_zone_contiguous", "/sys/kernel/tracing/set_ftrace_filter");
 	write_file("function", "/sys/kernel/tracing/current_tracer");
-	region_online(0, "1 online_movable");
-	alone = zone_searches(before);
-	region_online(0, "all online_movable");
-	together = zone_searches(before) - alone;
-	ok(alone == 1 && together == 1, "online all looks once for holes in the zone (%d, %d)", alone, together);
+	region_online(0, "2 online_movable");
 	region_offline(0, "all");
-	ok(zone_searches(before) - alone - together == 1, "offline all, too");
+	calls = count_events("set_zone_contiguous <-");
+	ok(calls >= 4 && redirected("set_zone_contiguous") - before == calls,
+	   "a zone with blocks of a region counts as one with holes (%d)", calls);
 	write_file("nop", "/sys/kernel/tracing/current_tracer");
 	write_file("", "/sys/kernel/tracing/set_ftrace_filter");
 	write_file("", "/sys/kernel/tracing/trace");
+}
+
+/* The wait for readers of the memmap takes long on some kernels, and one is enough for many blocks. */
+static void waited_for_once(void)
+{
+	int alone, together;
 
 	write_file("1", "/sys/kernel/tracing/events/twostage/enable");
 	region_online(0, "all online_movable");
@@ -327,7 +325,8 @@ static void run(void)
 	every_way_online(total);
 	ordinary_memmap(total);
 	used_and_given_back(total);
-	done_once();
+	zones_have_holes();
+	waited_for_once();
 
 	ok(module_unload("twostage") != 0 && module_loaded("twostage"),
 	   "the module does not unload under a region");
