@@ -19,6 +19,8 @@
 #include <linux/pageblock-flags.h>
 #include <linux/rcupdate.h>
 #include <linux/static_call.h>
+#include <linux/string.h>
+#include <linux/tracepoint.h>
 #include <linux/workqueue.h>
 
 #include "mm_internals.h"
@@ -541,13 +543,81 @@ static int switch_every_cpu(void)
 	return 0;
 }
 
+/*
+ * How many are compacting memory at this moment. Compaction asks whether a pageblock is online when it comes there,
+ * and then walks its struct pages, giving way to others every now and then.
+ */
+static atomic_t compacting = ATOMIC_INIT(0);
+
+static void compaction_begins(void *unused)
+{
+	atomic_inc(&compacting);
+}
+
+/* Who had begun before we were told does not count. */
+static void compaction_ends(void *unused)
+{
+	atomic_dec_if_positive(&compacting);
+}
+
+static struct compaction_event {
+	const char *name;
+	void *probe;
+	struct tracepoint *tracepoint;
+} compaction_events[] = {
+	{ "mm_compaction_end", compaction_ends },
+	{ "mm_compaction_begin", compaction_begins },
+};
+
+static void find_compaction_event(struct tracepoint *tracepoint, void *event)
+{
+	struct compaction_event *wanted = event;
+
+	if (!strcmp(tracepoint->name, wanted->name))
+		wanted->tracepoint = tracepoint;
+}
+
+static void unwatch_compaction(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(compaction_events); i++) {
+		if (compaction_events[i].tracepoint)
+			tracepoint_probe_unregister(compaction_events[i].tracepoint, compaction_events[i].probe, NULL);
+		compaction_events[i].tracepoint = NULL;
+	}
+	tracepoint_synchronize_unregister();
+}
+
+/* The probes leave alone what the events tell, which differs between kernels. */
+static void watch_compaction(void)
+{
+	unsigned int i;
+	int ret;
+
+	atomic_set(&compacting, 0);
+	for (i = 0; i < ARRAY_SIZE(compaction_events); i++) {
+		struct compaction_event *event = &compaction_events[i];
+
+		for_each_kernel_tracepoint(find_compaction_event, event);
+		ret = event->tracepoint ? tracepoint_probe_register(event->tracepoint, event->probe, NULL) : -ENOENT;
+		if (!ret)
+			continue;
+		event->tracepoint = NULL;
+		/* As if somebody did all the time: that costs time, and nothing else. */
+		if (IS_ENABLED(CONFIG_COMPACTION))
+			atomic_set(&compacting, INT_MAX / 2);
+	}
+}
+
 /**
  * mm_wait_for_memmap_readers() - wait for those who may still look at struct pages of offline memory
  *
  * Those who walk physical memory without a lock (kpageflags, kcore, page_owner, memory failure ...)
  * ask pfn_to_online_page() and then look at the page; between the two they neither sleep nor are they
- * in an RCU read-side section. Offline memory in general keeps its memmap until it is removed; ours
- * loses it at once, so wait until all of them have gone on.
+ * in an RCU read-side section. (Compaction does not sleep either, but gives way to others.) Offline
+ * memory in general keeps its memmap until it is removed; ours loses it at once, so wait until all of
+ * them have gone on.
  *
  * Context: Process context, sleeps. mem_hotplug_lock held, and thereby cpu_hotplug_lock.
  */
@@ -558,7 +628,8 @@ void mm_wait_for_memmap_readers(void)
 		synchronize_rcu_tasks();
 		return;
 	}
-	if (switch_every_cpu())
+	/* Who compacts may have switched in the middle of its walk, and not have slept yet. */
+	if (switch_every_cpu() || atomic_read(&compacting))
 		synchronize_rcu_tasks();
 }
 
@@ -614,11 +685,15 @@ int mm_internals_init(void)
 	MM_INTERNALS(RESOLVE_INTERNAL)
 
 	switch_workqueue = alloc_workqueue("twostage", SWITCH_WORKQUEUE_FLAGS, 0);
-	return switch_workqueue ? 0 : -ENOMEM;
+	if (!switch_workqueue)
+		return -ENOMEM;
+	watch_compaction();
+	return 0;
 }
 
 /** mm_internals_exit() - undo mm_internals_init() */
 void mm_internals_exit(void)
 {
+	unwatch_compaction();
 	destroy_workqueue(switch_workqueue);
 }
