@@ -32,7 +32,8 @@ extern const struct group group_basic, group_errors, group_many, group_providers
 	group_large_blocks, group_faults, group_virtio_mem, group_virtio_mem_odd,
 	group_virtio_mem_taken, group_alloc_failures, group_alloc_failures_virtio,
 	group_alloc_failures_dimm, group_virtio_mem_given_back, group_sleep, group_security,
-	group_security_relaxed, group_kdump, group_kdump_load, group_kexec;
+	group_security_relaxed, group_kdump, group_kdump_load, group_kexec, group_hostile,
+	group_forced, group_fuzz, group_readers, group_pages;
 
 /* ktap.c: results. Each test is named after the promise that it checks. */
 void ktap_begin(bool kmsg);
@@ -77,6 +78,8 @@ int module_unload(const char *name);
 /* The same as module_load() and module_unload() by nothing but the system call */
 int module_insert(int fd, const char *options);
 int module_delete(const char *name);
+/* As rmmod -f does; by its name in /proc/modules */
+int module_unload_by_force(const char *name);
 bool module_loaded(const char *name);
 /* A field of modinfo, "" if there is none. */
 const char *module_info(const char *name, const char *field);
@@ -113,6 +116,14 @@ bool refused(const char *text, int error, const char *needle, const char *path, 
 	__attribute__((format(printf, 4, 5)));
 bool load_twostage(const char *options);
 bool unload_twostage(void);
+void settle_zones(void);
+
+/* test_notifier.c: somebody else's memory notifier, which refuses on command. The name of the case is for the tests. */
+bool notifier_add(const char *when, const char *priority);
+void notifier_remove(const char *when);
+void notifier_refuse(const char *action, int error);
+/* Refusals of a block that is standby, alone so in its region or the next in turn: by each path, and retries */
+void notifier_refusals(const char *when, const char *type, int id, int block);
 
 /* virtio.c: devices on the virtio bus */
 /* The n-th of those with this device ID, "" if there is none */
@@ -156,6 +167,9 @@ enum failures_outcome {
 /* The same in the kernel's workers, of whom one does what is to be tried. */
 void failures_begin_in_workers(unsigned int nth);
 enum failures_outcome failures_end_in_workers(unsigned int nth);
+/* How many of the words at a physical address are not zero, says kcore */
+long kcore_words(uint64_t physical, long words);
+bool readers_trip_over_huge_pages(void);
 
 /* dimm.c: DIMMs that the host plugs */
 /* On a node, or on none in particular if that is negative */
@@ -201,6 +215,9 @@ void memory_prefer(int node);
 /* From this node and no other; page tables and the like count too */
 bool memory_bind(int node);
 bool memory_fill(struct memory *memory, size_t size, uint64_t seed);
+/* The same in two steps; flags as mmap() takes them, advice as madvise() does, or 0 */
+bool memory_map(struct memory *memory, size_t size, int flags, int advice);
+void memory_write(struct memory *memory, uint64_t seed);
 /* First word that is not what was written, or -1 */
 ssize_t memory_check(const struct memory *memory);
 /* Bytes in pages that are not what was written */
@@ -208,5 +225,16 @@ uint64_t memory_lost(const struct memory *memory);
 /* Bytes of it that lie in a physical range */
 uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t size);
 void memory_free(struct memory *memory);
+/*
+ * Page tables, which cannot be moved: a process that has many of them on a node (its memory policy counts for
+ * them too), as long as it lives
+ */
+pid_t memory_page_tables(int node);
+/* A page of it in a physical range that cannot be moved, since it is in a pipe: as if a device were at it */
+struct pin {
+	int pipe[2];
+};
+bool memory_pin(const struct memory *memory, struct pin *pin, uint64_t start, uint64_t size);
+void memory_unpin(struct pin *pin);
 
 #endif /* HARNESS_H */

@@ -19,7 +19,8 @@ static const struct group *const groups[] = {
 	&group_virtio_mem, &group_virtio_mem_odd, &group_virtio_mem_taken,
 	&group_alloc_failures, &group_alloc_failures_virtio, &group_alloc_failures_dimm,
 	&group_virtio_mem_given_back, &group_sleep, &group_security, &group_security_relaxed,
-	&group_kdump, &group_kdump_load, &group_kexec,
+	&group_kdump, &group_kdump_load, &group_kexec, &group_hostile, &group_forced,
+	&group_fuzz, &group_readers, &group_pages,
 };
 
 static void usage(FILE *file)

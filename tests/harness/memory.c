@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -38,19 +39,29 @@ bool memory_bind(int node)
 	return set_policy(MPOL_BIND, node);
 }
 
-bool memory_fill(struct memory *memory, size_t size, uint64_t seed)
+bool memory_map(struct memory *memory, size_t size, int flags, int advice)
+{
+	memory->size = size;
+	memory->words = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | flags, -1, 0);
+	return memory->words != MAP_FAILED && (!advice || !madvise(memory->words, size, advice));
+}
+
+void memory_write(struct memory *memory, uint64_t seed)
 {
 	size_t offset;
 
-	memory->size = size;
 	memory->seed = seed;
-	memory->words = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory->words == MAP_FAILED)
-		return false;
-	for (offset = 0; offset < size; offset += PAGE) {
+	for (offset = 0; offset < memory->size; offset += PAGE) {
 		memory->words[offset / 8] = value(memory, offset);
 		memory->words[(offset + PAGE) / 8 - 1] = ~value(memory, offset);
 	}
+}
+
+bool memory_fill(struct memory *memory, size_t size, uint64_t seed)
+{
+	if (!memory_map(memory, size, MAP_PRIVATE, 0))
+		return false;
+	memory_write(memory, seed);
 	return true;
 }
 
@@ -103,6 +114,49 @@ uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t siz
 	}
 	close(fd);
 	return inside;
+}
+
+pid_t memory_page_tables(int node)
+{
+	const size_t size = 16 * GIB;
+	pid_t pid = fork();
+	size_t offset;
+	char *memory;
+
+	if (pid)
+		return pid;
+	if (!memory_bind(node))
+		_exit(1);
+	memory = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED || madvise(memory, size, MADV_NOHUGEPAGE))
+		_exit(1);
+	/* Reading maps the zero page: a page table for each 2 MiB, and no memory. */
+	for (offset = 0; offset < size; offset += 2 * MIB)
+		*(volatile char *)(memory + offset);
+	pause();
+	_exit(0);
+}
+
+bool memory_pin(const struct memory *memory, struct pin *pin, uint64_t start, uint64_t size)
+{
+	size_t offset;
+
+	if (pipe2(pin->pipe, O_CLOEXEC))
+		return false;
+	for (offset = 0; offset < memory->size; offset += PAGE) {
+		struct iovec page = { (char *)memory->words + offset, PAGE };
+		const struct memory one = { page.iov_base, PAGE, 0 };
+
+		if (memory_inside(&one, start, size))
+			return vmsplice(pin->pipe[1], &page, 1, 0) == PAGE;
+	}
+	return false;
+}
+
+void memory_unpin(struct pin *pin)
+{
+	close(pin->pipe[0]);
+	close(pin->pipe[1]);
 }
 
 void memory_free(struct memory *memory)

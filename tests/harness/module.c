@@ -87,6 +87,11 @@ int module_delete(const char *name)
 	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
 }
 
+int module_unload_by_force(const char *name)
+{
+	return syscall(SYS_delete_module, name, O_NONBLOCK | O_TRUNC) ? -errno : 0;
+}
+
 bool module_loaded(const char *name)
 {
 	return exists("/sys/module/%s/refcnt", name);

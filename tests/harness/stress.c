@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -428,19 +427,4 @@ long stress_report(void)
 	for (kind = 0; kind < kind_count; kind++)
 		unexpected += report_errors(kind);
 	return unexpected;
-}
-
-/*
- * Until 6.2, folio_mapped() looked at as many struct pages as the second one of a compound page says, and
- * that holds something else (TAIL_MAPPING, half of which are 0xdead0000) while the compound page is being
- * made. So kpageflags walks off the end of whatever memmap there is when it meets a huge page in the
- * making. That is none of our doing, with memory that is plugged in one stage the same.
- */
-bool stress_readers_trip_over_huge_pages(void)
-{
-	struct utsname name;
-	int major, minor;
-
-	return !uname(&name) && sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
-	       (major < 6 || (major == 6 && minor < 2));
 }

@@ -65,7 +65,5 @@ bool stress_run(const struct stress_job *jobs, int count, int seconds, unsigned 
  */
 long stress_report(void);
 
-/* Whether kpageflags of this kernel may fall over huge pages */
-bool stress_readers_trip_over_huge_pages(void);
 
 #endif /* STRESS_H */

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -46,45 +47,124 @@ static bool add_fails_under_use(uint64_t start)
 	return failed;
 }
 
+/* Every way to change a block, with what has to be written where */
+static const struct path {
+	const char *file, *text;
+	bool online;
+} paths[] = {
+	{ MEMORY "/memory%d/state", "online", true },
+	{ MEMORY "/memory%d/state", "online_kernel", true },
+	{ MEMORY "/memory%d/state", "online_movable", true },
+	{ MEMORY "/memory%d/online", "1", true },
+	{ REGION "/online", "1", true },
+	{ REGION "/online", "all online_kernel", true },
+	{ REGION "/online", "1 online_movable", true },
+	{ MEMORY "/memory%d/state", "offline", false },
+	{ MEMORY "/memory%d/online", "0", false },
+	{ REGION "/offline", "1", false },
+	{ REGION "/offline", "all", false },
+};
+
+static int take(const struct path *path, int block)
+{
+	char file[128];
+
+	snprintf(file, sizeof(file), path->file, strstr(path->file, "region") ? 0 : block);
+	return write_file(path->text, "%s", file);
+}
+
+static int ftrace_off(void)
+{
+	return write_file("0", "/proc/sys/kernel/ftrace_enabled");
+}
+
+/* One block of the region, back and forth: refused while kprobes are off, done when they are on again */
+static void every_path(const char *memmap)
+{
+	const int block = block_at(START);
+	struct accounts *before;
+	struct kmsg kmsg = kmsg_mark();
+	size_t i;
+	int ret;
+
+	ok(region_add(START, block_size, memmap) == 0, "a region of one block is added (%s)", memmap);
+	for (i = 0; i < ARRAY_SIZE(paths); i++) {
+		const struct path *path = &paths[i];
+		const char *name = strrchr(path->file, '/') + 1;
+
+		if (path->online)
+			region_give_back(0);
+		else
+			region_online(0, "1 online_movable");
+		before = accounts_take();
+		kmsg_lines(&kmsg, "", NULL, 0);
+		write_file("0", ARMED);
+		ret = take(path, block);
+		ok(ret == -EIO && kmsg_lines(&kmsg, "refused, the hooks are switched off", NULL, 0) == 1 &&
+		   !strcmp(block_stage(block), path->online ? "standby" : "populated") && accounts_same(before),
+		   "without kprobes \"%s\" to %s is refused, one line tells why, nothing changes (%s)", path->text,
+		   name, strerror(-ret));
+		ret = ftrace_off();
+		ok(ret == -EBUSY || ret == -EOPNOTSUPP, "nor is ftrace switched off then");
+		write_file("1", ARMED);
+		ret = take(path, block);
+		/* Memory of a kernel zone may be in use for a moment. */
+		if (ret == -EBUSY && !path->online)
+			ret = region_give_back(0);
+		ok(ret == 0 && !strcmp(block_stage(block), path->online ? "populated" : "standby"),
+		   "with kprobes it is done (%s)", strerror(-ret));
+		accounts_free(before);
+	}
+	ok(region_give_back(0) == 0 && region_remove(0) == 0, "the region is removed");
+	kmsg_close(&kmsg);
+}
+
+static void region_knobs(void)
+{
+	struct accounts *standby;
+	int ret;
+
+	ok(region_add(START, 2 * block_size, NULL) == 0, "a region is added");
+	standby = accounts_take();
+	write_file("0", ARMED);
+	ok(region_add(START + 2 * block_size, block_size, NULL) == -EIO && !exists(REGION, 1),
+	   "without kprobes no region is added");
+	ok(region_remove(0) == -EIO && exists(REGION, 0), "and none removed");
+	ok(add_fails_under_use(START + 2 * block_size), "even if somebody is in its knobs already");
+	ok(accounts_same(standby), "and nothing changes");
+	ok(write_file("0", REGION "/memmap_on_memory", 0) == 0 && write_file("1", REGION "/memmap_on_memory", 0) == 0,
+	   "what takes no hooks works on");
+	write_file("1", ARMED);
+	ret = ftrace_off();
+	/* Newer kernels do not switch it off for anybody. */
+	ok(ret == -EBUSY || ret == -EOPNOTSUPP,
+	   "ftrace refuses to be switched off as long as the module is there");
+	ok(write_file("0", "/proc/sys/debug/kprobes-optimization") == 0 && region_online(0, "1 online_movable") == 0 &&
+	   write_file("1", "/proc/sys/debug/kprobes-optimization") == 0 && region_offline(0, "1") == 0,
+	   "whether kprobes are optimised makes no difference");
+	ok(region_remove(0) == 0, "the region is removed");
+	accounts_free(standby);
+}
+
 static void run(void)
 {
 	struct accounts *before;
-	int ret;
 
 	if (!load_twostage(NULL))
 		return;
 	before = accounts_take();
-	ok(region_add(START, 2 * block_size, NULL) == 0 && region_online(0, "1 online_movable") == 0,
-	   "a region with one block online");
-
-	ok(write_file("0", ARMED) == 0, "kprobes are switched off");
-	ok(write_file("online_movable", MEMORY "/memory%d/state", block_at(START) + 1) == -EIO,
-	   "then the online of a standby block is refused");
-	ok(write_file("offline", MEMORY "/memory%d/state", block_at(START)) == -EIO,
-	   "and the offline of a populated one");
-	ok(region_add(START + 2 * block_size, block_size, NULL) == -EIO, "and the add of a region");
-	ok(add_fails_under_use(START + 2 * block_size), "even if somebody is in its knobs already");
-	ok(write_file("1", ARMED) == 0, "kprobes are switched on again");
-	ok(region_online(0, "1 online_movable") == 0 && region_offline(0, "all") == 0,
-	   "then all works as before");
-
-	write_file("0", ARMED);
-	ok(region_remove(0) == -EIO, "without kprobes the removal is refused");
-	write_file("1", ARMED);
-
-	/* Newer kernels do not switch it off for anybody. */
-	ret = write_file("0", "/proc/sys/kernel/ftrace_enabled");
-	ok(ret == -EBUSY || ret == -EOPNOTSUPP,
-	   "ftrace refuses to be switched off as long as the module is there");
-	ok(region_remove(0) == 0, "the region is removed");
+	every_path("memmap_on_memory=1");
+	every_path("memmap_on_memory=0");
+	region_knobs();
 	ok(accounts_same(before), "every account is what it was");
 	accounts_free(before);
-	unload_twostage();
+	write_file("0", ARMED);
+	ok(unload_twostage(), "without kprobes the module unloads all the same");
 
-	ok(write_file("0", ARMED) == 0 && module_load("twostage", NULL) == -EBUSY &&
-	   !module_loaded("twostage"), "with kprobes switched off the module does not load");
+	ok(module_load("twostage", NULL) == -EBUSY && !module_loaded("twostage"),
+	   "with kprobes switched off the module does not load");
 	write_file("1", ARMED);
-	if (write_file("0", "/proc/sys/kernel/ftrace_enabled") == -EOPNOTSUPP) {
+	if (ftrace_off() == -EOPNOTSUPP) {
 		skip("this kernel's ftrace cannot be switched off",
 		     "with ftrace switched off the module does not load");
 	} else {
@@ -92,10 +172,16 @@ static void run(void)
 		   "without the module ftrace can be switched off");
 		ok(module_load("twostage", NULL) != 0 && !module_loaded("twostage"),
 		   "with ftrace switched off the module does not load");
+		write_file("0", ARMED);
+		ok(module_load("twostage", NULL) != 0 && !module_loaded("twostage"), "nor with both of them");
 		write_file("1", "/proc/sys/kernel/ftrace_enabled");
+		write_file("1", ARMED);
 	}
-	if (load_twostage(NULL))
+	if (load_twostage(NULL)) {
+		ok(region_add(START, block_size, NULL) == 0 && region_online(0, "1 online_movable") == 0 &&
+		   region_offline(0, "1") == 0 && region_remove(0) == 0, "with both of them back it works");
 		unload_twostage();
+	}
 }
 
 #define PATCH "/sys/kernel/livepatch/livepatch_test"
@@ -139,5 +225,5 @@ static void live_patch(void)
 		unload_twostage();
 }
 
-const struct group group_guards = { .name = "guards", .title = "root switches the hooks off", .run = run };
+const struct group group_guards = { .name = "guards", .title = "root switches the hooks off", .setup = settle_zones, .run = run };
 const struct group group_livepatch = { .name = "livepatch", .title = "a live patch of what is wrapped", .run = live_patch };

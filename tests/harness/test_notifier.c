@@ -4,6 +4,7 @@
  *
  * Copyright (C) 2026 the twostage developers
  */
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,65 +14,117 @@
 #define START (4 * GIB)
 #define INJECT "/sys/kernel/debug/notifier-error-inject/memory/actions"
 
-static void refusals(const char *when, const char *priority, const char *memmap)
+static const char *const types[] = { "online", "online_kernel", "online_movable" };
+
+bool notifier_add(const char *when, const char *priority)
 {
-	struct accounts *standby;
 	char options[64];
-	int tries;
 
 	snprintf(options, sizeof(options), "priority=%s", priority);
-	if (!ok(module_load_system("memory-notifier-error-inject", options) == 0,
-		"%s: a notifier that refuses is there", when))
-		return;
-	ok(region_add(START, 2 * block_size, memmap) == 0, "%s: a region is added", when);
-	standby = accounts_take();
+	return ok(module_load_system("memory-notifier-error-inject", options) == 0,
+		  "%s: a notifier that refuses is there", when);
+}
 
-	for (tries = 0; tries < 3; tries++) {
-		write_file("-12", INJECT "/MEM_GOING_ONLINE/error");
-		ok(region_online(0, "1 online_movable") == -ENOMEM && blocks_online(0) == 0 &&
-		   !strcmp(block_stage(block_at(START)), "standby"),
-		   "%s: an online that it refuses fails with its error (%d)", when, tries);
-		ok(accounts_same(standby), "%s: all is as before then (%d)", when, tries);
-	}
-	write_file("0", INJECT "/MEM_GOING_ONLINE/error");
-	ok(region_online(0, "1 online_movable") == 0, "%s: the next try works", when);
-
-	write_file("-16", INJECT "/MEM_GOING_OFFLINE/error");
-	ok(region_offline(0, "1") == -EBUSY && blocks_online(0) == 1 &&
-	   !strcmp(block_state(block_at(START)), "online"),
-	   "%s: an offline that it refuses fails with its error", when);
-	write_file("0", INJECT "/MEM_GOING_OFFLINE/error");
-	ok(region_offline(0, "1") == 0, "%s: and the next try works", when);
-	ok(accounts_same(standby), "%s: every account is as after stage 1", when);
-	ok(region_remove(0) == 0, "%s: the region is removed", when);
-	accounts_free(standby);
+void notifier_remove(const char *when)
+{
 	ok(module_unload("memory_notifier_error_inject") == 0, "%s: the notifier goes", when);
+}
+
+void notifier_refuse(const char *action, int error)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", -error);
+	if (write_file(text, INJECT "/%s/error", action))
+		diag("no notifier refuses %s", action);
+}
+
+/*
+ * All that it can refuse. Fails when there is more, which would then have to be tried.
+ */
+static bool two_actions(void)
+{
+	DIR *directory = opendir(INJECT);
+	struct dirent *entry;
+	int count = 0;
+
+	while (directory && (entry = readdir(directory)))
+		count += entry->d_name[0] != '.';
+	if (directory)
+		closedir(directory);
+	return count == 2 && exists(INJECT "/MEM_GOING_ONLINE") && exists(INJECT "/MEM_GOING_OFFLINE");
+}
+
+void notifier_refusals(const char *when, const char *type, int id, int block)
+{
+	struct accounts *standby = accounts_take(), *populated;
+	char knob[32];
+	int ret;
+
+	snprintf(knob, sizeof(knob), "1 %s", type);
+	notifier_refuse("MEM_GOING_ONLINE", ENOMEM);
+	ok(region_online(id, knob) == -ENOMEM && !strcmp(block_stage(block), "standby") &&
+	   write_file(type, MEMORY "/memory%d/state", block) == -ENOMEM &&
+	   !strcmp(block_stage(block), "standby") && !strcmp(block_state(block), "offline") && accounts_same(standby),
+	   "%s: %s that it refuses fails with its error, and all is as before", when, type);
+	notifier_refuse("MEM_GOING_ONLINE", 0);
+	ret = write_file(type, MEMORY "/memory%d/state", block);
+	ok(ret == 0 && !strcmp(block_stage(block), "populated"), "%s: the next try of %s works (%s)", when, type,
+	   strerror(-ret));
+
+	populated = accounts_take();
+	notifier_refuse("MEM_GOING_OFFLINE", EBUSY);
+	ok(region_offline(id, "1") == -EBUSY && write_file("offline", MEMORY "/memory%d/state", block) == -EBUSY &&
+	   !strcmp(block_state(block), "online") && !strcmp(block_stage(block), "populated") && accounts_same(populated),
+	   "%s: an offline after %s that it refuses fails with its error, and all is as before", when, type);
+	notifier_refuse("MEM_GOING_OFFLINE", 0);
+	ok(region_give_back(id) == 0 && accounts_same(standby),
+	   "%s: the next try of the offline works, and every account is as after stage 1", when);
+	accounts_free(populated);
+	accounts_free(standby);
+}
+
+static void refusals(const char *when)
+{
+	static const char *const memmaps[] = { "memmap_on_memory=1", "memmap_on_memory=0" };
+	char name[128];
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_SIZE(memmaps); i++) {
+		snprintf(name, sizeof(name), "%s, %s", when, memmaps[i]);
+		ok(region_add(START, block_size, memmaps[i]) == 0, "%s: a region is added", name);
+		for (j = 0; j < ARRAY_SIZE(types); j++)
+			notifier_refusals(name, types[j], 0, block_at(START));
+		ok(region_remove(0) == 0, "%s: the region is removed", name);
+	}
+}
+
+static void after_ours(const char *when, const char *priority)
+{
+	if (!notifier_add(when, priority))
+		return;
+	ok(two_actions(), "%s: what it can refuse is an online and an offline", when);
+	refusals(when);
+	notifier_remove(when);
 }
 
 static void run(void)
 {
 	if (!load_twostage(NULL))
 		return;
-	refusals("a notifier after ours", "0", "");
-	refusals("a notifier at the end", "-2147483648", "");
-	refusals("a notifier after ours, memmap elsewhere", "0", "memmap_on_memory=0");
+	after_ours("a notifier right after ours", "2147483647");
+	after_ours("a notifier after ours", "0");
+	after_ours("a notifier at the end", "-2147483648");
 	unload_twostage();
 
 	/* Of two with the same priority, the first one there is the first one called. */
-	ok(module_load_system("memory-notifier-error-inject", "priority=2147483647") == 0,
-	   "a notifier before ours is there");
-	if (!load_twostage(NULL))
+	if (!notifier_add("a notifier before ours", "2147483647"))
 		return;
-	ok(region_add(START, 2 * block_size, "") == 0, "a notifier before ours: a region is added");
-	write_file("-12", INJECT "/MEM_GOING_ONLINE/error");
-	ok(region_online(0, "1 online_movable") == -ENOMEM && blocks_online(0) == 0,
-	   "a notifier before ours: an online that it refuses fails with its error");
-	write_file("0", INJECT "/MEM_GOING_ONLINE/error");
-	ok(region_online(0, "1 online_movable") == 0 && region_offline(0, "1") == 0,
-	   "a notifier before ours: the next try works");
-	ok(region_remove(0) == 0, "a notifier before ours: the region is removed");
-	unload_twostage();
-	module_unload("memory_notifier_error_inject");
+	if (load_twostage(NULL)) {
+		refusals("a notifier before ours");
+		unload_twostage();
+	}
+	notifier_remove("a notifier before ours");
 }
 
-const struct group group_notifier = { .name = "notifier", .title = "another notifier refuses", .run = run };
+const struct group group_notifier = { .name = "notifier", .title = "another notifier refuses", .setup = settle_zones, .run = run };

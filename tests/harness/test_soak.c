@@ -702,7 +702,7 @@ static void setup(void)
 	/* Room that only the kernel can use: without it, data in kernel zones leaves none for the kernel. */
 	write_file("1000", "/proc/sys/vm/watermark_scale_factor");
 	write_file("offline", AUTO_ONLINE);
-	if (stress_readers_trip_over_huge_pages())
+	if (readers_trip_over_huge_pages())
 		write_file("never", "/sys/kernel/mm/transparent_hugepage/enabled");
 	ok(module_load_system("virtio_pci", NULL) == 0, "the virtio bus is there");
 	usleep(300000);

@@ -89,7 +89,7 @@ static void run(void)
 
 	if (!load_twostage(NULL))
 		return;
-	if (stress_readers_trip_over_huge_pages())
+	if (readers_trip_over_huge_pages())
 		write_file("never", "/sys/kernel/mm/transparent_hugepage/enabled");
 	before = accounts_take();
 	stress_begin(kinds, KINDS);

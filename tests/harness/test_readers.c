@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * All who read physical memory and its memmap, while blocks go through all stages
+ *
+ * Each reader is a process that does nothing else, over all of a region's blocks, as long as another process
+ * takes these through every stage: standby, populated in each zone, standby again.
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define START (4 * GIB)
+#define BLOCKS 8
+#define PAGE 4096
+#define SECONDS 3
+
+static char buffer[1 << 20];
+
+/* How much of a file can be read from an offset on, up to a size; 0 if it is not there or refuses */
+static long read_at(const char *path, off_t offset, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length;
+	long sum = 0;
+
+	if (fd < 0)
+		return 0;
+	while (size && (length = pread(fd, buffer, size < sizeof(buffer) ? size : sizeof(buffer), offset)) > 0) {
+		sum += length;
+		offset += length;
+		size -= length;
+	}
+	close(fd);
+	return sum;
+}
+
+static long read_by_page(const char *path)
+{
+	return read_at(path, START / PAGE * 8, BLOCKS * block_size / PAGE * 8);
+}
+
+static long read_kpageflags(void)
+{
+	return read_by_page("/proc/kpageflags");
+}
+
+static long read_kpagecount(void)
+{
+	return read_by_page("/proc/kpagecount");
+}
+
+static long read_kpagecgroup(void)
+{
+	return read_by_page("/proc/kpagecgroup");
+}
+
+static long read_all_of(const char *path)
+{
+	return read_at(path, 0, 64 * MIB);
+}
+
+static long read_pagetypeinfo(void)
+{
+	return read_all_of("/proc/pagetypeinfo") + read_all_of("/proc/buddyinfo") + read_all_of("/proc/zoneinfo");
+}
+
+static long read_page_owner(void)
+{
+	return read_all_of("/sys/kernel/debug/page_owner");
+}
+
+/* Every program header, as a debugger walks it: from its beginning, its end, and all over the region */
+static long read_kcore(void)
+{
+	int fd = open("/proc/kcore", O_RDONLY | O_CLOEXEC);
+	uint64_t header[7], table, offset;
+	long sum = 0;
+	uint16_t number;
+	int i;
+
+	if (fd < 0 || pread(fd, &table, 8, 32) != 8 || pread(fd, &number, 2, 56) != 2)
+		goto out;
+	for (i = 0; i < number; i++) {
+		uint64_t size, physical;
+
+		if (pread(fd, header, sizeof(header), table + i * sizeof(header)) != sizeof(header))
+			break;
+		/* type and flags, offset, address, physical address, size in the file */
+		offset = header[1];
+		physical = header[3];
+		size = header[4];
+		sum += pread(fd, buffer, size < 65536 ? size : 65536, offset) > 0;
+		if (size > PAGE)
+			sum += pread(fd, buffer, PAGE, offset + size - PAGE) > 0;
+		if (physical == UINT64_MAX || physical >= START + BLOCKS * block_size || physical + size <= START) {
+			/* The others, those of the memmaps among them, here and there */
+			for (int n = 0; n < 32; n++)
+				sum += pread(fd, buffer, PAGE, offset + (((uint64_t)rand() << 20) + rand()) % size) > 0;
+			continue;
+		}
+		for (uint64_t at = 0; at < size; at += PAGE * 16)
+			sum += pread(fd, buffer, PAGE, offset + at) > 0;
+	}
+out:
+	if (fd >= 0)
+		close(fd);
+	return sum;
+}
+
+/* As if the direct map of the region were there all the time: by headers from when it was */
+static long read_kcore_blindly(void)
+{
+	return look_at_block(block_at(START) + rand() % BLOCKS);
+}
+
+static long read_sysfs(void)
+{
+	int block = block_at(START) + rand() % BLOCKS;
+
+	return strlen(read_file(MEMORY "/memory%d/valid_zones", block)) + strlen(block_stage(block)) +
+	       strlen(read_file(MEMORY "/memory%d/removable", block)) + strlen(block_state(block));
+}
+
+/* A process that has some of the memory, and is looked at in all ways that there are */
+static long read_processes(void)
+{
+	struct memory memory;
+	long sum = 0;
+
+	if (!memory_fill(&memory, 16 * MIB, rand()))
+		return 0;
+	sum += read_all_of("/proc/self/smaps") + read_all_of("/proc/self/numa_maps");
+	sum += memory_inside(&memory, START, BLOCKS * block_size) + 1;
+	if (memory_check(&memory) >= 0) {
+		diag("wrong data");
+		_exit(1);
+	}
+	memory_free(&memory);
+	return sum;
+}
+
+static long compact(void)
+{
+	return write_file("1", "/proc/sys/vm/compact_memory") == 0;
+}
+
+static const struct reader {
+	const char *name;
+	long (*read)(void);
+	/* By which it is known that the kernel has it */
+	const char *file;
+} readers[] = {
+	{ "kcore", read_kcore, "/proc/kcore" },
+	{ "kcore at addresses from before", read_kcore_blindly, "/proc/kcore" },
+	{ "kpageflags", read_kpageflags, "/proc/kpageflags" },
+	{ "kpagecount", read_kpagecount, "/proc/kpagecount" },
+	{ "kpagecgroup", read_kpagecgroup, "/proc/kpagecgroup" },
+	{ "pagetypeinfo, buddyinfo, zoneinfo", read_pagetypeinfo, "/proc/pagetypeinfo" },
+	{ "page_owner", read_page_owner, "/sys/kernel/debug/page_owner" },
+	{ "pagemap, smaps, numa_maps", read_processes, "/proc/self/numa_maps" },
+	{ "memory blocks in sysfs", read_sysfs, MEMORY "/block_size_bytes" },
+	{ "compaction", compact, "/proc/sys/vm/compact_memory" },
+};
+
+/* Counted by all processes */
+static struct counts {
+	long read[ARRAY_SIZE(readers)], stages, busy;
+} *counts;
+
+/* All blocks through all stages, with the reader beside it */
+static void stages(double until)
+{
+	static const char *const types[] = { "online_movable", "online_kernel", "online" };
+	static const char *const memmaps[] = { "1", "0" };
+	int n;
+
+	for (n = 0; now() < until || n < 2; n++) {
+		char what[48];
+
+		write_file(memmaps[n % 2], REGION "/memmap_on_memory", 0);
+		snprintf(what, sizeof(what), "2 %s", types[n % 3]);
+		counts->stages += region_online(0, what) == 0;
+		snprintf(what, sizeof(what), "%d online_movable", BLOCKS - 2);
+		counts->stages += region_online(0, what) == 0;
+		/* A page that is looked at cannot be moved for the moment. */
+		if (region_give_back(0))
+			counts->busy++;
+		else
+			counts->stages++;
+	}
+}
+
+static void reader_beside_stages(int n)
+{
+	const struct reader *reader = &readers[n];
+	double until = now() + SECONDS;
+	struct accounts *standby;
+	pid_t pid;
+	int status;
+	bool well;
+
+	if (!exists("%s", reader->file)) {
+		skip("this kernel has no such file", "%s is read while blocks go through all stages", reader->name);
+		return;
+	}
+	standby = accounts_take();
+	pid = fork();
+	if (!pid) {
+		srand(n + 1);
+		for (;;)
+			counts->read[n] += reader->read() > 0;
+	}
+	counts->stages = 0;
+	counts->busy = 0;
+	stages(until);
+	well = waitpid(pid, &status, WNOHANG) == 0;
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	diag("%s: %ld times read, %ld changes of stage", reader->name, counts->read[n], counts->stages);
+	ok(well && counts->read[n] > 0 && counts->stages >= 3 && !counts->busy,
+	   "%s: read while blocks go through all stages", reader->name);
+	ok(region_give_back(0) == 0 && accounts_same(standby), "%s: afterwards every account is as after stage 1",
+	   reader->name);
+	accounts_free(standby);
+}
+
+static void all_at_once(void)
+{
+	pid_t readers_of[ARRAY_SIZE(readers)];
+	struct accounts *standby = accounts_take();
+	int status, i;
+	bool well = true;
+
+	for (i = 0; i < (int)ARRAY_SIZE(readers); i++) {
+		counts->read[i] = 0;
+		readers_of[i] = fork();
+		if (!readers_of[i]) {
+			srand(i + 100);
+			for (;;)
+				counts->read[i] += readers[i].read() > 0;
+		}
+	}
+	counts->stages = 0;
+	counts->busy = 0;
+	stages(now() + 3 * SECONDS);
+	for (i = 0; i < (int)ARRAY_SIZE(readers); i++) {
+		well &= waitpid(readers_of[i], &status, WNOHANG) == 0;
+		kill(readers_of[i], SIGKILL);
+		waitpid(readers_of[i], &status, 0);
+	}
+	diag("%ld changes of stage, %ld that took too long", counts->stages, counts->busy);
+	ok(well && counts->stages >= 3, "all of them at once");
+	ok(region_give_back(0) == 0 && accounts_same(standby), "afterwards every account is as after stage 1");
+	accounts_free(standby);
+}
+
+/* Zeroes are what there is to read of standby memory, and what was in it is not. */
+static void nothing_of_standby(void)
+{
+	struct memory memory;
+	long sum = 0;
+	int i;
+
+	ok(region_online(0, "all online_movable") == 0 && memory_fill(&memory, BLOCKS / 2 * block_size, 4), "memory is filled");
+	memory_free(&memory);
+	ok(region_give_back(0) == 0, "and standby again");
+	for (i = 0; i < BLOCKS; i++)
+		sum += kcore_words(START + i * block_size + block_size / 2, 512);
+	ok(sum == 0, "kcore has nothing to show of standby memory (%ld words)", sum);
+	sum = 0;
+	for (i = 0; i < BLOCKS; i++)
+		sum += read_at("/dev/mem", START + i * block_size, PAGE);
+	ok(sum == 0, "nor has /dev/mem");
+}
+
+static void run(void)
+{
+	int i;
+
+	if (!load_twostage(NULL))
+		return;
+	/* See readers_trip_over_huge_pages() */
+	if (readers_trip_over_huge_pages())
+		write_file("never", "/sys/kernel/mm/transparent_hugepage/enabled");
+	counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ok(region_add(START, BLOCKS * block_size, NULL) == 0, "a region is added");
+	for (i = 0; i < (int)ARRAY_SIZE(readers); i++)
+		reader_beside_stages(i);
+	all_at_once();
+	nothing_of_standby();
+	ok(region_remove(0) == 0, "the region is removed");
+	munmap(counts, sizeof(*counts));
+	unload_twostage();
+}
+
+const struct group group_readers = { .name = "readers", .title = "all who read memory and its memmap", .setup = settle_zones, .run = run };
