@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,31 +102,6 @@ static void two_dimms(long long total)
 	accounts_free(standby);
 }
 
-/*
- * Page tables cannot be moved: a process puts many of them on node 1, for as long as it lives. Its memory
- * policy counts for them too.
- */
-static pid_t pin_node1(void)
-{
-	const size_t size = 16 * GIB;
-	pid_t pid = fork();
-	size_t offset;
-	char *memory;
-
-	if (pid)
-		return pid;
-	if (!memory_bind(1))
-		_exit(1);
-	memory = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (memory == MAP_FAILED || madvise(memory, size, MADV_NOHUGEPAGE))
-		_exit(1);
-	/* Reading maps the zero page: a page table for each 2 MiB, and no memory. */
-	for (offset = 0; offset < size; offset += 2 * MIB)
-		*(volatile char *)(memory + offset);
-	pause();
-	_exit(0);
-}
-
 static void refused_eject(void)
 {
 	const uint64_t size = 4 * block_size;
@@ -136,7 +110,7 @@ static void refused_eject(void)
 	/* What the kernel keeps on a node from its first memory on is to be elsewhere, or it stays for good. */
 	ok(region_online(1, "1 online_movable") == 0 && region_online(1, "all online_kernel") == 0,
 	   "a DIMM is online where the kernel can use it");
-	pid = pin_node1();
+	pid = memory_page_tables(1);
 	usleep(1500000);
 	dimm_unplug("d2");
 	usleep(4000000);
@@ -189,10 +163,61 @@ static void hooks_off(void)
 	ok(exists(REGION, 0) && kmsg_lines(&kmsg, "remove the region by name", NULL, 0) == 1,
 	   "with the hooks off its ejection leaves the region, and says so");
 	kmsg_close(&kmsg);
+	ok(plug("d9", size, -1) && !exists(REGION, 1), "a DIMM that is plugged then is nobody's but the kernel's");
 	write_file("1", ARMED);
 	dimm_forget("d6");
 	ok(region_remove(0) == 0 && !exists(REGION, 0), "which can be removed by name");
+	ok(unplug("d9", size), "the other one is ejected as ever");
 	ok(plug("d6", size, -1) && is_dimm(0, size) && unplug("d6", size), "then all works as before");
+}
+
+static void other_notifier(void)
+{
+	static const char *const types[] = { "online", "online_kernel", "online_movable" };
+	const uint64_t size = 2 * block_size;
+	const char *when = "a notifier beside a DIMM";
+	size_t i;
+
+	if (!notifier_add(when, "0"))
+		return;
+	ok(plug("d10", size, -1) && is_dimm(0, size), "a DIMM is taken over");
+	for (i = 0; i < ARRAY_SIZE(types); i++)
+		notifier_refusals(when, types[i], 0, block_at(region_begin(0)));
+	ok(region_online(0, "all online_movable") == 0, "all of it comes online");
+	notifier_refuse("MEM_GOING_OFFLINE", EBUSY);
+	dimm_unplug("d10");
+	usleep(3000000);
+	ok(is_dimm(0, size) && blocks_online(0) == 2, "%s: an ejection that it refuses leaves all of it in use", when);
+	notifier_refuse("MEM_GOING_OFFLINE", 0);
+	ok(unplug("d10", size) && !exists(REGION, 0), "%s: the next try of the ejection works", when);
+	notifier_remove(when);
+}
+
+/* Somebody holds a page of it for a while, as a device does that is being written to. */
+static void pinned(void)
+{
+	const uint64_t size = 2 * block_size;
+	struct memory memory;
+	struct pin pin;
+	int blocks;
+
+	ok(plug("d11", size, 1) && is_dimm(0, size) && region_online(0, "all online_movable") == 0,
+	   "a DIMM is taken over and online");
+	memory_prefer(1);
+	ok(memory_fill(&memory, block_size, 11) && memory_inside(&memory, region_begin(0), size) > 0, "it is used");
+	memory_prefer(-1);
+	if (!ok(memory_pin(&memory, &pin, region_begin(0), size), "a page of it is pinned"))
+		return;
+	blocks = count_blocks();
+	dimm_unplug("d11");
+	usleep(4000000);
+	ok(exists(REGION, 0) && blocks_online(0) >= 1 && memory_check(&memory) < 0,
+	   "it is not ejected while a page is pinned, and the data is right");
+	memory_unpin(&pin);
+	ok(wait_for_blocks(blocks - size / block_size) || unplug("d11", size), "after that it is");
+	ok(!exists(REGION, 0) && memory_check(&memory) < 0, "and the data has moved unharmed");
+	dimm_forget("d11");
+	memory_free(&memory);
 }
 
 /* Somebody has made a region by name where the DIMM comes. */
@@ -270,6 +295,8 @@ static void run(void)
 	switched_off();
 	auto_online();
 	hooks_off();
+	other_notifier();
+	pinned();
 	address_taken();
 	pulled_while_read();
 	ok(accounts_same(before), "every account is what it was");
