@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -346,6 +347,51 @@ static void let_go(void)
 	   "what nobody could unplug then is unplugged when the driver starts");
 }
 
+/* The device goes without asking anybody. */
+static void pulled(void)
+{
+	struct memory memory;
+	uint64_t size;
+	int status;
+	pid_t pid;
+
+	ok(region_online(0, "3 online_movable") == 0, "blocks are online");
+	memory_prefer(1);
+	ok(memory_fill(&memory, 200 * MIB, 7) && memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 100 * MIB,
+	   "and in use");
+	memory_prefer(-1);
+	size = plugged();
+	host_ask("device_del vm0");
+	sleep(2);
+	ok(ours() && plugged() == size && memory_check(&memory) < 0, "the host does not take a device back whose memory is plugged");
+	ok(write_file("1", "/sys/bus/virtio/devices/%s/../remove", device) == 0 && exists(REGION, 0) &&
+	   blocks_online(0) == 3 && memory_check(&memory) < 0, "the device is gone from its bus, and the memory stays");
+	ok(online_block(5) == -ENODEV && offline_block(2) == 0, "blocks go offline, but not online");
+	ok(write_file("1", "/sys/bus/pci/rescan") == 0, "the bus is looked at again");
+	usleep(1000000);
+	snprintf(device, sizeof(device), "%s", virtio_device(VIRTIO_ID_MEM, 0));
+	ok(ours() && blocks_online(0) == 2 && comes_to(2 * block_size) && region_online(0, "1 online_movable") == 0,
+	   "the device is there again, and is taken up");
+
+	pid = fork();
+	if (!pid)
+		_exit(-module_unload_by_force(OURS));
+	usleep(1500000);
+	if (waitpid(pid, &status, WNOHANG) == pid) {
+		skip("this kernel does not do that", "the driver is unloaded by force (%s)", strerror(WEXITSTATUS(status)));
+	} else {
+		ok(module_loaded(OURS) && blocks_online(0) == 3 && memory_check(&memory) < 0,
+		   "unloaded by force, the driver stays for its region, and the data is right");
+		ok(region_offline(0, "all") == 0 && region_goes(), "when all of it is offline, the region goes");
+		waitpid(pid, &status, 0);
+		ok(!module_loaded(OURS) && module_load(OURS, NULL) == 0 && ours() && comes_to(0),
+		   "and the driver; loaded again, it starts with what is left over");
+	}
+	ok(memory_check(&memory) < 0, "no data is lost");
+	memory_free(&memory);
+	ok(region_offline(0, "all") == 0, "all of it is standby");
+}
+
 /* To the driver that the kernel itself has for such devices, and back */
 static void hand_over(void)
 {
@@ -428,6 +474,7 @@ static void run(void)
 	answers();
 	migrating();
 	let_go();
+	pulled();
 	hand_over();
 	sleeping();
 
