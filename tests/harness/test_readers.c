@@ -150,6 +150,8 @@ static long read_processes(void)
 
 static long compact(void)
 {
+	/* An offline waits until whoever compacts has slept. */
+	usleep(50000);
 	return write_file("1", "/proc/sys/vm/compact_memory") == 0;
 }
 
