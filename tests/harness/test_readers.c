@@ -98,6 +98,8 @@ static long read_kcore(void)
 		offset = header[1];
 		physical = header[3];
 		size = header[4];
+		if (!size)
+			continue;
 		sum += pread(fd, buffer, size < 65536 ? size : 65536, offset) > 0;
 		if (size > PAGE)
 			sum += pread(fd, buffer, PAGE, offset + size - PAGE) > 0;
