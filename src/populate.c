@@ -122,34 +122,6 @@ static int check_ordinary_memory(const struct twostage_region *region, u64 start
 }
 
 /*
- * x86 takes pages for the direct map's page tables without waiting for any to be freed, and writes to them without
- * looking whether it got them. So wait here, and be refused here: what is freed at the end of this is what is handed
- * out next.
- */
-static int check_page_tables(const struct twostage_region *region, u64 start)
-{
-	/* At most: where the direct map is made of small pages, and nothing around is mapped. */
-	unsigned long needed = block_size() / PMD_SIZE + 3;
-	struct page *page, *next;
-	LIST_HEAD(pages);
-	int ret = 0;
-
-	while (needed--) {
-		page = alloc_page(GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
-		if (!page) {
-			pr_err("%s: block at %#llx: no memory left for its page tables\n",
-			       dev_name(&region->dev), start);
-			ret = -ENOMEM;
-			break;
-		}
-		list_add(&page->lru, &pages);
-	}
-	list_for_each_entry_safe(page, next, &pages, lru)
-		__free_page(page);
-	return ret;
-}
-
-/*
  * arch_add_memory() leaves behind what it has done when it fails. Sections that got a memmap lose it
  * again, one by one. Page tables of the direct map may stay behind a section that got none: they are
  * found and used by the next one who maps the section, and removed by the next one who removes it.
@@ -174,10 +146,6 @@ static int map_block(struct twostage_region *region, u64 start, struct vmem_altm
 		if (ret)
 			return ret;
 	}
-
-	ret = check_page_tables(region, start);
-	if (ret)
-		return ret;
 
 	ret = mm_arch_add_memory(region->nid, start, block_size(), altmap);
 	trace_add_memmap(region, start, block_size(), trace_duration(started), ret);

@@ -290,12 +290,6 @@ static int stage_one(struct twostage_region *region)
 
 	WRITE_ONCE(region->adding, current);
 	ret = mm_add_memory_resource(region->group, region->resource, MHP_NID_IS_MGID);
-	if (!ret && region->incomplete) {
-		ret = region->incomplete;
-		WRITE_ONCE(region->removed, true);
-		mm_remove_memory(region->start, region->size);
-		region->resource = NULL;
-	}
 	WRITE_ONCE(region->adding, NULL);
 	if (ret)
 		pr_err("%s [%#llx-%#llx]: adding its memory blocks failed (%pe)\n",
@@ -455,9 +449,7 @@ erase:
 leave_group:
 	leave_group(region);
 release_resource:
-	/* Stage 1 may have come so far that the core has freed it. */
-	if (region->resource)
-		release_mem_region(region->start, region->size);
+	release_mem_region(region->start, region->size);
 free:
 	region_free(region);
 	return ERR_PTR(ret);
@@ -952,18 +944,10 @@ static int memory_block_added(struct notifier_block *nb, unsigned long action, v
 {
 	struct device *dev = data;
 	struct memory_block *block = container_of(dev, struct memory_block, dev);
-	struct twostage_region *region;
-	int ret;
 
-	if (action != BUS_NOTIFY_ADD_DEVICE)
-		return NOTIFY_DONE;
-	region = region_of(PFN_PHYS(section_nr_to_pfn(block->start_section_nr)));
-	if (!region)
-		return NOTIFY_DONE;
-	ret = sysfs_block_add(dev);
-	/* Nobody asks what is returned here. */
-	if (ret)
-		region->incomplete = ret;
+	if (action == BUS_NOTIFY_ADD_DEVICE &&
+	    region_of(PFN_PHYS(section_nr_to_pfn(block->start_section_nr))))
+		sysfs_block_add(dev);
 	return NOTIFY_DONE;
 }
 

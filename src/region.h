@@ -44,7 +44,6 @@ struct region_block {
  * @resource: "Standby memory (regionN)" in /proc/iomem; belongs to the core once stage 1 is done
  * @resource_name: that name
  * @adding: the task that runs stage 1 at this moment
- * @incomplete: why a memory block could not be made what it is to be; the add fails with that at its end
  * @removed: the memory blocks are gone, or about to go; protected by device_hotplug_lock
  * @drop_work: for what is left to be done when device_hotplug_lock is free
  * @auto_online: the core's auto-online may reach the blocks when they are added
@@ -72,7 +71,6 @@ struct twostage_region {
 	struct resource *resource;
 	char resource_name[40];
 	struct task_struct *adding;
-	int incomplete;
 	bool removed;
 	struct work_struct drop_work;
 	bool auto_online;
