@@ -65,5 +65,4 @@ bool stress_run(const struct stress_job *jobs, int count, int seconds, unsigned 
  */
 long stress_report(void);
 
-
 #endif /* STRESS_H */
