@@ -52,7 +52,8 @@ help:
 	@echo '  make soak         all providers at once under memory pressure, for MINUTES=$(MINUTES), on KERNEL=6.12'
 	@echo '  make check-crash  a dump of a crashed guest, read by crash (fetches 1 GB of debugging symbols a kernel)'
 	@echo '  make bench        how long things take, beside the stock kernel'
-	@echo '  make lint         static checks of scripts and C'
+	@echo '  make lint         static checks: of scripts, C, the man page (scripts/lint --list); a few minutes, and'
+	@echo '                    make check runs the quick ones'
 	@echo '  make guest-modules [KERNEL=SERIES]   the module for Debian kernels, fetched, in build/'
 	@echo '  make clean        what was built;  make distclean  also what was fetched'
 
@@ -71,10 +72,9 @@ guest-modules:
 setup:
 	@scripts/setup
 
-lint: setup
-	shellcheck -x $(shell grep -lE "^\#!.*(bash|sh)$$" scripts/*) .ci/run src/cli/twostage.bash \
-		$(wildcard tests/system/install tests/system/guest)
-	codespell --skip '*.pyc' -L parm,nd README.md Makefile Kbuild debian include scripts src tests
+lint:
+	@scripts/setup --lint
+	@scripts/lint
 
 check: setup
 	@tests/run --self-test --lint --build --cli $(addprefix --kernel ,$(KERNELS))
