@@ -122,6 +122,8 @@ struct accounts *accounts_take(void)
 	accounts->blocks = count("ls -d " MEMORY "/memory[0-9]* | wc -l");
 	accounts->blocks_linked = count("ls -d /sys/devices/system/node/node*/memory[0-9]* | wc -l");
 	accounts->nodes = strdup(read_file("/sys/devices/system/node/has_memory"));
+	if (!accounts->iomem || !accounts->nodes)
+		abort();
 	return accounts;
 }
 
