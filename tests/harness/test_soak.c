@@ -58,7 +58,8 @@ enum {
 #define GONE { ENOENT, "somebody else was there first", "there is no such" }, RACE(ENODEV), RACE(ENXIO)
 /* More blocks than there are, or one that is in that state already */
 #define NOT_SO { EINVAL, "somebody else was there first", "are standby" }, \
-	       { EINVAL, "somebody else was there first", "are online" }
+	       { EINVAL, "somebody else was there first", "are online" }, \
+	       { EINVAL, "somebody else was there first", "others were quicker" }
 #define END { 0, NULL, NULL }
 
 static const struct stress_error add_errors[] = { RACE(EEXIST), END };
@@ -565,17 +566,21 @@ static long changes(void)
 static void tell_minute(int minute)
 {
 	struct region regions[MAX_REGIONS];
-	int count = all_regions(regions), online = 0, i;
+	int count = all_regions(regions), online = 0, kernel = 0, i, block;
 	long failed = 0;
 
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
 		online += blocks_online(regions[i].id);
+		for (block = regions[i].first; block < regions[i].first + regions[i].blocks; block++)
+			kernel += !strcmp(read_file(MEMORY "/memory%d/state", block), "online") &&
+				  !strcmp(read_file(MEMORY "/memory%d/valid_zones", block), "Normal");
+	}
 	for (i = 0; i < KINDS; i++)
 		failed += stress_failed(i);
 	diag("progress: minute %d: %ld changes done, %ld refused, %llu MiB of data checked, %llu bytes lost; now %d "
-	     "regions, %d blocks online, MemTotal %lld, MemAvailable %lld, SUnreclaim %lld KiB", minute, changes(),
+	     "regions, %d blocks online, %d of them in kernel zones, MemTotal %lld, MemAvailable %lld, SUnreclaim %lld KiB", minute, changes(),
 	     failed, (unsigned long long)(stress_checked() / MIB), (unsigned long long)stress_lost(), count,
-	     online, meminfo("MemTotal"), meminfo("MemAvailable"), meminfo("SUnreclaim"));
+	     online, kernel, meminfo("MemTotal"), meminfo("MemAvailable"), meminfo("SUnreclaim"));
 }
 
 /* A region whose blocks are offline */
