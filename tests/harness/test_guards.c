@@ -197,32 +197,39 @@ static bool patch_removed(void)
 	return module_unload("livepatch_test") == 0;
 }
 
-static void live_patch(void)
+static void live_patch_of(const char *function, const char *reason)
 {
 	struct kmsg kmsg;
+	char options[64];
 
-	if (!exists("/sys/kernel/livepatch") || !exists("/twostage/livepatch_test.ko")) {
-		skip("this kernel has no live patches", "a live patch of a wrapped function");
-		return;
-	}
+	snprintf(options, sizeof(options), "function=%s", function);
 	if (!load_twostage(NULL))
 		return;
 	ok(region_add(START, block_size, NULL) == 0, "a region is added");
-	ok(module_load("livepatch_test", NULL) != 0 && !module_loaded("livepatch_test"),
-	   "a live patch of a wrapped function is refused");
+	ok(module_load("livepatch_test", options) != 0 && !module_loaded("livepatch_test"),
+	   "a live patch of %s() is refused", function);
 	ok(region_online(0, "1 online_movable") == 0 && region_offline(0, "1") == 0 && region_remove(0) == 0,
 	   "and all goes on");
 	unload_twostage();
 
 	kmsg = kmsg_mark();
-	ok(module_load("livepatch_test", NULL) == 0, "without the module it is not");
+	ok(module_load("livepatch_test", options) == 0, "without the module it is not");
 	ok(module_load("twostage", NULL) == -EBUSY && !module_loaded("twostage") &&
-	   kmsg_lines(&kmsg, "cannot wrap online_pages(): a live patch", NULL, 0) == 1,
-	   "then the module does not load, and says why");
+	   kmsg_lines(&kmsg, reason, NULL, 0) == 1, "then the module does not load, and says why");
 	kmsg_close(&kmsg);
 	ok(patch_removed(), "the live patch is removed");
 	if (load_twostage(NULL))
 		unload_twostage();
+}
+
+static void live_patch(void)
+{
+	if (!exists("/sys/kernel/livepatch") || !exists("/twostage/livepatch_test.ko")) {
+		skip("this kernel has no live patches", "a live patch of a wrapped function");
+		return;
+	}
+	live_patch_of("online_pages", "cannot wrap online_pages(): a live patch");
+	live_patch_of("memory_subsys_offline", "cannot guard memory_subsys_offline(): a live patch");
 }
 
 const struct group group_guards = { .name = "guards", .title = "root switches the hooks off", .setup = settle_zones, .run = run };

@@ -5,19 +5,20 @@
  * Copyright (C) 2026 the twostage developers
  */
 #include <linux/livepatch.h>
-#include <linux/memory_hotplug.h>
 #include <linux/module.h>
 
-static typeof(online_pages) patched_online_pages;
+static char *function = "online_pages";
+module_param(function, charp, 0444);
+MODULE_PARM_DESC(function, "which one to patch; nobody calls it meanwhile");
 
-static int patched_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
-				struct memory_group *group)
+/* Whatever the arguments are: some of these functions return an error, some nothing. */
+static noinline int patched(void)
 {
 	return -EPERM;
 }
 
 static struct klp_func functions[] = {
-	{ .old_name = "online_pages", .new_func = patched_online_pages },
+	{ .new_func = patched },
 	{ }
 };
 
@@ -30,6 +31,7 @@ static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objects };
 
 static int __init livepatch_test_init(void)
 {
+	functions[0].old_name = function;
 	return klp_enable_patch(&patch);
 }
 
@@ -40,6 +42,6 @@ static void __exit livepatch_test_exit(void)
 module_init(livepatch_test_init);
 module_exit(livepatch_test_exit);
 
-MODULE_DESCRIPTION("A live patch of online_pages(), for tests of twostage");
+MODULE_DESCRIPTION("A live patch of one function, for tests of twostage");
 MODULE_LICENSE("GPL");
 MODULE_INFO(livepatch, "Y");
