@@ -83,7 +83,8 @@ check-all: setup
 	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --long --table $(TABLE) \
 		$(if $(KERNEL),$(addprefix --kernel ,$(KERNEL)),--all-kernels)
 
-check-systems: setup
+check-systems:
+	@scripts/setup --systems
 	@tests/run $(addprefix --system ,$(SYSTEMS))
 
 check-debug: setup
