@@ -19,6 +19,11 @@ TABLE ?= build/results.md
 # How long make soak runs
 MINUTES ?= 60
 
+# What make bench measures with (PART: one of scripts/bench --help, or all), and where its plots go
+BENCH_KERNEL := 6.12
+PART ?=
+PLOTS ?= docs/bench
+
 # Where the headers are, for targets that build for the kernel that is running
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
@@ -51,7 +56,8 @@ help:
 	@echo '  make check-debug  the same on a kernel that finds mistakes, built once, and lets every allocation fail'
 	@echo '  make soak         all providers at once under memory pressure, for MINUTES=$(MINUTES), on KERNEL=6.12'
 	@echo '  make check-crash  a dump of a crashed guest, read by crash (fetches 1 GB of debugging symbols a kernel)'
-	@echo '  make bench        how long things take, beside the stock kernel'
+	@echo '  make bench        what it costs and how long things take, beside the stock kernel; PART=cost for'
+	@echo '                    one part (scripts/bench --help), plots go to PLOTS=$(PLOTS)'
 	@echo '  make lint         static checks: of scripts, C, the man page (scripts/lint --list); a few minutes, and'
 	@echo '                    make check runs the quick ones'
 	@echo '  make guest-modules [KERNEL=SERIES]   the module for Debian kernels, fetched, in build/'
@@ -96,8 +102,9 @@ soak: setup
 check-crash: setup
 	@tests/run --only kdump-crash $(addprefix --kernel ,$(KERNELS))
 
-bench: setup
-	@scripts/bench $(KERNELS)
+bench:
+	@scripts/setup --bench
+	@scripts/bench $(addprefix --only ,$(PART)) --plots $(PLOTS) $(or $(KERNEL),$(BENCH_KERNEL))
 
 demo: setup
 	@scripts/demo $(KERNEL)

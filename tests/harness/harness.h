@@ -26,8 +26,12 @@ struct group {
 };
 
 extern const struct group group_basic, group_errors, group_many, group_providers, group_numa,
-	group_autoonline, group_scale, group_scale_large, group_stress, group_soak, group_notifier,
-	group_bystanders, group_guards, group_livepatch, group_tracers, group_bench,
+	group_autoonline, group_scale, group_scale_large, group_stress, group_soak,
+	group_notifier, group_bystanders, group_guards, group_livepatch, group_tracers,
+	group_bench, group_bench_time, group_bench_breakdown, group_bench_scale,
+	group_bench_scale_online, group_bench_bystanders, group_bench_virtio,
+	group_bench_virtio_stock, group_bench_cost_twostage, group_bench_cost_dimm,
+	group_bench_cost_hosted, group_bench_cost_kmem, group_bench_cost_virtio,
 	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_hosted,
 	group_large_blocks, group_faults, group_virtio_mem, group_virtio_mem_odd,
 	group_virtio_mem_taken, group_alloc_failures, group_alloc_failures_virtio,
@@ -135,6 +139,17 @@ int virtio_unbind(const char *device);
 /* readers.c: look at a random page of a block, by a file that shows such, or by all; how many words came */
 enum view { VIEW_ZONES, VIEW_FLAGS, VIEW_COUNT, VIEW_TYPES, VIEW_KCORE, VIEWS };
 long look_at(enum view view, int block);
+/* trace.c: the kernel's function tracer */
+/* Calls of the roots are traced, and in them calls of the functions; both lists end with NULL. */
+void trace_begin(const char *const *roots, const char *const *functions);
+/* What was traced before is forgotten. */
+void trace_on(void);
+void trace_off(void);
+/* To the host: what it was, and in which order by whom */
+void trace_print(const char *operation, const char *order);
+void trace_end(void);
+
+/* readers.c: look at a random page of a block, by all files that show such; how many words came */
 long look_at_block(int block);
 /* Whether a physical address is in one of kcore's segments, which are made of System RAM */
 bool kcore_has(uint64_t physical);

@@ -13,14 +13,17 @@
 static const struct group *const groups[] = {
 	&group_basic, &group_errors, &group_many, &group_providers, &group_numa, &group_autoonline,
 	&group_scale, &group_scale_large, &group_stress, &group_notifier, &group_bystanders,
-	&group_guards, &group_livepatch, &group_tracers, &group_faults, &group_bench, &group_dimm,
-	&group_dimm_large, &group_dimm_stock, &group_soak,
-	&group_dimm_hosted, &group_large_blocks,
-	&group_virtio_mem, &group_virtio_mem_odd, &group_virtio_mem_taken,
+	&group_guards, &group_livepatch, &group_tracers, &group_faults, 
+	&group_dimm, &group_dimm_large, &group_dimm_stock, &group_soak, &group_dimm_hosted,
+	&group_large_blocks, &group_virtio_mem, &group_virtio_mem_odd, &group_virtio_mem_taken,
 	&group_alloc_failures, &group_alloc_failures_virtio, &group_alloc_failures_dimm,
 	&group_virtio_mem_given_back, &group_sleep, &group_security, &group_security_relaxed,
 	&group_kdump, &group_kdump_load, &group_kexec, &group_hostile, &group_forced,
-	&group_fuzz, &group_readers, &group_pages,
+	&group_fuzz, &group_readers, &group_pages, &group_bench_time, &group_bench_breakdown,
+	&group_bench_scale, &group_bench_scale_online, &group_bench_bystanders,
+	&group_bench_virtio, &group_bench_virtio_stock, &group_bench_cost_twostage,
+	&group_bench_cost_dimm, &group_bench_cost_hosted, &group_bench_cost_kmem,
+	&group_bench_cost_virtio,
 };
 
 static void usage(FILE *file)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Copyright (C) 2026 the twostage developers
+"""Where the time goes within an add, online, offline and remove."""
+
+import statistics
+
+from bench import graph
+from bench import plot as gnuplot
+from bench import table
+
+SCENARIOS = ["bench-breakdown-icount", "bench-breakdown"]
+MAY_DIE = False
+OPERATIONS = ["add", "online", "offline", "remove"]
+BLOCKS = 16
+
+# What a function's own time counts as; others count as what they are called for.
+KINDS = {
+    "waits for RCU": graph.WAITS,
+    "locks": ["mem_hotplug_begin", "mem_hotplug_done", "percpu_down_write", "percpu_up_write"],
+    "TLB flushes": ["flush_tlb_all", "flush_tlb_kernel_range"],
+    "assign, unassign": ["ram_assign", "ram_unassign"],
+    "direct map": ["init_memory_mapping", "arch_add_memory", "arch_remove_memory"],
+    "vmemmap": ["add_pages", "__add_pages", "__remove_pages"],
+    "struct pages": ["memmap_init_range"],
+    "zone": ["move_pfn_range_to_zone", "remove_pfn_range_from_zone", "set_zone_contiguous",
+             "mhp_init_memmap_on_memory", "mhp_deinit_memmap_on_memory", "adjust_present_page_count",
+             "init_per_zone_wmark_min", "build_all_zonelists", "zone_pcp_disable", "zone_pcp_enable"],
+    "pages to the allocator": ["generic_online_page", "undo_isolate_page_range"],
+    "pages out of use": ["offline_pages", "start_isolate_page_range", "test_pages_isolated", "do_migrate_range",
+                         "dissolve_free_hugetlb_folios", "dissolve_free_huge_pages", "lru_cache_disable",
+                         "__offline_isolated_pages"],
+    "notifiers": ["memory_notify", "blocking_notifier_call_chain", "slab_memory_callback",
+                  "slab_mem_going_offline_callback", "slab_mem_going_online_callback", "kswapd_run",
+                  "kcompactd_run", "writeback_set_ratelimit"],
+    "blocks in sysfs": ["create_memory_block_devices", "remove_memory_block_devices",
+                        "register_memory_blocks_under_node", "register_memory_blocks_under_node_hotplug",
+                        "link_mem_sections"],
+    "wait for readers": ["mm_wait_for_memmap_readers"],
+    "the rest": ["memory_subsys_online", "memory_subsys_offline", "online_pages", "wrapped_online_pages",
+                 "wrapped_offline_pages", "memory_callback", "block_populate", "block_depopulate"],
+}
+KIND_OF = {function: kind for kind, functions in KINDS.items() for function in functions}
+WAIT = "waits for RCU"
+
+
+def by_kind(call, result, kind="the rest"):
+    """Add what a call took, in microseconds, to what it counts as."""
+    kind = KIND_OF.get(call.function, kind)
+    result[kind] = result.get(kind, 0) + call.us - sum(inner.us for inner in call.calls)
+    for inner in call.calls:
+        by_kind(inner, result, kind)
+    return result
+
+
+def by_function(call, result, path=()):
+    """Add what a call took, in all, to its place in the tree."""
+    path += (call.function,)
+    result[path] = result.get(path, 0) + call.us
+    for inner in call.calls:
+        by_function(inner, result, path)
+    return result
+
+
+def medians(results):
+    """Of dictionaries, key by key"""
+    keys = dict.fromkeys(key for result in results for key in result)
+    return {key: statistics.median(result.get(key, 0) for result in results) for key in keys}
+
+
+def collect(logs):
+    """{scenario: {operation: {who: {"kinds": {kind: us}, "functions": [[depth, function, us]], ...}}}}"""
+    everything = {}
+    for scenario in SCENARIOS:
+        calls = {}
+        for operation, order, traced in graph.traces(logs[scenario]):
+            blocks = BLOCKS if operation in ("add", "remove") else 1
+            calls.setdefault(operation, {}).setdefault(order[0], []).extend((call, blocks) for call in traced)
+        everything[scenario] = {}
+        for operation, whose in calls.items():
+            for who, pairs in whose.items():
+                kinds = medians([{kind: us / blocks for kind, us in by_kind(call, {}).items()}
+                                 for call, blocks in pairs])
+                functions = medians([{path: us / blocks for path, us in by_function(call, {}).items()}
+                                     for call, blocks in pairs])
+                everything[scenario].setdefault(operation, {})[who] = {
+                    "samples": len(pairs), "kinds": kinds,
+                    "functions": [[len(path) - 1, path[-1], us] for path, us in in_order(functions)]}
+    return everything
+
+
+def in_order(functions, above=()):
+    """Calls below the one that made them"""
+    for path, us in functions.items():
+        if len(path) == len(above) + 1 and path[:-1] == above:
+            yield path, us
+            yield from in_order(functions, path)
+
+
+def print_tables(data):
+    """By kind, for all operations"""
+    for scenario, unit, scale in [(SCENARIOS[0], "instructions", 1000), (SCENARIOS[1], "ns", 1000)]:
+        heads = [(operation, who) for operation in OPERATIONS for who in ("twostage", "stock")]
+        rows = [[""] + [f"{operation}, {who}" for operation, who in heads]]
+        for kind in KINDS:
+            values = [data[scenario][operation][who]["kinds"].get(kind, 0) * scale for operation, who in heads]
+            if any(values):
+                rows.append([kind] + [f"{value:,.0f}" if value else "" for value in values])
+        rows.append(["all but waits for RCU"] + [
+            f"{sum(us for kind, us in data[scenario][operation][who]['kinds'].items() if kind != WAIT) * scale:,.0f}"
+            for operation, who in heads])
+        table.show(f"Where it goes, {unit} for a block, beside memmap_on_memory=1 (tracing included)", rows)
+
+
+def plot(data, directory):
+    """Stacked bars, in instructions"""
+    heads = [(operation, who) for operation in ("online", "offline") for who in ("twostage", "stock")]
+    kinds = [kind for kind in KINDS if kind != WAIT]
+    counted = data[SCENARIOS[0]]
+    rows = [[f"{operation}, {who}"] + [counted[operation][who]["kinds"].get(kind, 0) / 1000 for kind in kinds]
+            for operation, who in heads]
+    bars = ", ".join(f"$rows using {i + 2}{':xtic(1)' if not i else ''} title \"{kind}\" lt {i + 1}"
+                     for i, kind in enumerate(kinds))
+    gnuplot.draw(directory, "breakdown", f"""
+set style data histogram
+set style histogram rowstacked
+set boxwidth 0.6
+set ylabel "million instructions per block"
+set yrange [0:*]
+set key outside right reverse Left invert
+set title "Where it goes, beside stock with memmap_on_memory=1" noenhanced
+plot {bars}""", {"rows": rows}, size=(900, 520))

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Copyright (C) 2026 the twostage developers
+"""What those pay who do not use it: blocks of a DIMM, and the boot."""
+
+from bench import table
+from bench.log import spread
+from bench.times import times
+
+SCENARIOS = ["bench-bystanders", "bench-bystanders-icount"]
+MAY_DIE = False
+
+
+def collect(logs):
+    """{scenario: {operation: {who: spread}}}"""
+    result = {}
+    for scenario in SCENARIOS:
+        result[scenario] = {
+            operation: {who: spread([busy for _, busy in pairs]) for who, pairs in whose.items()}
+            for operation, whose in times(logs[scenario]).items()}
+        for operation, whose in logs[scenario].samples().items():
+            result[scenario][operation] = {who: spread(values) for who, values in whose.items()}
+    return result
+
+
+def print_tables(data):
+    """Each beside the guest without the module"""
+    for scenario, unit, scale in [(SCENARIOS[0], "µs", 1), (SCENARIOS[1], "instructions", 1000)]:
+        rows = [["", "without the module", "module loaded", "ratio", "and a region", "ratio", "samples"]]
+        for operation in ("online", "offline"):
+            cells = data[scenario][operation]
+            alone = cells["without"]["median"]
+            rows.append([operation, table.with_quartiles(cells["without"], scale),
+                         table.with_quartiles(cells["module"], scale), f"{cells['module']['median'] / alone:.4f}",
+                         table.with_quartiles(cells["region"], scale), f"{cells['region']['median'] / alone:.4f}",
+                         str(cells["without"]["samples"])])
+        table.show(f"A DIMM's blocks, {unit} for a block, aside from waits for RCU", rows)
+    cells = data[SCENARIOS[0]]["load"]
+    table.show("Loading the module, as at boot, ms", [["without a region", "with a region of 1 TiB"], [
+        table.with_quartiles(cells[who], 0.001) for who in ("without-region", "with-1-TiB")]])
+
+
+def plot(data, directory):
+    """There is nothing to see."""

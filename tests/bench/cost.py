@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Copyright (C) 2026 the twostage developers
+"""Memory that it costs to have memory which is not in use yet, by all ways to have such."""
+
+from bench import plot as gnuplot
+from bench import table
+
+CONTENDERS = {
+    "bench-cost-dimm": ("dimm", "DIMM, stock"),
+    "bench-cost-hosted": ("dimm-on-memory", "DIMM, stock, memmap_on_memory=1"),
+    "bench-cost-kmem": ("dax-kmem", "dax/kmem (hmem)"),
+    "bench-cost-virtio": ("virtio-mem", "virtio-mem, kernel's driver"),
+    "bench-cost-twostage": ("twostage", "twostage"),
+}
+SCENARIOS = list(CONTENDERS)
+MAY_DIE = True
+
+
+def collect(logs):
+    """{who: {"title", "sizes": {GiB: {...}}, "end": what came of the size after these}}"""
+    result = {}
+    for scenario, (who, title) in CONTENDERS.items():
+        log = logs[scenario]
+        sizes, begun = {}, None
+        end = ""
+        for words, values in log.measured("cost"):
+            gib = int(values["gib"])
+            if "begins" in words:
+                begun = gib
+            elif "refused" in words:
+                end = f"{gib} GiB: " + (log.death() or "does not become available")
+                begun = None
+            else:
+                # What else a system frees meanwhile makes free memory a poor measure of a few MiB.
+                taken = max(int(values["taken_kib"]), int(values["slab_kib"])) * 1024
+                sizes[gib] = {"blocks": int(values["blocks"]), "taken": taken,
+                              "slab": int(values["slab_kib"]) * 1024, "seconds": float(values["seconds"]),
+                              "caches": {}}
+                begun = None
+        if begun:
+            end = f"{begun} GiB: " + (log.death() or "does not survive it")
+        for _, values in log.measured("slab"):
+            sizes.get(int(values["gib"]), {"caches": {}})["caches"][values["cache"]] = int(values["bytes"])
+        result[who] = {"title": title, "sizes": sizes, "end": end}
+    return result
+
+
+def amount(count):
+    """Bytes, for people"""
+    return f"{count / 2 ** 20:,.1f} MiB" if count >= 2 ** 20 else f"{max(count, 0) / 1024:,.0f} KiB"
+
+
+def print_tables(data):
+    """What is taken by size; then what a block is made of."""
+    sizes = sorted({gib for who in data.values() for gib in who["sizes"]})
+    rows = [["GiB added"] + [who["title"] for who in data.values()]]
+    for gib in sizes:
+        rows.append([str(gib)] + [amount(who["sizes"][gib]["taken"]) if gib in who["sizes"] else "-"
+                                  for who in data.values()])
+    rows.append(["next"] + [who["end"] or "(not tried)" for who in data.values()])
+    table.show("Memory taken by adding, in a guest of 1 GiB", rows)
+
+    whole = data["twostage"]["sizes"]
+    if whole:
+        gib = max(whole)
+        entry = whole[gib]
+        rows = [["slab cache", "bytes per block"]]
+        for cache, count in sorted(entry["caches"].items(), key=lambda item: -item[1]):
+            rows.append([cache, f"{count / entry['blocks']:,.0f}"])
+        rows.append(["all slab", f"{entry['slab'] / entry['blocks']:,.0f}"])
+        rows.append(["all that is taken", f"{entry['taken'] / entry['blocks']:,.0f}"])
+        table.show(f"twostage, {gib} GiB in {entry['blocks']} blocks: where it goes", rows)
+
+
+def plot(data, directory):
+    """Taken against added, for all contenders"""
+    blocks = {who.replace("-", "_"): [[gib, entry["taken"] / 2 ** 20] for gib, entry in sorted(whose["sizes"].items())
+                                      if entry["taken"] > 0] for who, whose in data.items()}
+    blocks = {block: rows for block, rows in blocks.items() if rows}
+    lines = ", ".join(f"${who.replace('-', '_')} using 1:2 with linespoints title \"{whose['title']}\" noenhanced"
+                      for who, whose in data.items() if who.replace("-", "_") in blocks)
+    gnuplot.draw(directory, "cost", f"""
+set logscale xy
+set xlabel "memory added (GiB)"
+set ylabel "memory taken (MiB)"
+set xtics (1, 4, 16, 64, 256, 1024, 4096)
+set title "What it takes to add memory, in a guest of 1 GiB (dashed: all it has)"
+set key left top
+set xrange [0.8:6000]
+set arrow from 0.8, 1024 to 6000, 1024 nohead dt 2 lc rgb 'black'
+plot {lines}""", blocks)

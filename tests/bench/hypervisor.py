@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Copyright (C) 2026 the twostage developers
+"""virtio-mem: how long until memory is usable, and what the host has of it."""
+
+from bench import graph
+from bench import plot as gnuplot
+from bench import table
+from bench.log import spread
+
+SCENARIOS = ["bench-virtio", "bench-virtio-stock"]
+MAY_DIE = False
+STEPS = ["standby", "online", "used", "freed", "given-back"]
+
+
+def until_usable(calls):
+    """Microseconds from the first call, which the device's interrupt makes, to the end of the last online"""
+    interrupts = [call for call in calls if call.function == "virtio_mem_config_changed"]
+    onlines = [call for call in calls if call.function == "memory_subsys_online"]
+    if not interrupts or not onlines or None in (onlines[-1].began, interrupts[0].began):
+        return None
+    return (onlines[-1].began - interrupts[0].began) * 1e6 + onlines[-1].us
+
+
+def collect(logs):
+    """{"usable": {blocks: {who: spread}}, "resident": {who: {step: MiB}}}"""
+    usable, resident = {}, {}
+    for scenario in SCENARIOS:
+        log = logs[scenario]
+        values = log.samples()
+        for operation, order, calls in graph.traces(log):
+            us = until_usable(calls)
+            if us is not None:
+                values.setdefault(operation, {}).setdefault(order[0], []).append(us)
+        for operation, whose in values.items():
+            for who, samples in whose.items():
+                usable.setdefault(operation.removeprefix("usable-"), {})[who] = spread(samples)
+        for (who, step, mib), _ in log.measured("rss"):
+            resident.setdefault(who, {})[step] = int(mib)
+    return {"usable": usable, "resident": resident}
+
+
+def print_tables(data):
+    """Times, then memory"""
+    rows = [["blocks", "twostage (ms)", "the kernel's driver (ms)", "ratio", "samples"]]
+    for blocks, cells in data["usable"].items():
+        rows.append([blocks] + [table.with_quartiles(cells[who], 0.001) for who in ("twostage", "virtio-mem")] +
+                    [f"{cells['twostage']['median'] / cells['virtio-mem']['median']:.2f}",
+                     f"{cells['twostage']['samples']}, {cells['virtio-mem']['samples']}"])
+    table.show("Until memory of a virtio-mem device is usable", rows)
+    rows = [["", "twostage", "the kernel's driver"]]
+    for step in STEPS:
+        rows.append([step] + [str(data["resident"][who].get(step, "-")) for who in ("twostage", "virtio-mem")])
+    table.show("QEMU's resident memory, MiB, with 1 GiB of the device's memory online and 900 MiB of it used", rows)
+
+
+def plot(data, directory):
+    """Resident memory through the cycle"""
+    rows = [[step.replace("-", " ")] + [data["resident"][who].get(step, 0) for who in ("twostage", "virtio-mem")]
+            for step in STEPS]
+    gnuplot.draw(directory, "resident", """
+set style data histogram
+set style histogram clustered gap 1
+set boxwidth 0.9
+set ylabel "QEMU's resident memory (MiB)"
+set yrange [0:*]
+set title "1 GiB of a virtio-mem device, through its cycle"
+set key left top
+plot $rows using 2:xtic(1) title "twostage", $rows using 3 title "the kernel's virtio-mem driver"
+""", {"rows": rows})

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the measuring groups share
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+int bench_dimm_block = -1;
+
+void sample(const char *operation, const char *who, double value)
+{
+	diag("sample %s %s %.3f", operation, who, value);
+}
+
+static bool wait_for_block(int block, bool there)
+{
+	int tries;
+
+	for (tries = 0; tries < 400 && exists(MEMORY "/memory%d/state", block) != there; tries++)
+		usleep(25000);
+	/* Whoever adds or removes is not done yet with it. */
+	usleep(300000);
+	return exists(MEMORY "/memory%d/state", block) == there;
+}
+
+bool bench_dimm_plug(void)
+{
+	host("device_add pc-dimm,id=dimm1,memdev=mem1");
+	return wait_for_block(bench_dimm_block + BENCH_BLOCKS - 1, true);
+}
+
+bool bench_dimm_unplug(void)
+{
+	host("device_del dimm1");
+	return wait_for_block(bench_dimm_block, false);
+}
+
+bool bench_dimm_find(void)
+{
+	int tries, block;
+
+	host("object_add memory-backend-ram,id=mem1,size=%llu", (unsigned long long)BENCH_SIZE);
+	host("device_add pc-dimm,id=dimm1,memdev=mem1");
+	for (tries = 0; tries < 100 && bench_dimm_block < 0; tries++) {
+		usleep(100000);
+		for (block = block_at(BENCH_START + BENCH_SIZE); block < block_at(64 * GIB); block++)
+			if (!strcmp(block_state(block), "offline")) {
+				bench_dimm_block = block;
+				break;
+			}
+	}
+	usleep(500000);
+	return bench_dimm_block >= 0 && bench_dimm_unplug();
+}
+
+void bench_quiet(void)
+{
+	usleep(300000);
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How times grow with the number of blocks
+ *
+ *	# scale OPERATION BLOCKS SECONDS
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <inttypes.h>
+
+#include "bench.h"
+
+static double timed_command(const char *command)
+{
+	double started = now();
+
+	return run_command("%s > /dev/null", command) ? -1 : now() - started;
+}
+
+static void tell(const char *operation, int blocks, double seconds)
+{
+	if (seconds >= 0)
+		diag("scale %s %d %.4f", operation, blocks, seconds);
+}
+
+static bool measure(uint64_t gib)
+{
+	const int blocks = gib * GIB / block_size;
+	double started = now();
+	bool done;
+
+	done = !region_add(4096 * GIB, gib * GIB, NULL);
+	tell("add", blocks, now() - started);
+	/* twice, so that the command itself is in memory */
+	timed_command("twostage list");
+	tell("twostage-list", blocks, timed_command("twostage list"));
+	tell("twostage-blocks", blocks, timed_command("twostage blocks"));
+	timed_command("lsmem");
+	tell("lsmem", blocks, timed_command("lsmem"));
+	started = now();
+	done &= !region_remove(0);
+	tell("remove", blocks, now() - started);
+	return done;
+}
+
+static void run(void)
+{
+	uint64_t gib;
+	bool done = true;
+
+	if (!load_twostage(NULL))
+		return;
+	for (gib = 64; gib <= 4096; gib *= 2)
+		done &= measure(gib);
+	ok(done, "up to 4 TiB of standby memory come and go");
+	unload_twostage();
+}
+
+/* Memory that is there: as many blocks as are left alone at 4 GiB */
+static void run_online(void)
+{
+	const uint64_t start = 4 * GIB;
+	bool done = true;
+	int blocks;
+
+	if (!load_twostage(NULL))
+		return;
+	for (blocks = 64; blocks <= 1024; blocks *= 2) {
+		double started;
+
+		done &= !region_add(start, blocks * block_size, NULL);
+		started = now();
+		done &= !region_online(0, "all online_movable");
+		tell("online-all", blocks, now() - started);
+		timed_command("lsmem");
+		tell("lsmem-online", blocks, timed_command("lsmem"));
+		started = now();
+		done &= !region_offline(0, "all");
+		tell("offline-all", blocks, now() - started);
+		done &= !region_remove(0);
+	}
+	ok(done, "up to 1024 blocks go online and offline");
+	unload_twostage();
+}
+
+const struct group group_bench_scale = {
+	.name = "bench-scale", .title = "how times grow with standby memory", .run = run,
+};
+const struct group group_bench_scale_online = {
+	.name = "bench-scale-online", .title = "how times grow with memory that goes online", .run = run_online,
+};

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kernel's function tracer: how long a call takes, and what is in it
+ *
+ * The traces go to the console as they are, for the host to read:
+ *
+ *	# trace OPERATION ORDER
+ *	| ...
+ *	# end of trace
+ *
+ * Not through the kernel's log, which is not made for so much.
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define TRACING "/sys/kernel/tracing"
+
+/* These files are emptied by opening them so. */
+static void clear(const char *knob)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), TRACING "/%s", knob);
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Functions that a kernel has not, or that its compiler has inlined, are left out. */
+static void add_functions(const char *knob, const char *const *functions)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), TRACING "/%s", knob);
+	for (; *functions; functions++) {
+		FILE *file = fopen(path, "a");
+
+		if (!file)
+			continue;
+		fputs(*functions, file);
+		fclose(file);
+	}
+}
+
+void trace_begin(const char *const *roots, const char *const *functions)
+{
+	write_file("nop", TRACING "/current_tracer");
+	write_file("0", TRACING "/tracing_on");
+	write_file("16384", TRACING "/buffer_size_kb");
+	clear("set_ftrace_filter");
+	clear("set_graph_function");
+	add_functions("set_ftrace_filter", roots);
+	add_functions("set_ftrace_filter", functions);
+	add_functions("set_graph_function", roots);
+	write_file("0", TRACING "/options/funcgraph-irqs");
+	write_file("1", TRACING "/options/funcgraph-proc");
+	write_file("1", TRACING "/options/funcgraph-tail");
+	write_file("function_graph", TRACING "/current_tracer");
+}
+
+void trace_on(void)
+{
+	clear("trace");
+	write_file("1", TRACING "/tracing_on");
+}
+
+void trace_off(void)
+{
+	write_file("0", TRACING "/tracing_on");
+}
+
+void trace_print(const char *operation, const char *order)
+{
+	char *trace = read_whole(TRACING "/trace"), *line, *next;
+	FILE *console = fopen("/dev/console", "w");
+
+	if (console) {
+		fprintf(console, "\n# trace %s %s\n", operation, order);
+		for (line = trace; *line; line = next) {
+			next = strchr(line, '\n');
+			next = next ? next + 1 : line + strlen(line);
+			if (*line != '#')
+				fprintf(console, "| %.*s\n", (int)strcspn(line, "\n"), line);
+		}
+		fprintf(console, "# end of trace\n");
+		fclose(console);
+	}
+	free(trace);
+}
+
+void trace_end(void)
+{
+	write_file("nop", TRACING "/current_tracer");
+	clear("set_ftrace_filter");
+	clear("set_graph_function");
+	write_file("1", TRACING "/tracing_on");
+}
