@@ -47,7 +47,9 @@ def collect(logs):
 
 def amount(count):
     """Bytes, for people"""
-    return f"{count / 2 ** 20:,.1f} MiB" if count >= 2 ** 20 else f"{max(count, 0) / 1024:,.0f} KiB"
+    if count <= 0:
+        return "too little to tell"
+    return f"{count / 2 ** 20:,.1f} MiB" if count >= 2 ** 20 else f"{count / 1024:,.0f} KiB"
 
 
 def print_tables(data):
@@ -85,7 +87,8 @@ set xlabel "memory added (GiB)"
 set ylabel "memory taken (MiB)"
 set xtics (1, 4, 16, 64, 256, 1024, 4096)
 set title "What it takes to add memory, in a guest of 1 GiB (dashed: all it has)"
-set key left top
+set key bottom right
 set xrange [0.8:6000]
-set arrow from 0.8, 1024 to 6000, 1024 nohead dt 2 lc rgb 'black'
+set yrange [0.01:3000]
+set arrow from 0.8, 1024 to 6000, 1024 nohead dt 2 lc rgb "black"
 plot {lines}""", blocks)

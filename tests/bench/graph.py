@@ -10,6 +10,9 @@ LINE = re.compile(r"^\|\s*(?:(?P<time>\d+\.\d+) \|\s*)?\d+\)\s+(?P<task>\S.*?-\d
                   r"\s*(?:[$*@#!+]\s*)?(?:(?P<us>[\d.]+) us)?\s*\|\s*(?P<text>\S.*)$")
 WAITS = ("synchronize_rcu", "synchronize_rcu_expedited", "synchronize_rcu_tasks")
 
+# What is timed for an operation; ACPI may still be at work for the one before.
+OUTERMOST = {"add": ("add_memory_resource", "__add_memory_resource"), "remove": ("try_remove_memory",)}
+
 
 class Call:
     """A call and what was traced within it; us: how long it took, None while it is not known."""
@@ -63,7 +66,8 @@ def traces(log):
         if begin:
             operation, order, lines = begin[1], begin[2].split(","), []
         elif line.startswith("# end of trace") and lines is not None:
-            yield operation, order, read(lines)
+            wanted = OUTERMOST.get(operation)
+            yield operation, order, [call for call in read(lines) if not wanted or call.function in wanted]
             lines = None
         elif lines is not None:
             lines.append(line)

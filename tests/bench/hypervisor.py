@@ -64,6 +64,6 @@ set boxwidth 0.9
 set ylabel "QEMU's resident memory (MiB)"
 set yrange [0:*]
 set title "1 GiB of a virtio-mem device, through its cycle"
-set key left top
+set key outside bottom center horizontal
 plot $rows using 2:xtic(1) title "twostage", $rows using 3 title "the kernel's virtio-mem driver"
 """, {"rows": rows})

@@ -13,6 +13,7 @@
  * Copyright (C) 2026 the twostage developers
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,18 @@ static void add_functions(const char *knob, const char *const *functions)
 	}
 }
 
+/* Each CPU has a trace, and what puts them together is clocks that differ. */
+static void stay_on_one_cpu(bool stay)
+{
+	cpu_set_t cpus;
+	int cpu;
+
+	CPU_ZERO(&cpus);
+	for (cpu = 0; cpu < (stay ? 1 : CPU_SETSIZE); cpu++)
+		CPU_SET(cpu, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
 void trace_begin(const char *const *roots, const char *const *functions)
 {
 	write_file("nop", TRACING "/current_tracer");
@@ -64,6 +77,7 @@ void trace_begin(const char *const *roots, const char *const *functions)
 	write_file("1", TRACING "/options/funcgraph-proc");
 	write_file("1", TRACING "/options/funcgraph-tail");
 	write_file("function_graph", TRACING "/current_tracer");
+	stay_on_one_cpu(true);
 }
 
 void trace_on(void)
@@ -98,6 +112,7 @@ void trace_print(const char *operation, const char *order)
 
 void trace_end(void)
 {
+	stay_on_one_cpu(false);
 	write_file("nop", TRACING "/current_tracer");
 	clear("set_ftrace_filter");
 	clear("set_graph_function");
