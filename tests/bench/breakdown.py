@@ -116,7 +116,7 @@ def plot(data, directory):
     heads = [(operation, who) for operation in ("online", "offline") for who in ("twostage", "stock")]
     kinds = [kind for kind in KINDS if kind != WAIT]
     counted = data[SCENARIOS[0]]
-    rows = [[f"{operation}, {who}"] + [counted[operation][who]["kinds"].get(kind, 0) / 1000 for kind in kinds]
+    rows = [[f"{operation}\\n{who}"] + [counted[operation][who]["kinds"].get(kind, 0) / 1000 for kind in kinds]
             for operation, who in heads]
     bars = ", ".join(f"$rows using {i + 2}{':xtic(1)' if not i else ''} title \"{kind}\" lt {i + 1}"
                      for i, kind in enumerate(kinds))
@@ -124,6 +124,7 @@ def plot(data, directory):
 set style data histogram
 set style histogram rowstacked
 set boxwidth 0.6
+set bmargin 4
 set ylabel "million instructions per block"
 set yrange [0:*]
 set key outside right reverse Left invert

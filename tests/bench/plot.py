@@ -6,7 +6,7 @@ import os
 import subprocess
 
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#332288",
-           "#999933", "#882255", "#44aa99", "#dddddd"]
+           "#999933", "#882255", "#44aa99", "#dddddd", "#aa4499"]
 TERMINALS = {"svg": "svg size {},{} font 'sans,13' background 'white'",
              "png": "pngcairo size {},{} font 'sans,11'"}
 
