@@ -42,6 +42,26 @@ long long meminfo(const char *field)
 	return value;
 }
 
+/* What belongs to devices on PCI is left out: they may come to other addresses when they are plugged again. */
+static char *iomem(void)
+{
+	char *text = read_whole("/proc/iomem"), *line, *rest = text;
+	char *result = calloc(1, strlen(text) + 1);
+	unsigned int domain, bus, slot, function;
+
+	while ((line = strsep(&rest, "\n"))) {
+		const char *name = strstr(line, " : ");
+
+		if (name && (sscanf(name, " : %x:%x:%x.%x", &domain, &bus, &slot, &function) == 4 ||
+			     strstr(name, "virtio-pci")))
+			continue;
+		strcat(result, line);
+		strcat(result, "\n");
+	}
+	free(text);
+	return result;
+}
+
 static char *zones(void)
 {
 	char *text = read_whole("/proc/zoneinfo"), *line, *rest = text;
@@ -116,7 +136,7 @@ struct accounts *accounts_take(void)
 	if (!unmaps_free_pages())
 		accounts->direct_map = meminfo("DirectMap4k") + meminfo("DirectMap2M") + meminfo("DirectMap1G");
 	accounts->corrupted = meminfo("HardwareCorrupted");
-	accounts->iomem = read_whole("/proc/iomem");
+	accounts->iomem = iomem();
 	accounts->firmware = firmware();
 	accounts->zones = zones();
 	accounts->blocks = count("ls -d " MEMORY "/memory[0-9]* | wc -l");

@@ -88,7 +88,7 @@ static long long hits(const char *event)
 	return found;
 }
 
-static bool trace_on(const char *tracer)
+static bool set_tracer(const char *tracer)
 {
 	run_command("echo > " TRACING "/set_ftrace_filter");
 	for (int i = 0; i < function_count; i++)
@@ -97,7 +97,7 @@ static bool trace_on(const char *tracer)
 	return write_file(tracer, TRACING "/current_tracer") == 0;
 }
 
-static bool trace_off(void)
+static bool reset_tracer(void)
 {
 	return write_file("nop", TRACING "/current_tracer") == 0 &&
 	       run_command("echo > " TRACING "/set_ftrace_filter") == 0;
@@ -108,8 +108,8 @@ static bool traced(const char *function)
 	return run_command("grep -q %s " TRACING "/trace", function) == 0;
 }
 
-static bool function_on(void) { return trace_on("function"); }
-static bool graph_on(void) { return trace_on("function_graph"); }
+static bool function_on(void) { return set_tracer("function"); }
+static bool graph_on(void) { return set_tracer("function_graph"); }
 
 /* Up and down again, by the region's knobs and by the block's own. */
 static bool cycle(void)
@@ -174,14 +174,14 @@ static void run(void)
 	   "who probes a wrapped function sees its calls");
 	ok(probe_off(), "the probes are removed");
 	ok(function_on() && cycle() && traced("online_pages"), "who traces a wrapped function sees its calls");
-	ok(trace_off(), "tracing ends");
+	ok(reset_tracer(), "tracing ends");
 	unload_twostage();
 
 	comes_second("probes", probe_on, probe_off);
-	comes_second("function tracer", function_on, trace_off);
-	comes_second("function graph tracer", graph_on, trace_off);
+	comes_second("function tracer", function_on, reset_tracer);
+	comes_second("function graph tracer", graph_on, reset_tracer);
 	comes_first("probes", probe_on, probe_off);
-	comes_first("function tracer", function_on, trace_off);
+	comes_first("function tracer", function_on, reset_tracer);
 }
 
 const struct group group_tracers = { .name = "tracers", .title = "others who trace and probe what is wrapped", .run = run };
