@@ -50,7 +50,7 @@ help:
 	@echo '  make deb          the same as Debian packages, in build/deb/'
 	@echo 'Work on it:'
 	@echo '  make check        build and test on $(CHECK_KERNELS), or KERNEL=SERIES only'
-	@echo '  make check-all    the same on all kernels of scripts/kernel --list, and what takes longer;'
+	@echo '  make check-all    the same on all kernels of scripts/kernel --list, and what takes longer on those two;'
 	@echo '                    TABLE=README.md puts the results there, STRESS_SECONDS=$(STRESS_SECONDS)'
 	@echo '  make check-systems   whole Debian systems with the packages installed (as root)'
 	@echo '  make check-debug  the same on a kernel that finds mistakes, built once, and lets every allocation fail'
@@ -86,15 +86,15 @@ check: setup
 	@tests/run --self-test --lint --build --cli $(addprefix --kernel ,$(KERNELS))
 
 check-all: setup
-	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --long --table $(TABLE) \
-		$(if $(KERNEL),$(addprefix --kernel ,$(KERNEL)),--all-kernels)
+	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --table $(TABLE) \
+		$(addprefix --long ,$(KERNELS)) $(if $(KERNEL),$(addprefix --kernel ,$(KERNEL)),--all-kernels)
 
 check-systems:
 	@scripts/setup --systems
 	@tests/run $(addprefix --system ,$(SYSTEMS))
 
 check-debug: setup
-	@tests/run --build --long $(addprefix --kernel ,$(DEBUG_KERNELS))
+	@tests/run --build $(foreach kernel,$(DEBUG_KERNELS),--kernel $(kernel) --long $(kernel))
 
 soak: setup
 	@scripts/soak --minutes $(MINUTES) $(KERNEL)
