@@ -158,6 +158,20 @@ void hooks_exit(void)
 	ftrace_free_filter(&pin);
 }
 
+/*
+ * Of a function that ftrace cannot trace (some of those that are there for memory hotplug only): the probe is a
+ * breakpoint. Does nothing, but keeps it from being optimised into a jump, which could not redirect.
+ */
+static void hook_post_handler(struct kprobe *kprobe, struct pt_regs *regs, unsigned long flags)
+{
+}
+
+static void unclaim(const struct hook *hook)
+{
+	if (hook->claimed)
+		ftrace_set_filter_ip(&pin, hook->claimed, 1, 0);
+}
+
 static int hook_install_at(struct hook *hook, const char *symbol)
 {
 	unsigned long address = mm_lookup_symbol(symbol);
@@ -166,20 +180,24 @@ static int hook_install_at(struct hook *hook, const char *symbol)
 	if (!address)
 		return -ENOENT;
 	ret = ftrace_set_filter_ip(&pin, address, 0, 0);
-	if (ret)
+	/* Nothing of ftrace's is at this address, so nobody else can have a claim there either. */
+	if (ret && ret != -EINVAL)
 		return ret;
+	hook->claimed = ret ? 0 : address;
 
 	/* A struct kprobe keeps state from an earlier registration, so start from nothing. */
-	hook->kprobe = (struct kprobe){ .symbol_name = symbol, .pre_handler = hook_pre_handler };
+	hook->kprobe = (struct kprobe){
+		.symbol_name = symbol,
+		.pre_handler = hook_pre_handler,
+		.post_handler = hook->claimed ? NULL : hook_post_handler,
+	};
 	ret = register_kprobe(&hook->kprobe);
-	/* Any other probe might be optimised into a jump, which could not redirect. */
-	if (!ret && !kprobe_ftrace(&hook->kprobe)) {
+	if (!ret && hook->claimed && !kprobe_ftrace(&hook->kprobe)) {
 		unregister_kprobe(&hook->kprobe);
 		ret = -EINVAL;
 	}
 	if (ret)
-		ftrace_set_filter_ip(&pin, address, 1, 0);
-	hook->address = address;
+		unclaim(hook);
 	return ret;
 }
 
@@ -200,7 +218,7 @@ static void remove_first(struct hook *hooks, unsigned int count)
 {
 	while (count--) {
 		unregister_kprobe(&hooks[count].kprobe);
-		ftrace_set_filter_ip(&pin, hooks[count].address, 1, 0);
+		unclaim(&hooks[count]);
 	}
 }
 

@@ -32,7 +32,8 @@ struct hook {
 	bool (*wanted)(struct pt_regs *regs);
 
 	struct kprobe kprobe;
-	unsigned long address;
+	/* Where ftrace knows of it */
+	unsigned long claimed;
 	atomic_long_t redirected;
 };
 
