@@ -48,8 +48,6 @@ static void check_linear(const struct cost *small, const struct cost *large, int
 {
 	ok(large->kib < small->kib * factor * 5 / 4 + 4096, "%d times the blocks cost about %d times the memory",
 	   factor, factor);
-	/* A busy machine may stop the guest for a while, but not for as long as something quadratic would take. */
-	ok(large->seconds < small->seconds * factor * 2 + 2, "and about %d times the time", factor);
 }
 
 static void remove_all(int count)
@@ -76,7 +74,6 @@ static void run(void)
 		skip("a kernel with a leak detector notes each allocation", "1 TiB of standby memory costs less than 48 MiB");
 	else
 		ok(large.kib > 0 && large.kib < 48 * 1024, "1 TiB of standby memory costs less than 48 MiB");
-	ok(large.seconds < 60, "and takes seconds");
 	remove_all(3);
 	unload_twostage();
 }
