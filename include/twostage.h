@@ -3,7 +3,7 @@
  * twostage: memory that is added in two stages
  *
  * A *region* is a contiguous physical range made of whole memory blocks. After stage 1 its blocks are
- * *standby*: their sections are present and they have their directories in sysfs, but there is no
+ * *standby*: there are structures for their sections and they have their directories in sysfs, but there is no
  * memmap, no direct map, and perhaps nothing that answers at their addresses. Stage 2 runs for each
  * block when it is set online: the region's *provider* makes the memory accessible (assign), and the
  * memmap is built, out of the block's own first pages where that is possible. The block is then
