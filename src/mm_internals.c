@@ -227,21 +227,6 @@ void mm_move_pfn_range_to_zone(const struct zone_move *move)
 }
 
 /**
- * mm_zone_check_pages() - have those who walk a zone ask for each pageblock whether it is online
- * @zone: the zone
- *
- * Compaction spares itself that in a zone without holes (pageblock_pfn_to_page()). It walks a span that it has
- * noted before, and sleeps: with a block at the zone's end offline, the zone is smaller and has no hole either,
- * and compaction goes on beyond its end. In general the memmap is still there.
- *
- * Context: mem_hotplug_lock held for writing. The core finds out again at the next change of the zone.
- */
-void mm_zone_check_pages(struct zone *zone)
-{
-	WRITE_ONCE(zone->contiguous, false);
-}
-
-/**
  * mm_adjust_present_page_count() - adjust_present_page_count()
  * @page: one in the zone and node that are meant
  * @group: the memory block's, or NULL

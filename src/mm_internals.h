@@ -35,7 +35,6 @@ int mm_arch_add_memory(int nid, u64 start, u64 size, struct vmem_altmap *altmap)
 void mm_arch_remove_memory(u64 start, u64 size, struct vmem_altmap *altmap);
 int mm_init_memmap_on_memory(unsigned long pfn, unsigned long nr_pages, struct zone *zone);
 void mm_deinit_memmap_on_memory(unsigned long pfn, unsigned long nr_pages);
-void mm_zone_check_pages(struct zone *zone);
 void mm_adjust_present_page_count(struct page *page, struct memory_group *group, long nr_pages);
 int mm_add_memory_resource(int nid, struct resource *resource, mhp_t flags);
 int mm_add_memory(int nid, u64 start, u64 size, mhp_t flags);

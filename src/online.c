@@ -166,7 +166,6 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
 
 	operation_begin(region, index, PHASE_STANDBY);
 	ret = mm_online_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
-	mm_zone_check_pages(zone);
 	if (!ret && memmap_pages)
 		mm_adjust_present_page_count(pfn_to_page(pfn), group, memmap_pages);
 	if (ret && operation.populated) {
@@ -262,7 +261,6 @@ static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, stru
 	if (memmap_pages)
 		mm_adjust_present_page_count(pfn_to_page(pfn), group, -(long)memmap_pages);
 	ret = mm_offline_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
-	mm_zone_check_pages(zone);
 	if (!ret)
 		depopulate_or_defer(region, index);
 	else if (memmap_pages)
