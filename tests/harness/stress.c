@@ -187,6 +187,8 @@ int stress_command(int kind, const char *format, ...)
 	if (!pipe)
 		return stress_note(kind, started, -errno);
 	length = fread(output, 1, sizeof(output) - 1, pipe);
+	if (!length)
+		length = snprintf(output, sizeof(output), STRESS_SILENT);
 	output[length] = '\0';
 	status = pclose(pipe);
 	if (!status)

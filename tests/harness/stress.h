@@ -16,6 +16,9 @@ struct stress_error {
 	const char *reason, *words;
 };
 
+/* The words of a command that says none */
+#define STRESS_SILENT "(nothing is said)"
+
 /* A kind of operation. Errors that are not listed are not expected; the list ends with error 0. */
 struct stress_kind {
 	const char *name;

@@ -55,7 +55,7 @@ enum {
 
 /* What others do between a look and the operation that follows */
 #define RACE(error) { error, "somebody else was there first", NULL }
-#define GONE { ENOENT, "somebody else was there first", "there is no such" }, RACE(ENODEV), RACE(ENXIO)
+#define GONE { ENOENT, "somebody else was there first", "there is no " }, RACE(ENODEV), RACE(ENXIO)
 /* More blocks than there are, or one that is in that state already */
 #define NOT_SO { EINVAL, "somebody else was there first", "are standby" }, \
 	       { EINVAL, "somebody else was there first", "are online" }, \
@@ -75,8 +75,7 @@ static const struct stress_error offline_errors[] = {
 	GONE, NOT_SO, { EBUSY, "there are pages that cannot be moved", NULL }, END
 };
 static const struct stress_error chmem_errors[] = {
-	/* It tells no errors, only that it was not all. */
-	GONE, NOT_SO, { EBUSY, "there are pages that cannot be moved", NULL },
+	GONE, { ENOENT, "somebody else was there first", STRESS_SILENT }, NOT_SO, { EBUSY, "there are pages that cannot be moved", NULL },
 	{ ENOSPC, "the host's budget is used up", NULL }, { ENOMEM, "no ordinary memory for a memmap", NULL }, END
 };
 static const struct stress_error flip_errors[] = { GONE, { EBUSY, "blocks of it are online", NULL }, END };
