@@ -90,6 +90,8 @@ static char *firmware(void)
 	FILE *pipe = popen("cd /sys/firmware/memmap && grep . */*", "r");
 	char *text = calloc(1, 65536);
 
+	if (!text)
+		abort();
 	if (pipe) {
 		text[fread(text, 1, 65535, pipe)] = '\0';
 		pclose(pipe);

@@ -67,6 +67,7 @@ static int attempt(const struct operation *operation, unsigned int nth, bool *fa
 {
 	int ret;
 
+	*failed = false;
 	if (!begin(operation))
 		return -ENOENT;
 	failures_begin(nth);

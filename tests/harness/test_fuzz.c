@@ -438,7 +438,7 @@ static void fuzz_add(struct kmsg *kmsg)
 
 	for (i = 0; i < ROUNDS; i++) {
 		struct state before, after;
-		struct wanted wanted;
+		struct wanted wanted = { 0 };
 		uint64_t right;
 
 		generate(&input, valid_add, ARRAY_SIZE(valid_add));

@@ -88,7 +88,7 @@ static bool load_by_file(const char *options, int *segments)
 
 static void look_at_loads(const char *stage)
 {
-	int segments;
+	int segments = 0;
 	bool well;
 
 	well = load_by_segments("", &segments);

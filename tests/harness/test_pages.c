@@ -353,7 +353,7 @@ static void poisoned(const char *memmap)
 	   "poison: it comes online");
 	memory_write(&memory, 7);
 	block = page_in_region(&memory, &page);
-	if (!ok(block, "poison: and is used"))
+	if (!ok(block, "poison: and is used") || !page)
 		return;
 	ret = madvise(page, PAGE, MADV_SOFT_OFFLINE);
 	ok(ret == 0 && memory_check(&memory) < 0 && meminfo("HardwareCorrupted") == corrupted + 4,

@@ -125,6 +125,8 @@ static char *probes(void)
 	char *traced = read_whole("/sys/kernel/tracing/enabled_functions");
 	char *both = malloc(strlen(kprobes) + strlen(traced) + 1);
 
+	if (!both)
+		abort();
 	strcat(strcpy(both, kprobes), traced);
 	free(kprobes);
 	free(traced);
