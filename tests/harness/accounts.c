@@ -49,6 +49,8 @@ static char *iomem(void)
 	char *result = calloc(1, strlen(text) + 1);
 	unsigned int domain, bus, slot, function;
 
+	if (!result)
+		abort();
 	while ((line = strsep(&rest, "\n"))) {
 		const char *name = strstr(line, " : ");
 
