@@ -706,6 +706,9 @@ static void setup(void)
 	/* Room that only the kernel can use: without it, data in kernel zones leaves none for the kernel. */
 	write_file("1000", "/proc/sys/vm/watermark_scale_factor");
 	write_file("offline", AUTO_ONLINE);
+	/* A host that is busy stops the processors of an emulated guest for longer than the kernel believes in. */
+	write_file("60", "/proc/sys/kernel/watchdog_thresh");
+	write_file("300", "/proc/sys/kernel/hung_task_timeout_secs");
 	if (readers_trip_over_huge_pages())
 		write_file("never", "/sys/kernel/mm/transparent_hugepage/enabled");
 	ok(module_load_system("virtio_pci", NULL) == 0, "the virtio bus is there");
