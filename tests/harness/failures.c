@@ -33,8 +33,8 @@ static void extend(struct range *range, uint64_t start, uint64_t end)
  * A call of "visit" for each function, with where the next one begins. The file has the kernel's in the order of
  * their addresses, those of modules in any.
  */
-static void for_each_function(void (*visit)(const char *name, const char *module, struct range range, void *data),
-			      void *data)
+static void visit_functions(void (*visit)(const char *name, const char *module, struct range range, void *data),
+			    void *data)
 {
 	char *text = read_whole("/proc/kallsyms"), *rest = text, *line;
 	char name[256] = "", module[64] = "";
@@ -50,8 +50,8 @@ static void for_each_function(void (*visit)(const char *name, const char *module
 		if (*name)
 			visit(name, module, (struct range){ address, next > address ? next : address + 4096 }, data);
 		address = next;
-		strcpy(name, next_name);
-		strcpy(module, next_module);
+		snprintf(name, sizeof(name), "%s", next_name);
+		snprintf(module, sizeof(module), "%s", next_module);
 	}
 	free(text);
 }
@@ -110,8 +110,8 @@ void failures_configure(void)
 {
 	struct range kmemleak = { 0, 0 }, page_tables = { 0, 0 };
 
-	for_each_function(visit_kmemleak, &kmemleak);
-	for_each_function(visit_page_tables, &page_tables);
+	visit_functions(visit_kmemleak, &kmemleak);
+	visit_functions(visit_page_tables, &page_tables);
 	configure("failslab", kmemleak);
 	configure("fail_page_alloc", page_tables);
 	write_file("N", DEBUGFS "/fail_page_alloc/ignore-gfp-highmem");
@@ -123,7 +123,7 @@ void failures_only_in_twostage(bool only)
 	struct range module = { 0, 0 };
 
 	if (only)
-		for_each_function(visit_twostage, &module);
+		visit_functions(visit_twostage, &module);
 	else
 		module.end = UINT64_MAX;
 	set("failslab", "require-start", module.start);
