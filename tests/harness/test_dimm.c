@@ -171,16 +171,14 @@ static void hooks_off(void)
 
 static void other_notifier(void)
 {
-	static const char *const types[] = { "online", "online_kernel", "online_movable" };
 	const uint64_t size = 2 * block_size;
 	const char *when = "a notifier beside a DIMM";
-	size_t i;
 
 	if (!notifier_add(when, "0"))
 		return;
 	ok(plug("d10", size, -1) && is_dimm(0, size), "a DIMM is taken over");
-	for (i = 0; i < ARRAY_SIZE(types); i++)
-		notifier_refusals(when, types[i], 0, block_at(region_begin(0)));
+	/* In a kernel zone of a guest this small it might be in use for good. */
+	notifier_refusals(when, "online_movable", 0, block_at(region_begin(0)));
 	ok(region_online(0, "all online_movable") == 0, "all of it comes online");
 	notifier_refuse("MEM_GOING_OFFLINE", EBUSY);
 	dimm_unplug("d10");
