@@ -40,17 +40,30 @@ static int call(struct kprobe *kprobe, struct pt_regs *regs)
 	return 1;
 }
 
-/* Keeps the probe from being optimised into a jump, which could not redirect. */
+/*
+ * Keeps the probe from being optimised into a jump, which could not redirect. Those by way of ftrace never are, and
+ * the kernel does not get one with a post_handler out again that has joined another without.
+ */
 static void after(struct kprobe *kprobe, struct pt_regs *regs, unsigned long flags)
 {
 }
 
-static struct kprobe probe = { .pre_handler = call, .post_handler = after };
+static struct kprobe probe;
+
+static int register_probe(kprobe_post_handler_t post_handler)
+{
+	probe = (struct kprobe){ .symbol_name = function, .pre_handler = call, .post_handler = post_handler };
+	return register_kprobe(&probe);
+}
 
 static int __init fault_test_init(void)
 {
-	probe.symbol_name = function;
-	return function ? register_kprobe(&probe) : -EINVAL;
+	int ret = function ? register_probe(NULL) : -EINVAL;
+
+	if (ret || kprobe_ftrace(&probe))
+		return ret;
+	unregister_kprobe(&probe);
+	return register_probe(after);
 }
 
 static void __exit fault_test_exit(void)
