@@ -54,6 +54,9 @@ static char *iomem(void)
 	while ((line = strsep(&rest, "\n"))) {
 		const char *name = strstr(line, " : ");
 
+		/* The text ends with a newline, after which there is an empty piece. */
+		if (!*line)
+			continue;
 		if (name && (sscanf(name, " : %x:%x:%x.%x", &domain, &bus, &slot, &function) == 4 ||
 			     strstr(name, "virtio-pci")))
 			continue;

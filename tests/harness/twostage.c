@@ -19,6 +19,8 @@ uint64_t block_size;
 void twostage_init(void)
 {
 	block_size = strtoull(read_file(MEMORY "/block_size_bytes"), NULL, 16);
+	/* Tracing would patch the scheduler each time that it is switched on, which is too much for emulation. */
+	write_file("0", "/sys/kernel/tracing/options/record-cmd");
 }
 
 int region_add(uint64_t start, uint64_t size, const char *options)
