@@ -35,12 +35,15 @@ static const struct stress_kind kinds[KINDS] = {
 	[CHECK] = { .name = "check" },
 };
 
+/* What goes offline is memory less: where that is not to be spared, nothing does, or somebody would be killed for it. */
 static void change_blocks(void)
 {
-	if (rand() % 2)
+	if (rand() % 2) {
 		stress_write(ONLINE, "online_movable", MEMORY "/memory%d/state", random_block());
-	else
+	} else if (stress_book(block_size)) {
 		stress_write(OFFLINE, "offline", MEMORY "/memory%d/state", random_block());
+		stress_unbook(block_size);
+	}
 }
 
 static void change_regions(void)
@@ -49,7 +52,10 @@ static void change_regions(void)
 	double started;
 
 	if (exists(REGION, id)) {
-		region_offline(id, "all");
+		if (stress_book(REGION_BLOCKS * block_size)) {
+			region_offline(id, "all");
+			stress_unbook(REGION_BLOCKS * block_size);
+		}
 		started = now();
 		stress_note(REMOVE, started, region_remove(id));
 	} else {
@@ -67,9 +73,12 @@ static void read_all(void)
 	stress_note(READ, started, look_at_block(random_block()) > 0 ? 0 : -EIO);
 }
 
+/* Most of what there is at the moment, so that blocks go offline whose data has hardly anywhere to go */
 static void use_memory(void)
 {
-	stress_use_memory(FILL, CHECK, (64 + rand() % 256) * MIB, rand() % 300);
+	uint64_t available = meminfo("MemAvailable") * UINT64_C(1024);
+
+	stress_use_memory(FILL, CHECK, available / 100 * (30 + rand() % 60), rand() % 300);
 }
 
 static const struct stress_job jobs[] = {
@@ -120,4 +129,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_stress = { .name = "stress", .title = "all at once, with data that is checked", .run = run };
+const struct group group_stress = { .name = "stress", .title = "all at once under memory pressure, with data that is checked", .run = run };
