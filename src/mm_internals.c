@@ -15,6 +15,8 @@
 #include <linux/cpu.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
+#include <linux/list.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pageblock-flags.h>
 #include <linux/rcupdate.h>
@@ -143,6 +145,39 @@ ssize_t mm_write_kprobes_enabled(struct file *file, const char __user *text, siz
 	return internal(write_enabled_file_bool)(file, text, count, pos);
 }
 
+/* The most that the direct map of a range takes, and one page for each level above it */
+static unsigned long page_table_pages(u64 size)
+{
+	unsigned long pages = DIV_ROUND_UP(size, PUD_SIZE) + 3;
+
+	/* A page that is free is unmapped then. */
+	if (debug_pagealloc_enabled())
+		pages += DIV_ROUND_UP(size, PMD_SIZE);
+	return pages;
+}
+
+/*
+ * The kernel writes to page tables of the direct map without looking whether it got the page (alloc_low_pages() on
+ * x86): where there is no memory left that is a crash, of whoever adds memory. They come out of the reserves, without
+ * reclaim, so try to get as much in the same way, but with it. What is freed again goes to the front of this CPU's list.
+ */
+static int check_page_table_memory(u64 size)
+{
+	unsigned long i, pages = page_table_pages(size);
+	struct page *page, *next;
+	LIST_HEAD(list);
+
+	for (i = 0; i < pages; i++) {
+		page = alloc_page(GFP_KERNEL | __GFP_HIGH | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+		if (!page)
+			break;
+		list_add(&page->lru, &list);
+	}
+	list_for_each_entry_safe(page, next, &list, lru)
+		__free_page(page);
+	return i < pages ? -ENOMEM : 0;
+}
+
 /**
  * mm_arch_add_memory() - arch_add_memory(): the direct map and the memmap of a range
  * @nid: its node
@@ -150,7 +185,8 @@ ssize_t mm_write_kprobes_enabled(struct file *file, const char __user *text, siz
  * @size: in bytes
  * @altmap: where the memmap is to come from, NULL for ordinary memory
  *
- * Context: mem_hotplug_lock held for writing.
+ * Context: mem_hotplug_lock held for writing. Allocates memory, and reclaims for that.
+ * Return: 0; -ENOMEM, with nothing done; or an error of arch_add_memory(), which leaves behind what it has done.
  */
 int mm_arch_add_memory(int nid, u64 start, u64 size, struct vmem_altmap *altmap)
 {
@@ -158,7 +194,11 @@ int mm_arch_add_memory(int nid, u64 start, u64 size, struct vmem_altmap *altmap)
 		.altmap = altmap,
 		.pgprot = pgprot_mhp(PAGE_KERNEL),
 	};
+	int ret;
 
+	ret = check_page_table_memory(size);
+	if (ret)
+		return ret;
 	return internal(arch_add_memory)(nid, start, size, &params);
 }
 
