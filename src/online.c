@@ -150,7 +150,7 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
 	int ret;
 
 	/* The core's auto-online, from within the add. Its walk over the blocks ends with this. */
-	if (READ_ONCE(region->adding) == current && !region->auto_online)
+	if (READ_ONCE(region->adding) == current && (!region->auto_online || region->add_error))
 		return -ECANCELED;
 
 	/* Only whole blocks can be set online, and only once: anything else is not the core's doing. */

@@ -291,6 +291,13 @@ static int stage_one(struct twostage_region *region)
 	WRITE_ONCE(region->adding, current);
 	ret = mm_add_memory_resource(region->group, region->resource, MHP_NID_IS_MGID);
 	WRITE_ONCE(region->adding, NULL);
+	if (!ret && region->add_error) {
+		/* With an error noted auto-online has left all blocks alone. The resource goes with them. */
+		ret = region->add_error;
+		WRITE_ONCE(region->removed, true);
+		mm_remove_memory(region->start, region->size);
+		region->resource = NULL;
+	}
 	if (ret)
 		pr_err("%s [%#llx-%#llx]: adding its memory blocks failed (%pe)\n",
 		       dev_name(&region->dev), region->start, region->start + region->size - 1,
@@ -439,7 +446,8 @@ abandon:
 	region->removed = true;
 	region_forget_blocks(region);
 	leave_group(region);
-	release_mem_region(region->start, region->size);
+	if (region->resource)
+		release_mem_region(region->start, region->size);
 	__module_get(params->provider->owner);
 	__module_get(THIS_MODULE);
 	queue_work(drop_workqueue, &region->drop_work);
@@ -938,16 +946,21 @@ bool regions_forget_populated(void)
 
 /*
  * A memory block gets its twostage/ directory when it is added, before udev hears of it, so that a rule
- * can tell by it what kind of block it is. The directory goes with the block.
+ * can tell by it what kind of block it is: without it the region is not made. The directory goes with the block.
  */
 static int memory_block_added(struct notifier_block *nb, unsigned long action, void *data)
 {
 	struct device *dev = data;
 	struct memory_block *block = container_of(dev, struct memory_block, dev);
+	struct twostage_region *region = region_of(PFN_PHYS(section_nr_to_pfn(block->start_section_nr)));
+	int ret;
 
-	if (action == BUS_NOTIFY_ADD_DEVICE &&
-	    region_of(PFN_PHYS(section_nr_to_pfn(block->start_section_nr))))
-		sysfs_block_add(dev);
+	if (action != BUS_NOTIFY_ADD_DEVICE || !region)
+		return NOTIFY_DONE;
+	ret = sysfs_block_add(dev);
+	/* The core does not ask; stage_one() does. */
+	if (ret)
+		region->add_error = ret;
 	return NOTIFY_DONE;
 }
 

@@ -44,6 +44,7 @@ struct region_block {
  * @resource: "Standby memory (regionN)" in /proc/iomem; belongs to the core once stage 1 is done
  * @resource_name: that name
  * @adding: the task that runs stage 1 at this moment
+ * @add_error: what has gone wrong in stage 1 without the core being able to know
  * @removed: the memory blocks are gone, or about to go; protected by device_hotplug_lock
  * @drop_work: for what is left to be done when device_hotplug_lock is free
  * @auto_online: the core's auto-online may reach the blocks when they are added
@@ -71,6 +72,7 @@ struct twostage_region {
 	struct resource *resource;
 	char resource_name[40];
 	struct task_struct *adding;
+	int add_error;
 	bool removed;
 	struct work_struct drop_work;
 	bool auto_online;

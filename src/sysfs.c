@@ -456,14 +456,16 @@ static const struct attribute_group block_group = {
 /**
  * sysfs_block_add() - give a memory block of a region its twostage/ directory
  * @dev: the block's device; the directory goes with it
+ *
+ * Return: 0; or an error, with a line in the log.
  */
-void sysfs_block_add(struct device *dev)
+int sysfs_block_add(struct device *dev)
 {
 	int ret = sysfs_create_group(&dev->kobj, &block_group);
 
 	if (ret)
-		pr_warn("%s: cannot make its twostage directory in sysfs (%pe)\n", dev_name(dev),
-			ERR_PTR(ret));
+		pr_err("%s: cannot make its twostage directory in sysfs (%pe)\n", dev_name(dev), ERR_PTR(ret));
+	return ret;
 }
 
 static int hooks_file_show(struct seq_file *m, void *unused)

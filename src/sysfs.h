@@ -15,7 +15,7 @@
 int sysfs_init(void);
 void sysfs_exit(void);
 void sysfs_region_init(struct twostage_region *region);
-void sysfs_block_add(struct device *dev);
+int sysfs_block_add(struct device *dev);
 int parse_size(const char *text, u64 *value);
 int parse_node(const char *text, int *nid);
 

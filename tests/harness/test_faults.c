@@ -12,6 +12,7 @@
 
 #define START (4 * GIB)
 #define COUNT "/sys/module/fault_test/parameters/count"
+#define SKIP "/sys/module/fault_test/parameters/skip"
 
 /* What does not happen in the kernel at hand cannot fail there. */
 static bool fault(const char *function, int error, const char *argument)
@@ -45,6 +46,42 @@ static void stage_one(const char *function, int error)
 		   region_offline(0, "1") == 0 && region_remove(0) == 0, "%s() works again: so does a region", function);
 		module_unload("fault_test");
 	}
+	ok(accounts_same(before), "%s(): every account is what it was", function);
+	accounts_free(before);
+}
+
+/* Directories of the blocks themselves, which the core makes, and of what is in them, which it does not. */
+static void directories(const char *function)
+{
+	struct accounts *before = accounts_take();
+	unsigned int failed, wrong = 0;
+	char policy[32], skipped[16];
+	int ret;
+
+	snprintf(policy, sizeof(policy), "%s", read_file(MEMORY "/auto_online_blocks"));
+	write_file("online_movable", MEMORY "/auto_online_blocks");
+	if (fault(function, -ENOMEM, "")) {
+		for (failed = 0; failed < 100; failed++) {
+			snprintf(skipped, sizeof(skipped), "%u", failed);
+			write_file(skipped, SKIP);
+			write_file("1", COUNT);
+			ret = region_add(START, 4 * block_size, "auto_online=1");
+			if (!happened())
+				break;
+			if (ret == -ENOMEM && !exists(REGION, 0) && accounts_same(before))
+				continue;
+			diag("the call number %u fails, and the add returns %d (%s)", failed + 1, ret, strerror(-ret));
+			wrong++;
+			region_give_back(0);
+			region_remove(0);
+		}
+		write_file("0", COUNT);
+		ok(!wrong && failed >= 4 && !ret, "%s() fails at each of %u calls: no region is made", function, failed);
+		ok(exists(MEMORY "/memory%d/twostage/stage", block_at(START) + 3) && region_give_back(0) == 0 &&
+		   region_remove(0) == 0, "%s() works again: so does a region", function);
+		module_unload("fault_test");
+	}
+	write_file(policy, MEMORY "/auto_online_blocks");
 	ok(accounts_same(before), "%s(): every account is what it was", function);
 	accounts_free(before);
 }
@@ -93,6 +130,7 @@ static void run(void)
 		return;
 	stage_one("memory_group_register_dynamic", -ENOMEM);
 	stage_one("create_memory_block_devices", -ENOMEM);
+	directories("sysfs_create_group");
 	stage_two("arch_add_memory", -ENOMEM);
 	stage_two("__request_region", 0);
 	stage_two("mhp_init_memmap_on_memory", -ENOMEM);

@@ -7,6 +7,7 @@
  *   function	the function that fails
  *   error	what it answers with
  *   argument	if given, only calls with this string as the first argument fail
+ *   skip	how many calls do not fail before those that do
  *   count	how many calls fail, from when this is written
  *
  * Copyright (C) 2026 the twostage developers
@@ -23,6 +24,8 @@ static long error;
 module_param(error, long, 0400);
 static char *argument;
 module_param(argument, charp, 0400);
+static int skip;
+module_param(skip, int, 0600);
 static int count;
 module_param(count, int, 0600);
 
@@ -35,6 +38,10 @@ static int call(struct kprobe *kprobe, struct pt_regs *regs)
 {
 	if (count <= 0 || (argument && strcmp((const char *)regs_get_kernel_argument(regs, 0), argument)))
 		return 0;
+	if (skip > 0) {
+		skip--;
+		return 0;
+	}
 	count--;
 	instruction_pointer_set(regs, (unsigned long)failed);
 	return 1;
