@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -118,6 +119,15 @@ int run_command(const char *format, ...)
 	va_end(arguments);
 	status = system(command);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+bool kernel_before(int major, int minor)
+{
+	struct utsname name;
+	int first, second;
+
+	return !uname(&name) && sscanf(name.release, "%d.%d", &first, &second) == 2 &&
+	       (first < major || (first == major && second < minor));
 }
 
 double now(void)

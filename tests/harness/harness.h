@@ -62,6 +62,8 @@ char *read_whole(const char *path);
 long long read_number(const char *path, ...) __attribute__((format(printf, 1, 2)));
 bool exists(const char *path, ...) __attribute__((format(printf, 1, 2)));
 int run_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* For what has been mended in the kernel itself since */
+bool kernel_before(int major, int minor);
 double now(void);
 
 /* kmsg.c: the kernel's log since a mark */

@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -116,15 +117,27 @@ uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t siz
 	return inside;
 }
 
+static long long page_tables_kib(int node)
+{
+	const char *line = strstr(read_file("/sys/devices/system/node/node%d/meminfo", node), "PageTables:");
+
+	return line ? strtoll(line + strlen("PageTables:"), NULL, 10) : 0;
+}
+
 pid_t memory_page_tables(int node)
 {
 	const size_t size = 16 * GIB;
 	pid_t pid = fork();
 	size_t offset;
 	char *memory;
+	int tries;
 
-	if (pid)
+	if (pid) {
+		/* A guest under emulation takes its time. */
+		for (tries = 0; tries < 300 && page_tables_kib(node) < (long long)(size / (2 * MIB)) * 4; tries++)
+			usleep(100000);
 		return pid;
+	}
 	if (!memory_bind(node))
 		_exit(1);
 	memory = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

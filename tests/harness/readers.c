@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -110,11 +109,7 @@ long look_at(enum view view, int block)
  */
 bool readers_trip_over_huge_pages(void)
 {
-	struct utsname name;
-	int major, minor;
-
-	return !uname(&name) && sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
-	       (major < 6 || (major == 6 && minor < 2));
+	return kernel_before(6, 2);
 }
 
 long kcore_words(uint64_t physical, long words)

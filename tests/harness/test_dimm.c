@@ -111,7 +111,6 @@ static void refused_eject(void)
 	ok(region_online(1, "1 online_movable") == 0 && region_online(1, "all online_kernel") == 0,
 	   "a DIMM is online where the kernel can use it");
 	pid = memory_page_tables(1);
-	usleep(1500000);
 	dimm_unplug("d2");
 	usleep(4000000);
 	ok(is_dimm(1, size) && blocks_online(1) > 0, "its ejection is refused while the kernel does");

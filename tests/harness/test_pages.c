@@ -197,8 +197,9 @@ static void huge_pages(const char *memmap)
 }
 
 /*
- * A page of a GiB takes a GiB without a hole. Blocks that host their memmap have one each. On a node without
- * other memory: nothing of the kernel's comes in between.
+ * A page of a GiB takes a GiB without a hole: the first of these two. Blocks that host their memmap have one each.
+ * On a node without other memory: what the kernel keeps on a node from its first memory on goes into the last block,
+ * and memmaps that come from elsewhere, and all else, into the first block in a kernel zone, which is in the second GiB.
  */
 static void gigantic_pages(const char *memmap, int wanted)
 {
@@ -208,10 +209,10 @@ static void gigantic_pages(const char *memmap, int wanted)
 
 	snprintf(kind, sizeof(kind), "gigantic pages, %s", memmap);
 	snprintf(options, sizeof(options), "%s node=1", memmap);
-	snprintf(what, sizeof(what), "%d online_kernel", blocks - 1);
-	/* What the kernel keeps on a node from its first memory on goes into the last block. */
+	snprintf(what, sizeof(what), "%d online_kernel", blocks - 2);
 	if (!ok(region_add(START, 2 * GIB, options) == 0 &&
 		write_file("online_movable", MEMORY "/memory%d/state", block_at(START) + blocks - 1) == 0 &&
+		write_file("online_kernel", MEMORY "/memory%d/state", block_at(START) + blocks / 2) == 0 &&
 		region_online(0, what) == 0, "%s: 2 GiB are online on a node of their own", kind))
 		return;
 	if (!exists(HUGE_ON, 1, 1048576)) {
@@ -226,6 +227,10 @@ static void gigantic_pages(const char *memmap, int wanted)
 		write_file("0", HUGE_ON, 1, 1048576);
 		ok(read_number(HUGE_ON, 1, 1048576) == 0, "%s: and given back", kind);
 	}
+	/* The block with the memmaps of others in it can only be the last. */
+	for (int i = 0; i < blocks; i++)
+		if (i != blocks / 2)
+			write_file("offline", MEMORY "/memory%d/state", block_at(START) + i);
 	ok(region_give_back(0) == 0 && region_remove(0) == 0, "%s: the region goes", kind);
 }
 
@@ -261,7 +266,6 @@ static void in_the_way(void)
 	standby = accounts_take();
 	ok(region_online(0, "1 online_movable") == 0 && region_online(0, "all online_kernel") == 0, "is online");
 	pid = memory_page_tables(1);
-	usleep(1500000);
 	started = now();
 	ret = offline_for(30);
 	ok(ret == -EBUSY && now() - started < 20 && blocks_online(0) > 0 && region_remove(0) == -EBUSY,
@@ -371,7 +375,12 @@ static void poisoned(const char *memmap)
 	ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS && meminfo("HardwareCorrupted") == corrupted + 8,
 	   "poison: who uses a broken page is killed (%d)", status);
 	/* The block's own memmap: the kernel cannot do without */
-	ok(strstr(memmap, "=0") || page_offline("hard", START + PAGE) < 0, "poison: a page of a memmap cannot be taken out of use");
+	if (strstr(memmap, "=0"))
+		skip("there is none in the block", "poison: a page of a memmap cannot be taken out of use");
+	else if (!exists("/sys/devices/system/node/node0/memory_failure"))
+		skip("this kernel would count it as broken for ever", "poison: a page of a memmap cannot be taken out of use");
+	else
+		ok(page_offline("hard", START + PAGE) < 0, "poison: a page of a memmap cannot be taken out of use");
 
 	ret = region_give_back(0);
 	ok(ret == 0 && memory_check(&memory) < 0, "poison: blocks with such pages go offline, and no data is lost (%s)",

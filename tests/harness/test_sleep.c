@@ -63,7 +63,7 @@ static void slept(const char *state, const char *how)
 	} else {
 		if (*how)
 			write_file(how, POWER "/mem_sleep");
-		woken = !run_command("rtcwake -m %s -s 3 >/dev/null", state) &&
+		woken = !write_file("+3", "/sys/class/rtc/rtc0/wakealarm") && !write_file(state, POWER "/state") &&
 			kmsg_lines(&kmsg, "PM: suspend exit", NULL, 0) == 1;
 		ok(woken && data_is_right(), "the system sleeps, \"%s %s\", and the data is there when it wakes",
 		   state, how);
@@ -121,7 +121,7 @@ static void image_by_file(void)
 	ok(region_give_back(0) == 0, "all blocks go offline");
 	fd = open("/dev/snapshot", O_RDONLY | O_CLOEXEC);
 	ok(fd >= 0, "then it is not");
-	refused("1 online_movable", EBUSY, "the system hibernates", REGION "/online", 0);
+	refused("online_movable", EBUSY, "the system hibernates", MEMORY "/memory%d/state", block_at(START));
 	close(fd);
 	ok(region_online(0, "1 online_movable") == 0 && region_give_back(0) == 0,
 	   "blocks come online once the hibernation is over, and not before");
@@ -136,6 +136,11 @@ static void hibernated(void)
 	struct memory ordinary;
 	int ret;
 
+	if (kernel_before(6, 5)) {
+		skip("this kernel cannot read the image again, since its swap is in use", "the system goes to disk");
+		kmsg_close(&kmsg);
+		return;
+	}
 	if (!ok(*disk && !run_command("mkswap %s >/dev/null && swapon %s", disk, disk),
 		"there is a disk to hibernate to"))
 		return;
