@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -49,9 +50,11 @@ int count_blocks(void)
 
 bool wait_for_blocks(int count)
 {
+	/* Where the kernel can be preempted each offline waits for all tasks, and a busy host takes its time. */
+	const int limit = 800 + 20 * abs(count_blocks() - count);
 	int tries;
 
-	for (tries = 0; tries < 800 && count_blocks() != count; tries++)
+	for (tries = 0; tries < limit && count_blocks() != count; tries++)
 		usleep(50000);
 	/* Whoever adds or removes is not done yet with the last of them. */
 	usleep(300000);
