@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -33,6 +34,17 @@ void host(const char *format, ...)
 	va_end(arguments);
 }
 
+/* An echo of the reply would tear the records of the kernel's log that come at the same moment. */
+static void no_echo(int console)
+{
+	struct termios settings;
+
+	if (!tcgetattr(console, &settings)) {
+		settings.c_lflag &= ~(ECHO | ECHONL);
+		tcsetattr(console, TCSANOW, &settings);
+	}
+}
+
 const char *host_ask(const char *format, ...)
 {
 	static char reply[4096];
@@ -45,6 +57,7 @@ const char *host_ask(const char *format, ...)
 	console.events = POLLIN;
 	if (console.fd < 0)
 		return reply;
+	no_echo(console.fd);
 	va_start(arguments, format);
 	command("? ", format, arguments);
 	va_end(arguments);
