@@ -227,8 +227,8 @@ struct memory {
 	size_t size;
 	uint64_t seed;
 };
-/* From which node what this process touches from now on is to come, if that node has some; -1: as ever */
-void memory_prefer(int node);
+/* From which node what this process touches from now on is to come, as long as that node has some; -1: as ever */
+bool memory_prefer(int node);
 /* From this node and no other; page tables and the like count too */
 bool memory_bind(int node);
 bool memory_fill(struct memory *memory, size_t size, uint64_t seed);

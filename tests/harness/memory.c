@@ -24,16 +24,34 @@ static uint64_t value(const struct memory *memory, size_t offset)
 	return memory->seed ^ (offset * 0x9e3779b97f4a7c15ULL);
 }
 
+/* A value that a node's meminfo has, in KiB; name: with its colon */
+static long long node_kib(int node, const char *name)
+{
+	const char *line = strstr(read_file("/sys/devices/system/node/node%d/meminfo", node), name);
+
+	return line ? strtoll(line + strlen(name), NULL, 10) : 0;
+}
+
 static bool set_policy(int mode, int node)
 {
 	unsigned long mask = node < 0 ? 0 : 1UL << node;
+	int tries = 0;
 
-	return !syscall(SYS_set_mempolicy, mode, node < 0 ? NULL : &mask, node < 0 ? 0 : 8 * sizeof(mask));
+	while (syscall(SYS_set_mempolicy, mode, node < 0 ? NULL : &mask, node < 0 ? 0 : 8 * sizeof(mask))) {
+		/*
+		 * A policy may only name a node that the cpusets know to have memory, which they are told some time
+		 * after it has got its first.
+		 */
+		if (errno != EINVAL || !node_kib(node, "MemTotal:") || tries++ == 100)
+			return false;
+		usleep(100000);
+	}
+	return true;
 }
 
-void memory_prefer(int node)
+bool memory_prefer(int node)
 {
-	set_policy(node < 0 ? MPOL_DEFAULT : MPOL_PREFERRED, node);
+	return set_policy(node < 0 ? MPOL_DEFAULT : MPOL_PREFERRED, node);
 }
 
 bool memory_bind(int node)
@@ -118,13 +136,6 @@ uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t siz
 	return inside;
 }
 
-static long long page_tables_kib(int node)
-{
-	const char *line = strstr(read_file("/sys/devices/system/node/node%d/meminfo", node), "PageTables:");
-
-	return line ? strtoll(line + strlen("PageTables:"), NULL, 10) : 0;
-}
-
 pid_t memory_page_tables(int node)
 {
 	const size_t size = 16 * GIB;
@@ -135,7 +146,7 @@ pid_t memory_page_tables(int node)
 
 	if (pid) {
 		/* A guest under emulation takes its time. */
-		for (tries = 0; tries < 300 && page_tables_kib(node) < (long long)(size / (2 * MIB)) * 4; tries++)
+		for (tries = 0; tries < 300 && node_kib(node, "PageTables:") < (long long)(size / (2 * MIB)) * 4; tries++)
 			usleep(100000);
 		return pid;
 	}

@@ -198,8 +198,8 @@ static void pinned(void)
 
 	ok(plug("d11", size, 1) && is_dimm(0, size) && region_online(0, "all online_movable") == 0,
 	   "a DIMM is taken over and online");
-	memory_prefer(1);
-	ok(memory_fill(&memory, block_size, 11) && memory_inside(&memory, region_begin(0), size) > 0, "it is used");
+	ok(memory_prefer(1) && memory_fill(&memory, block_size, 11) &&
+	   memory_inside(&memory, region_begin(0), size) > 0, "it is used");
 	memory_prefer(-1);
 	if (!ok(memory_pin(&memory, &pin, region_begin(0), size), "a page of it is pinned"))
 		return;

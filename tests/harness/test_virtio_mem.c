@@ -147,9 +147,8 @@ static void cycle(void)
 	ok(meminfo("MemTotal") - total == (long long)(block_size / 1024 * 63 / 64), "its memmap is its own");
 	ok(online_block(3) == 0 && plugged() == 2 * block_size, "which block is for the guest to choose");
 	ok(region_online(0, "6 online_movable") == 0 && plugged() == BUDGET, "all of the budget is taken");
-	memory_prefer(1);
-	ok(memory_fill(&memory, 700 * MIB, 1) && memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 400 * MIB,
-	   "it is used");
+	ok(memory_prefer(1) && memory_fill(&memory, 700 * MIB, 1) &&
+	   memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 400 * MIB, "it is used");
 	used = resident_mib();
 	ok(used - before > 400, "QEMU's resident memory grows");
 	ok(memory_check(&memory) < 0, "the data is right");
@@ -318,8 +317,7 @@ static void let_go(void)
 
 	ok(module_unload(OURS) != 0 && module_loaded(OURS), "the driver does not unload under a region");
 	ok(region_online(0, "4 online_movable") == 0, "blocks of it are online");
-	memory_prefer(1);
-	ok(memory_fill(&memory, 450 * MIB, 4), "and in use");
+	ok(memory_prefer(1) && memory_fill(&memory, 450 * MIB, 4), "and in use");
 	ok(virtio_unbind(device) == 0 && exists(REGION, 0) && blocks_online(0) == 4 && plugged() == 4 * block_size,
 	   "the driver lets go of the device, and the memory stays");
 	ok(memory_check(&memory) < 0, "with the data in it");
@@ -356,9 +354,8 @@ static void pulled(void)
 	pid_t pid;
 
 	ok(region_online(0, "3 online_movable") == 0, "blocks are online");
-	memory_prefer(1);
-	ok(memory_fill(&memory, 200 * MIB, 7) && memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 100 * MIB,
-	   "and in use");
+	ok(memory_prefer(1) && memory_fill(&memory, 200 * MIB, 7) &&
+	   memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 100 * MIB, "and in use");
 	memory_prefer(-1);
 	size = plugged();
 	host_ask("device_del vm0");
@@ -544,8 +541,7 @@ static void setup_taken(void)
 	snprintf(device, sizeof(device), "%s", virtio_device(VIRTIO_ID_MEM, 0));
 	write_file("online_movable", MEMORY "/auto_online_blocks");
 	ok(module_load_system("virtio_mem", NULL) == 0 && comes_to(BUDGET), "the kernel's own driver plugs the budget");
-	memory_prefer(1);
-	ok(memory_fill(&taken, 450 * MIB, 5), "memory of it is in use");
+	ok(memory_prefer(1) && memory_fill(&taken, 450 * MIB, 5), "memory of it is in use");
 	memory_prefer(-1);
 	ok(virtio_unbind(device) == 0 && plugged() == BUDGET, "it has to let go of the device");
 	write_file("offline", MEMORY "/auto_online_blocks");
