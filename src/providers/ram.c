@@ -11,9 +11,12 @@
 #define pr_fmt(fmt) "twostage: " fmt
 
 #include <linux/io.h>
+#include <linux/math.h>
 #include <linux/minmax.h>
+#include <linux/mm.h>
 #include <linux/numa.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
 
 #include "ram.h"
 
@@ -28,51 +31,67 @@ static u64 pattern(u64 address)
 	return address ^ 0x5aa5c33c0ff0a55aULL;
 }
 
-/* The next word to try after @offset: one in each PROBE_DISTANCE, and the last one of all. */
-static u64 next_probe(u64 offset, u64 size)
+/* Where the words to try are: one in each PROBE_DISTANCE, and the last one of all */
+static u64 probe_offset(u64 n, u64 size)
 {
-	const u64 last = size - sizeof(u64);
+	return min(n * PROBE_DISTANCE, size - sizeof(u64));
+}
 
-	if (offset >= last)
-		return size;
-	return min(offset + PROBE_DISTANCE, last);
+static u64 nr_probes(u64 size)
+{
+	return DIV_ROUND_UP_ULL(size, PROBE_DISTANCE) + 1;
 }
 
 /*
  * Writes a pattern that depends on the address all over the range before reading any of it back: memory
  * that shows up at two addresses is found out too.
  */
-static int probe(struct twostage_region *region, u64 __iomem *words, u64 start, u64 size)
+static int probe(struct twostage_region *region, u64 __iomem **words, u64 start, u64 size)
 {
-	u64 offset;
+	const u64 count = nr_probes(size);
+	u64 address, n;
 
-	for (offset = 0; offset < size; offset = next_probe(offset, size))
-		writeq(pattern(start + offset), words + offset / sizeof(u64));
+	for (n = 0; n < count; n++) {
+		address = start + probe_offset(n, size);
+		/* Past the caches, which would answer for memory that is not there. */
+		words[n] = ioremap_wc(address, sizeof(u64));
+		if (!words[n]) {
+			pr_err("%s: cannot map %#llx to try it\n", twostage_region_name(region), address);
+			return -ENOMEM;
+		}
+		writeq(pattern(address), words[n]);
+	}
 
-	for (offset = 0; offset < size; offset = next_probe(offset, size)) {
-		if (readq(words + offset / sizeof(u64)) != pattern(start + offset)) {
-			pr_err("%s: there is no memory at %#llx\n", twostage_region_name(region),
-			       start + offset);
+	for (n = 0; n < count; n++) {
+		address = start + probe_offset(n, size);
+		if (readq(words[n]) != pattern(address)) {
+			pr_err("%s: there is no memory at %#llx\n", twostage_region_name(region), address);
 			return -ENXIO;
 		}
 	}
 	return 0;
 }
 
+/*
+ * A mapping for each word: one of the whole range would take page tables to get there, and every processor's
+ * TLB flushed to get rid of it.
+ */
 static int ram_assign(struct twostage_region *region, u64 start, u64 size)
 {
-	u64 __iomem *words;
+	const u64 count = nr_probes(size);
+	u64 __iomem **words;
+	u64 n;
 	int ret;
 
-	/* Past the caches, which would answer for memory that is not there. */
-	words = ioremap_wc(start, size);
+	words = kvcalloc(count, sizeof(*words), GFP_KERNEL);
 	if (!words) {
-		pr_err("%s: cannot map [%#llx-%#llx] to try it\n", twostage_region_name(region), start,
-		       start + size - 1);
+		pr_err("%s: no memory to try [%#llx-%#llx]\n", twostage_region_name(region), start, start + size - 1);
 		return -ENOMEM;
 	}
 	ret = probe(region, words, start, size);
-	iounmap(words);
+	for (n = 0; n < count && words[n]; n++)
+		iounmap(words[n]);
+	kvfree(words);
 	return ret;
 }
 
