@@ -4,6 +4,7 @@
  *
  * Copyright (C) 2026 the twostage developers
  */
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,28 +93,31 @@ static char *zones(void)
 
 static char *firmware(void)
 {
-	FILE *pipe = popen("cd /sys/firmware/memmap && grep . */*", "r");
 	char *text = calloc(1, 65536);
+	size_t length = 0, i;
+	glob_t files;
 
 	if (!text)
 		abort();
-	if (pipe) {
-		text[fread(text, 1, 65535, pipe)] = '\0';
-		pclose(pipe);
+	if (!glob("/sys/firmware/memmap/*/*", 0, NULL, &files)) {
+		for (i = 0; i < files.gl_pathc && length < 65536; i++)
+			length += snprintf(text + length, 65536 - length, "%s: %s\n", files.gl_pathv[i],
+					   read_file("%s", files.gl_pathv[i]));
+		globfree(&files);
 	}
 	return text;
 }
 
-static int count(const char *command)
+static int count(const char *pattern)
 {
-	FILE *pipe = popen(command, "r");
-	int value = -1;
+	glob_t files;
+	int found = 0;
 
-	if (!pipe || fscanf(pipe, "%d", &value) != 1)
-		value = -1;
-	if (pipe)
-		pclose(pipe);
-	return value;
+	if (!glob(pattern, GLOB_NOSORT, NULL, &files)) {
+		found = files.gl_pathc;
+		globfree(&files);
+	}
+	return found;
 }
 
 /*
@@ -146,8 +150,8 @@ struct accounts *accounts_take(void)
 	accounts->iomem = iomem();
 	accounts->firmware = firmware();
 	accounts->zones = zones();
-	accounts->blocks = count("ls -d " MEMORY "/memory[0-9]* | wc -l");
-	accounts->blocks_linked = count("ls -d /sys/devices/system/node/node*/memory[0-9]* | wc -l");
+	accounts->blocks = count(MEMORY "/memory[0-9]*");
+	accounts->blocks_linked = count("/sys/devices/system/node/node*/memory[0-9]*");
 	accounts->nodes = strdup(read_file("/sys/devices/system/node/has_memory"));
 	if (!accounts->iomem || !accounts->nodes)
 		abort();
