@@ -56,22 +56,26 @@ static void visit_functions(void (*visit)(const char *name, const char *module, 
 	free(text);
 }
 
-/* The functions in which the leak detector allocates for itself: without that it gives up. */
+/*
+ * The functions in which the leak detector allocates for itself: without that it gives up. Of those that stand
+ * together in the kernel's text, or all between would be spared, too.
+ */
 static void visit_kmemleak(const char *name, const char *module, struct range range, void *data)
 {
 	if (!*module && (!strcmp(name, "mem_pool_alloc") || !strcmp(name, "__alloc_object") ||
-			 !strcmp(name, "__create_object") || !strcmp(name, "create_object") ||
-			 !strcmp(name, "__link_object") || !strcmp(name, "kmemleak_alloc")))
+			 !strcmp(name, "__create_object") || !strcmp(name, "__link_object")))
 		extend(data, range.start, range.end);
 }
 
 /*
- * Page tables of the direct map: the kernel writes to what this returns without looking whether it is NULL, in every
- * memory hotplug on x86.
+ * Page tables of the direct map: the kernel writes to what alloc_low_pages() returns without looking whether it is
+ * NULL, in every memory hotplug on x86. That function is not in the stack itself, its last call is a jump.
  */
 static void visit_page_tables(const char *name, const char *module, struct range range, void *data)
 {
-	if (!*module && !strcmp(name, "alloc_low_pages"))
+	if (!*module && (!strcmp(name, "phys_pte_init") || !strcmp(name, "phys_pmd_init") ||
+			 !strcmp(name, "phys_pud_init") || !strcmp(name, "phys_p4d_init") ||
+			 !strcmp(name, "__kernel_physical_mapping_init")))
 		extend(data, range.start, range.end);
 }
 
@@ -114,7 +118,8 @@ void failures_configure(void)
 	visit_functions(visit_page_tables, &page_tables);
 	configure("failslab", kmemleak);
 	configure("fail_page_alloc", page_tables);
-	write_file("N", DEBUGFS "/fail_page_alloc/ignore-gfp-highmem");
+	/* The pages that vmalloc() hands out: KASAN takes thousands for the shadow of a block that comes online. */
+	write_file("Y", DEBUGFS "/fail_page_alloc/ignore-gfp-highmem");
 	set("fail_page_alloc", "min-order", 0);
 }
 

@@ -14,7 +14,8 @@
 
 bool kmemleak_there(void)
 {
-	return exists(KMEMLEAK);
+	/* The file is there in any case, but takes nothing while the detector is switched off (kmemleak=off). */
+	return exists(KMEMLEAK) && write_file("stack=on", KMEMLEAK) == 0;
 }
 
 void kmemleak_forget(void)
