@@ -12,6 +12,7 @@
 #define pr_fmt(fmt) "twostage: " fmt
 
 #include <linux/kallsyms.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
 
 #include "hook.h"
@@ -67,6 +68,23 @@ bool hooks_armed(void)
 
 	canary(&alive);
 	return READ_ONCE(alive);
+}
+
+/*
+ * unregister_kprobe() tells nobody that it could not (it needs memory for that), and the kernel would go on to call
+ * a handler of ours where there is none any more. Nothing of the module goes before this returns, so then it does not.
+ */
+static void remove_probe(struct kprobe *kprobe)
+{
+	int ret = disable_kprobe(kprobe);
+
+	if (ret && ret != -EINVAL) {
+		pr_crit("the probe of %pS cannot be taken away (%pe): the module stays, and this task with it, until the next boot\n",
+			kprobe->addr, ERR_PTR(ret));
+		for (;;)
+			schedule_timeout_idle(MAX_SCHEDULE_TIMEOUT);
+	}
+	unregister_kprobe(kprobe);
 }
 
 static const char *why_not(int error)
@@ -140,7 +158,7 @@ int hooks_init(void)
 	return 0;
 
 unregister:
-	unregister_kprobe(&canary_probe);
+	remove_probe(&canary_probe);
 unpin:
 	unregister_ftrace_function(&pin);
 free_filter:
@@ -153,7 +171,7 @@ free_filter:
  */
 void hooks_exit(void)
 {
-	unregister_kprobe(&canary_probe);
+	remove_probe(&canary_probe);
 	unregister_ftrace_function(&pin);
 	ftrace_free_filter(&pin);
 }
@@ -193,7 +211,7 @@ static int hook_install_at(struct hook *hook, const char *symbol)
 	};
 	ret = register_kprobe(&hook->kprobe);
 	if (!ret && hook->claimed && !kprobe_ftrace(&hook->kprobe)) {
-		unregister_kprobe(&hook->kprobe);
+		remove_probe(&hook->kprobe);
 		ret = -EINVAL;
 	}
 	if (ret)
@@ -217,7 +235,7 @@ static int hook_install(struct hook *hook)
 static void remove_first(struct hook *hooks, unsigned int count)
 {
 	while (count--) {
-		unregister_kprobe(&hooks[count].kprobe);
+		remove_probe(&hooks[count].kprobe);
 		unclaim(&hooks[count]);
 	}
 }
