@@ -23,6 +23,8 @@ struct group {
 	/* Before the accounts are taken to which everything has to come back; may be NULL */
 	void (*setup)(void);
 	void (*run)(void);
+	/* The module cannot be unloaded in the end, which is then not looked at */
+	bool stays;
 };
 
 extern const struct group group_basic, group_errors, group_many, group_providers, group_numa,
@@ -34,10 +36,11 @@ extern const struct group group_basic, group_errors, group_many, group_providers
 	group_bench_cost_hosted, group_bench_cost_kmem, group_bench_cost_virtio,
 	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_hosted,
 	group_large_blocks, group_faults, group_virtio_mem, group_virtio_mem_odd,
-	group_virtio_mem_taken, group_alloc_failures, group_alloc_failures_virtio,
+	group_virtio_mem_taken, group_alloc_failures, group_alloc_failures_online,
+	group_alloc_failures_unload, group_alloc_failures_virtio,
 	group_alloc_failures_dimm, group_virtio_mem_given_back, group_sleep, group_security,
 	group_security_relaxed, group_kdump, group_kdump_load, group_kexec, group_hostile,
-	group_forced, group_fuzz, group_readers, group_pages;
+	group_forced, group_fuzz, group_readers, group_pages, group_contiguous;
 
 /* ktap.c: results. Each test is named after the promise that it checks. */
 void ktap_begin(bool kmsg);

@@ -16,10 +16,13 @@ static const struct group *const groups[] = {
 	&group_guards, &group_livepatch, &group_tracers, &group_faults,
 	&group_dimm, &group_dimm_large, &group_dimm_stock, &group_soak, &group_dimm_hosted,
 	&group_large_blocks, &group_virtio_mem, &group_virtio_mem_odd, &group_virtio_mem_taken,
-	&group_alloc_failures, &group_alloc_failures_virtio, &group_alloc_failures_dimm,
+	&group_alloc_failures, &group_alloc_failures_online, &group_alloc_failures_unload,
+	&group_alloc_failures_virtio,
+	&group_alloc_failures_dimm,
 	&group_virtio_mem_given_back, &group_sleep, &group_security, &group_security_relaxed,
 	&group_kdump, &group_kdump_load, &group_kexec, &group_hostile, &group_forced,
-	&group_fuzz, &group_readers, &group_pages, &group_bench_time, &group_bench_breakdown,
+	&group_fuzz, &group_readers, &group_pages, &group_contiguous, &group_bench_time,
+	&group_bench_breakdown,
 	&group_bench_scale, &group_bench_scale_online, &group_bench_bystanders,
 	&group_bench_virtio, &group_bench_virtio_stock, &group_bench_cost_twostage,
 	&group_bench_cost_dimm, &group_bench_cost_hosted, &group_bench_cost_kmem,
@@ -57,6 +60,8 @@ static void run(const struct group *group)
 	if (kmemleak_there())
 		kmemleak_forget();
 	group->run();
+	if (group->stays)
+		return;
 
 	ok(accounts_same(before), "afterwards every account is what it was");
 	ok(!kmsg_lines(&kmsg, "leaked", line, sizeof(line)), "no page of a memmap leaks %s", line);

@@ -29,6 +29,7 @@
 #define PAGE 4096
 #define SIZE (48 * MIB)
 #define KSM "/sys/kernel/mm/ksm"
+#define OPTIMIZE "/proc/sys/vm/hugetlb_optimize_vmemmap"
 #define HUGE_ON "/sys/devices/system/node/node%d/hugepages/hugepages-%dkB/nr_hugepages"
 
 #ifndef MADV_PAGEOUT
@@ -155,7 +156,8 @@ static void swapped(void)
 	   "swapped out: the swap space goes");
 }
 
-static void huge_pages(const char *memmap)
+/* optimize: without that part of their memmap which says nothing that the rest does not */
+static void huge_pages(const char *memmap, bool optimize)
 {
 	const int count = SIZE / (2 * MIB);
 	char kind[96], number[16];
@@ -163,7 +165,15 @@ static void huge_pages(const char *memmap)
 	long long before = 0, lost;
 	int n;
 
-	snprintf(kind, sizeof(kind), "huge pages, %s", memmap);
+	snprintf(kind, sizeof(kind), "huge pages%s, %s", optimize ? " with an optimised memmap" : "", memmap);
+	if (optimize && !kernel_before(6, 12)) {
+		skip("of these kernels one, 6.12.117, reports bad pages when such are freed, without any module", "%s", kind);
+		return;
+	}
+	if (optimize && write_file("1", OPTIMIZE)) {
+		skip("this kernel has none", "%s", kind);
+		return;
+	}
 	if (!add_online(memmap))
 		return;
 	snprintf(number, sizeof(number), "%d", count);
@@ -194,6 +204,8 @@ static void huge_pages(const char *memmap)
 	diag("%s: %lld KiB less are free after 5 more times", kind, lost);
 	ok(meminfo("HugePages_Total") == 0 && lost < 3000, "%s: they are given back, and nothing leaks", kind);
 	ok(region_give_back(0) == 0 && region_remove(0) == 0, "%s: the region goes", kind);
+	if (optimize)
+		write_file("0", OPTIMIZE);
 }
 
 /*
@@ -498,8 +510,10 @@ static void run(void)
 		swapped();
 		ok(region_give_back(0) == 0 && region_remove(0) == 0, "the region goes");
 	}
-	for (i = 0; i < ARRAY_SIZE(memmaps); i++)
-		huge_pages(memmaps[i]);
+	for (i = 0; i < ARRAY_SIZE(memmaps); i++) {
+		huge_pages(memmaps[i], false);
+		huge_pages(memmaps[i], true);
+	}
 	gigantic_pages("memmap_on_memory=0", 1);
 	gigantic_pages("memmap_on_memory=1", 0);
 	in_the_way();
@@ -508,3 +522,44 @@ static void run(void)
 }
 
 const struct group group_pages = { .name = "pages", .title = "pages of every kind in blocks that go offline", .setup = setup, .run = run };
+
+/*
+ * Memory that the kernel keeps for large contiguous allocations, and lends to whoever can be moved (hugetlb_cma=): a
+ * gigantic page takes back all of it.
+ */
+static void run_contiguous(void)
+{
+	const size_t size = 256 * MIB;
+	struct memory memory;
+	long long free;
+
+	if (!meminfo("CmaTotal")) {
+		skip("this kernel has none", "contiguous memory");
+		return;
+	}
+	if (!load_twostage(NULL) || !add_online("memmap_on_memory=1") ||
+	    !ok(memory_map(&memory, size, MAP_PRIVATE, MADV_NOHUGEPAGE), "there is memory"))
+		return;
+	memory_write(&memory, 21);
+	ok(in_region(&memory), "it is in the region");
+	free = meminfo("CmaFree");
+	ok(region_give_back(0) == 0 && memory_check(&memory) < 0, "blocks go offline, and the data has moved unharmed");
+	free -= meminfo("CmaFree");
+	ok(free > 16 * 1024, "into contiguous memory, too (%lld MiB)", free / 1024);
+
+	ok(region_online(0, "all online_movable") == 0, "the blocks come online again");
+	write_file("1", HUGE_ON, 0, 1048576);
+	ok(read_number(HUGE_ON, 0, 1048576) == 1 && memory_check(&memory) < 0,
+	   "all of the contiguous memory is taken back, and the data has moved unharmed");
+	diag("%" PRIu64 " MiB are in the region", (uint64_t)(memory_inside(&memory, START, region_bytes()) / MIB));
+	ok(region_give_back(0) == 0 && memory_check(&memory) < 0, "blocks go offline beside it");
+	write_file("0", HUGE_ON, 0, 1048576);
+	ok(read_number(HUGE_ON, 0, 1048576) == 0 && meminfo("CmaFree") <= meminfo("CmaTotal"), "it is given back");
+	memory_free(&memory);
+	ok(region_remove(0) == 0, "the region goes");
+	unload_twostage();
+}
+
+const struct group group_contiguous = {
+	.name = "contiguous", .title = "memory for contiguous allocations", .run = run_contiguous,
+};
