@@ -164,7 +164,7 @@ static unsigned long page_table_pages(u64 size)
 static int check_page_table_memory(u64 size)
 {
 	unsigned long i, pages = page_table_pages(size);
-	struct page *page, *next;
+	struct page *page;
 	LIST_HEAD(list);
 
 	for (i = 0; i < pages; i++) {
@@ -173,8 +173,10 @@ static int check_page_table_memory(u64 size)
 			break;
 		list_add(&page->lru, &list);
 	}
-	list_for_each_entry_safe(page, next, &list, lru)
+	while ((page = list_first_entry_or_null(&list, struct page, lru))) {
+		list_del(&page->lru);
 		__free_page(page);
+	}
 	return i < pages ? -ENOMEM : 0;
 }
 
