@@ -18,7 +18,6 @@
 #include <sys/mman.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
