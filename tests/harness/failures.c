@@ -197,7 +197,7 @@ void failures_begin_in_workers(unsigned int nth)
 		tell_worker(workers[i], nth);
 }
 
-enum failures_outcome failures_end_in_workers(unsigned int nth)
+enum failures_outcome failures_in_workers(unsigned int nth)
 {
 	enum failures_outcome outcome = FAILURES_NOT_ASKED;
 
@@ -205,10 +205,18 @@ enum failures_outcome failures_end_in_workers(unsigned int nth)
 		const char *left = read_file("/proc/%d/fail-nth", workers[i]);
 
 		if (!strcmp(left, "0"))
-			outcome = FAILURES_FAILED;
-		else if (*left && strtoul(left, NULL, 10) < nth)
+			return FAILURES_FAILED;
+		if (*left && strtoul(left, NULL, 10) < nth)
 			outcome = FAILURES_UNTOUCHED;
-		tell_worker(workers[i], 0);
 	}
+	return outcome;
+}
+
+enum failures_outcome failures_end_in_workers(unsigned int nth)
+{
+	enum failures_outcome outcome = failures_in_workers(nth);
+
+	for (int i = 0; i < nr_workers; i++)
+		tell_worker(workers[i], 0);
 	return outcome;
 }

@@ -186,6 +186,7 @@ enum failures_outcome {
 };
 /* The same in the kernel's workers, of whom one does what is to be tried. */
 void failures_begin_in_workers(unsigned int nth);
+enum failures_outcome failures_in_workers(unsigned int nth);
 enum failures_outcome failures_end_in_workers(unsigned int nth);
 /* How many of the words at a physical address are not zero, says kcore */
 long kcore_words(uint64_t physical, long words);

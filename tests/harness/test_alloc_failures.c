@@ -435,10 +435,11 @@ static bool plug(unsigned int nth, enum failures_outcome *outcome)
 
 	failures_begin_in_workers(nth);
 	dimm_plug(DIMM, block_size, -1);
-	for (tries = 0; tries < 40 && !dimm_there(); tries++) {
+	for (tries = 0; tries < 400 && !dimm_there(); tries++) {
 		usleep(50000);
-		if (nth && tries > 10 && count_blocks() == blocks_without)
-			break;
+		/* It may be refused now, or come all the same. */
+		if (nth && tries < 340 && failures_in_workers(nth) == FAILURES_FAILED)
+			tries = 340;
 	}
 	usleep(300000);
 	*outcome = failures_end_in_workers(nth);
@@ -483,7 +484,7 @@ static void run_dimm(void)
 	for (nth = 1; wrong < 20 && asked_again < 50; nth++) {
 		there = plug(nth, &outcome);
 		if (outcome == FAILURES_UNTOUCHED && there) {
-			eject();
+			ok(eject(), "the last one is ejected");
 			break;
 		}
 		if (outcome != FAILURES_FAILED) {

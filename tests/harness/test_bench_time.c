@@ -129,7 +129,7 @@ static bool measure_many(void)
 		if (cycle)
 			sample("offline-many", who, (now() - started) * 1e6 / BENCH_BLOCKS);
 	}
-	return changed & !region_remove(0);
+	return !region_remove(0) && changed;
 }
 
 /* The first cycle makes the hypervisor back the memory, and does not count. */
