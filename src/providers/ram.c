@@ -84,10 +84,8 @@ static int ram_assign(struct twostage_region *region, u64 start, u64 size)
 	int ret;
 
 	words = kvcalloc(count, sizeof(*words), GFP_KERNEL);
-	if (!words) {
-		pr_err("%s: no memory to try [%#llx-%#llx]\n", twostage_region_name(region), start, start + size - 1);
+	if (!words)
 		return -ENOMEM;
-	}
 	ret = probe(region, words, start, size);
 	for (n = 0; n < count && words[n]; n++)
 		iounmap(words[n]);

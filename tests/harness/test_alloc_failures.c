@@ -395,7 +395,8 @@ static void run_virtio(void)
 	failures_configure();
 	failures_only_in_twostage(false);
 
-	device = strcpy(name, virtio_device(VIRTIO_ID_MEM, 0));
+	snprintf(name, sizeof(name), "%s", virtio_device(VIRTIO_ID_MEM, 0));
+	device = name;
 	snprintf(unbind_path, sizeof(unbind_path), "/sys/bus/virtio/drivers/" OURS "/unbind");
 	if (!load_twostage(NULL) || !ok(module_load(OURS, NULL) == 0, "the driver loads"))
 		return;

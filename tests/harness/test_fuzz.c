@@ -169,8 +169,8 @@ static int split(char *text, char **found, int max)
 /* Digits of any base, and nothing else */
 static bool model_number(const char *text, size_t length, uint64_t *value)
 {
-	unsigned int base = 10;
 	unsigned __int128 number = 0;
+	unsigned int base = 10;
 
 	if (length > 2 && text[0] == '0' && (text[1] | 32) == 'x') {
 		base = 16;

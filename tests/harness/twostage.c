@@ -125,11 +125,10 @@ static char *probes(void)
 {
 	char *kprobes = read_whole("/sys/kernel/debug/kprobes/list");
 	char *traced = read_whole("/sys/kernel/tracing/enabled_functions");
-	char *both = malloc(strlen(kprobes) + strlen(traced) + 1);
+	char *both;
 
-	if (!both)
+	if (asprintf(&both, "%s%s", kprobes, traced) < 0)
 		abort();
-	strcat(strcpy(both, kprobes), traced);
 	free(kprobes);
 	free(traced);
 	return both;
