@@ -93,8 +93,9 @@ check-systems:
 	@scripts/setup --systems
 	@tests/run $(addprefix --system ,$(SYSTEMS))
 
+# All of it is slower there by a factor.
 check-debug: setup
-	@tests/run --build $(foreach kernel,$(DEBUG_KERNELS),--kernel $(kernel) --long $(kernel))
+	@STRESS_SECONDS=240 tests/run --build $(foreach kernel,$(DEBUG_KERNELS),--kernel $(kernel) --long $(kernel))
 
 soak: setup
 	@scripts/soak --minutes $(MINUTES) $(KERNEL)
