@@ -173,7 +173,7 @@ static void look_at_vmcore(void)
 /* A line at a time, as the log takes it */
 static void tell_errors(void)
 {
-	run_command("tail -5 /tmp/errors | tr '\\r' '\\n' | tail -5 | "
+	run_command("tr '\\r' '\\n' </tmp/errors | tail -5 | "
 		    "while read -r line; do echo \"# makedumpfile: $line\" >/dev/kmsg; done");
 }
 
@@ -182,13 +182,14 @@ static void dump(void)
 	const char *disk = disk_of("dump");
 	double started = now();
 
-	ok(*disk && !run_command("makedumpfile -F -d 1 /proc/vmcore 2>/tmp/errors | dd of=%s bs=1M 2>/dev/null"
-				 " && ! grep -i fail /tmp/errors", disk),
+	ok(*disk && !run_command("{ makedumpfile -F -d 1 /proc/vmcore 2>/tmp/errors || echo failed >>/tmp/errors; }"
+				 " | dd of=%s bs=1M 2>/dev/null && ! grep -i fail /tmp/errors", disk),
 	   "makedumpfile makes a dump of it");
 	diag("in %.1f s", now() - started);
 	tell_errors();
 	/* This one looks at every struct page, to leave out all that is not the kernel's. */
-	ok(!run_command("makedumpfile -F -d 31 /proc/vmcore 2>/tmp/errors | wc -c >/tmp/size && ! grep -i fail /tmp/errors") &&
+	ok(!run_command("{ makedumpfile -F -d 31 /proc/vmcore 2>/tmp/errors || echo failed >>/tmp/errors; }"
+			" | wc -c >/tmp/size && ! grep -i fail /tmp/errors") &&
 	   read_number("/tmp/size") > (long long)MIB,
 	   "and one without what is not the kernel's, by what the memmap of populated blocks says");
 	tell_errors();
