@@ -79,6 +79,13 @@ static void visit_page_tables(const char *name, const char *module, struct range
 		extend(data, range.start, range.end);
 }
 
+/* What modules do when they are loaded, as opposed to what the loader does before that */
+static void visit_initialisation(const char *name, const char *module, struct range range, void *data)
+{
+	if (!*module && !strcmp(name, "do_init_module"))
+		extend(data, range.start, range.end);
+}
+
 static void visit_twostage(const char *name, const char *module, struct range range, void *data)
 {
 	(void)name;
@@ -123,18 +130,20 @@ void failures_configure(void)
 	set("fail_page_alloc", "min-order", 0);
 }
 
-void failures_only_in_twostage(bool only)
+void failures_only_in(enum failures_place place)
 {
-	struct range module = { 0, 0 };
+	struct range within = { 0, 0 };
 
-	if (only)
-		visit_functions(visit_twostage, &module);
+	if (place == FAILURES_IN_TWOSTAGE)
+		visit_functions(visit_twostage, &within);
+	else if (place == FAILURES_IN_INITIALISATION)
+		visit_functions(visit_initialisation, &within);
 	else
-		module.end = UINT64_MAX;
-	set("failslab", "require-start", module.start);
-	set("failslab", "require-end", module.end);
-	set("fail_page_alloc", "require-start", module.start);
-	set("fail_page_alloc", "require-end", module.end);
+		within.end = UINT64_MAX;
+	set("failslab", "require-start", within.start);
+	set("failslab", "require-end", within.end);
+	set("fail_page_alloc", "require-start", within.start);
+	set("fail_page_alloc", "require-end", within.end);
 }
 
 /* Opened beforehand, so that this is no allocation that counts. */

@@ -171,8 +171,15 @@ int kmemleak_leaks(void);
 /* failures.c: allocations that are made to fail, one at a time, on kernels that can do that */
 bool failures_possible(void);
 void failures_configure(void);
-/* Only those on behalf of the module count, which is loaded; or all. */
-void failures_only_in_twostage(bool only);
+/* Which of them count */
+enum failures_place {
+	FAILURES_ANYWHERE,
+	/* on behalf of the module, which is loaded */
+	FAILURES_IN_TWOSTAGE,
+	/* when a module is initialised */
+	FAILURES_IN_INITIALISATION,
+};
+void failures_only_in(enum failures_place place);
 /* The nth allocation of this process from now on fails; 0: none. */
 void failures_begin(unsigned int nth);
 /* Whether it has come to that; and none fails any more. */

@@ -275,7 +275,7 @@ static void run_ram(void)
 	if (!usable())
 		return;
 	failures_configure();
-	failures_only_in_twostage(false);
+	failures_only_in(FAILURES_ANYWHERE);
 
 	if (!load_twostage(NULL))
 		return;
@@ -284,6 +284,7 @@ static void run_ram(void)
 	fail_each(&remove_one);
 	ok(region_remove(0) == 0, "the region is removed");
 	unload_twostage();
+	failures_only_in(FAILURES_IN_INITIALISATION);
 	fail_each(&load_it);
 	fail_each(&load_with_region);
 }
@@ -328,7 +329,7 @@ static void run_unload(void)
 	if (!usable())
 		return;
 	failures_configure();
-	failures_only_in_twostage(false);
+	failures_only_in(FAILURES_ANYWHERE);
 
 	for (nth = 1; failed && gone; nth++) {
 		if (module_load("twostage", "adopt=1"))
@@ -354,7 +355,7 @@ static void run_online(void)
 	if (!usable())
 		return;
 	failures_configure();
-	failures_only_in_twostage(false);
+	failures_only_in(FAILURES_ANYWHERE);
 
 	if (!load_twostage(NULL) || !ok(add() == 0, "a region is there"))
 		return;
@@ -393,7 +394,7 @@ static void run_virtio(void)
 	if (!usable())
 		return;
 	failures_configure();
-	failures_only_in_twostage(false);
+	failures_only_in(FAILURES_ANYWHERE);
 
 	snprintf(name, sizeof(name), "%s", virtio_device(VIRTIO_ID_MEM, 0));
 	device = name;
@@ -471,7 +472,7 @@ static void run_dimm(void)
 	if (!load_twostage("adopt=1"))
 		return;
 	failures_configure();
-	failures_only_in_twostage(true);
+	failures_only_in(FAILURES_IN_TWOSTAGE);
 	write_file("offline", MEMORY "/auto_online_blocks");
 	blocks_without = count_blocks();
 
@@ -506,7 +507,7 @@ static void run_dimm(void)
 	   asked_again);
 	ok(!wrong, "adopt: each of %u allocations fails once: %u times the DIMM is refused, and all is as before; "
 	   "%u times it does without; the next try works", nth - 1, refused, nth - 1 - refused);
-	failures_only_in_twostage(false);
+	failures_only_in(FAILURES_ANYWHERE);
 	write_file("online", MEMORY "/auto_online_blocks");
 	accounts_free(before.accounts);
 	accounts_free(after.accounts);
