@@ -663,11 +663,12 @@ void mm_wait_for_memmap_readers(void)
 /*
  * kallsyms_lookup_name() is not exported either, but registering a kprobe by name finds it. (The
  * address may be a few bytes past the symbol, behind the landing pad of an indirect branch, which a
- * direct call does not need.)
+ * direct call does not need.) A kprobe that is disabled is never armed, so that it can be unregistered
+ * without fail: what disarms one needs memory.
  */
 static int resolve_lookup(void)
 {
-	struct kprobe kprobe = { .symbol_name = "kallsyms_lookup_name" };
+	struct kprobe kprobe = { .symbol_name = "kallsyms_lookup_name", .flags = KPROBE_FLAG_DISABLED };
 	int ret;
 
 	ret = register_kprobe(&kprobe);
