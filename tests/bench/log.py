@@ -34,7 +34,8 @@ class Log:
         """What the kernel said as the guest died of it, or ""."""
         for pattern, text in [(r"Kernel panic - not syncing: (.*)", "panic: {}"),
                               (r"Out of memory: Killed process \d+ \((\S+)\)", "out of memory, {} killed"),
-                              (r"add_memory failed", "refused: the kernel cannot add it")]:
+                              (r"add_memory failed", "refused: the kernel cannot add it"),
+                              (r"vmemmap alloc failure", "stops: no memory for its memmap")]:
             for line in self.lines:
                 match = re.search(pattern, line)
                 if match:

@@ -249,10 +249,7 @@ static void run_kmem(void)
 	measure_all(&contender, 1024);
 }
 
-/*
- * Its driver adds no more than 1 GiB that stays offline, so what it adds comes online. It takes minutes to give back
- * more than 16 GiB.
- */
+/* Its driver adds no more than 1 GiB that stays offline, so what it adds comes online. */
 static void run_virtio_mem(void)
 {
 	static const struct contender contender = { "virtio-mem", request, give_back };
@@ -260,7 +257,7 @@ static void run_virtio_mem(void)
 	write_file("online_movable", MEMORY "/auto_online_blocks");
 	ok(module_load_system("virtio_pci", NULL) == 0 && module_load_system("virtio_mem", NULL) == 0,
 	   "the driver for virtio-mem is there");
-	measure_all(&contender, 16);
+	measure_all(&contender, 1024);
 }
 
 #define COST(id, function, text)									\
