@@ -21,6 +21,8 @@ MINUTES ?= 60
 
 # What make bench measures with (PART: one of scripts/bench --help, or all), and where its plots go
 BENCH_KERNEL := 6.12
+# bookworm's crash is from before 6.12
+CRASH_KERNEL := 6.1
 PART ?=
 PLOTS ?= docs/bench
 
@@ -101,7 +103,7 @@ soak: setup
 	@scripts/soak --minutes $(MINUTES) $(KERNEL)
 
 check-crash: setup
-	@tests/run --only kdump-crash $(addprefix --kernel ,$(KERNELS))
+	@tests/run --only kdump-crash $(addprefix --kernel ,$(or $(KERNEL),$(CRASH_KERNEL)))
 
 bench:
 	@scripts/setup --bench
