@@ -59,6 +59,8 @@ enum {
 /* More blocks than there are, or one that is in that state already */
 #define NOT_SO { EINVAL, "somebody else was there first", "are standby" }, \
 	       { EINVAL, "somebody else was there first", "are online" }, \
+	       { EINVAL, "somebody else was there first", ") is standby" }, \
+	       { EINVAL, "somebody else was there first", ") is online" }, \
 	       { EINVAL, "somebody else was there first", "others were quicker" }
 #define END { 0, NULL, NULL }
 
@@ -75,7 +77,10 @@ static const struct stress_error offline_errors[] = {
 	GONE, NOT_SO, { EBUSY, "there are pages that cannot be moved", NULL }, END
 };
 static const struct stress_error chmem_errors[] = {
-	GONE, { ENOENT, "somebody else was there first", STRESS_SILENT }, NOT_SO, { EBUSY, "there are pages that cannot be moved", NULL },
+	GONE, { ENOENT, "somebody else was there first", STRESS_SILENT }, NOT_SO,
+	/* By now it is online, in a kernel zone. */
+	{ EINVAL, "somebody else was there first", "Zone mismatch" },
+	{ EBUSY, "there are pages that cannot be moved", NULL },
 	{ ENOSPC, "the host's budget is used up", NULL }, { ENOMEM, "no ordinary memory for a memmap", NULL }, END
 };
 static const struct stress_error flip_errors[] = { GONE, { EBUSY, "blocks of it are online", NULL }, END };
