@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,8 @@
 /* What SUnreclaim may have grown by when all is given back, in KiB */
 #define SLAB_TOLERANCE 2048
 #define MAX_REGIONS 64
+/* Processes: several times as many as there are at any other time */
+#define CROWD 500
 
 /* Told apart by their sizes, in blocks */
 static const struct dimm {
@@ -618,6 +621,20 @@ static int offline_blocks(const struct region *region)
 }
 
 /*
+ * Where blocks stay online, the kernel's log has a page that keeps each. This is who has mapped what is left of node
+ * 1: kernel stacks, modules, memory of each processor. What is not here and no slab is mostly a page table.
+ */
+static void tell_who_maps(void)
+{
+	char *text = read_whole("/proc/vmallocinfo"), *line, *rest = text;
+
+	while ((line = strsep(&rest, "\n")))
+		if (strstr(line, " N1="))
+			diag("still mapped: %s", line);
+	free(text);
+}
+
+/*
  * All blocks of all regions offline, and all regions but that of the virtio-mem device gone. What is in kernel zones
  * goes when those who use it are gone, some of the kernel's threads after five minutes.
  */
@@ -643,14 +660,42 @@ static bool give_all_back(void)
 	}
 	diag("all given back after %.0f s, %d rounds; %d blocks are online, %d regions left", now() - started, round,
 	     online, left);
+	if (online)
+		tell_who_maps();
 	return !left;
+}
+
+/*
+ * Many processes at once. The page tables of the kernel's stacks, and of what else vmalloc() has for processes, are
+ * never given back: they come from boot memory now, and not when memory is short, from a block in a kernel zone, which
+ * would stay online for good.
+ */
+static bool crowd(void)
+{
+	pid_t pids[CROWD];
+	int count, i;
+
+	for (count = 0; count < CROWD; count++) {
+		pids[count] = fork();
+		if (pids[count] < 0)
+			break;
+		if (!pids[count]) {
+			pause();
+			_exit(0);
+		}
+	}
+	for (i = 0; i < count; i++)
+		kill(pids[i], SIGKILL);
+	for (i = 0; i < count; i++)
+		waitpid(pids[i], NULL, 0);
+	return count == CROWD;
 }
 
 /* What is kept for the next time is kept by now. */
 static bool warm_up(void)
 {
 	struct region region;
-	bool well = true;
+	bool well = crowd();
 	size_t n;
 
 	well &= set_anchor();
