@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mempolicy.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -27,9 +28,15 @@ static uint64_t value(const struct memory *memory, size_t offset)
 /* A value that a node's meminfo has, in KiB; name: with its colon */
 static long long node_kib(int node, const char *name)
 {
-	const char *line = strstr(read_file("/sys/devices/system/node/node%d/meminfo", node), name);
+	char path[64], *text, *line;
+	long long kib;
 
-	return line ? strtoll(line + strlen(name), NULL, 10) : 0;
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/meminfo", node);
+	text = read_whole(path);
+	line = strstr(text, name);
+	kib = line ? strtoll(line + strlen(name), NULL, 10) : 0;
+	free(text);
+	return kib;
 }
 
 static bool set_policy(int mode, int node)
