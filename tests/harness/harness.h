@@ -55,7 +55,7 @@ void say_to_host(const char *text);
 
 /* host.c: commands for QEMU's monitor, which the runner on the host passes on */
 void host(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The reply, as one line, valid until the next one; "" if there is none within 20 seconds. */
+/* The reply, as one line, valid until the next one; "", and a failed test, if there is none in time. */
 const char *host_ask(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* files.c: knobs. Errors are negative errno values. */
@@ -77,6 +77,8 @@ struct kmsg {
 struct kmsg kmsg_mark(void);
 /* The next line with the needle; false if there is none any more */
 bool kmsg_next(struct kmsg *kmsg, const char *needle, char *line, size_t size);
+/* The same, which is waited for */
+bool kmsg_wait(struct kmsg *kmsg, const char *needle, int seconds);
 /* Lines with the needle since the mark, which moves on; the last one goes to line if that is not NULL. */
 int kmsg_lines(struct kmsg *kmsg, const char *needle, char *line, size_t size);
 void kmsg_close(struct kmsg *kmsg);

@@ -16,6 +16,9 @@
 
 #include "harness.h"
 
+/* Longer than the runner waits for QEMU */
+#define REPLY_SECONDS 40
+
 static void command(const char *prefix, const char *format, va_list arguments)
 {
 	char text[700], line[800];
@@ -58,11 +61,15 @@ const char *host_ask(const char *format, ...)
 	if (console.fd < 0)
 		return reply;
 	no_echo(console.fd);
+	/* A reply that came too late for its question is no answer to this one. */
+	tcflush(console.fd, TCIFLUSH);
 	va_start(arguments, format);
 	command("? ", format, arguments);
 	va_end(arguments);
-	if (poll(&console, 1, 20000) == 1)
+	if (poll(&console, 1, 1000 * REPLY_SECONDS) == 1)
 		length = read(console.fd, reply, sizeof(reply) - 1);
+	else
+		ok(false, "the host answers within %d seconds", REPLY_SECONDS);
 	close(console.fd);
 	reply[length > 0 ? length : 0] = '\0';
 	reply[strcspn(reply, "\r\n")] = '\0';

@@ -45,6 +45,18 @@ bool kmsg_next(struct kmsg *kmsg, const char *needle, char *line, size_t size)
 	}
 }
 
+bool kmsg_wait(struct kmsg *kmsg, const char *needle, int seconds)
+{
+	double until = now() + seconds;
+
+	while (!kmsg_next(kmsg, needle, NULL, 0)) {
+		if (now() > until)
+			return false;
+		usleep(50000);
+	}
+	return true;
+}
+
 int kmsg_lines(struct kmsg *kmsg, const char *needle, char *line, size_t size)
 {
 	int count = 0;

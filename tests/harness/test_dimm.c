@@ -54,6 +54,20 @@ static bool unplug(const char *name, uint64_t size)
 	return gone;
 }
 
+/* An ejection that does not come to its end: true once the kernel says so. */
+static bool unplug_stops(const char *name, const char *words)
+{
+	struct kmsg kmsg = kmsg_mark();
+	bool said;
+
+	dimm_unplug(name);
+	said = kmsg_wait(&kmsg, words, 60);
+	kmsg_close(&kmsg);
+	/* Blocks that went offline before that are set online again after it. */
+	usleep(1000000);
+	return said;
+}
+
 /* The driver's link from a block to the DIMM */
 static bool bound(int block)
 {
@@ -111,9 +125,7 @@ static void refused_eject(void)
 	ok(region_online(1, "1 online_movable") == 0 && region_online(1, "all online_kernel") == 0,
 	   "a DIMM is online where the kernel can use it");
 	pid = memory_page_tables(1);
-	dimm_unplug("d2");
-	usleep(4000000);
-	ok(is_dimm(1, size) && blocks_online(1) > 0, "its ejection is refused while the kernel does");
+	ok(unplug_stops("d2", "Offline failed") && is_dimm(1, size) && blocks_online(1) > 0, "its ejection is refused while the kernel does");
 	/* What went offline before it was refused, the core may have set online again. */
 	region_online(1, "all online_movable");
 	ok(blocks_online(1) == 4, "and it can be used on");
@@ -152,16 +164,11 @@ static void auto_online(void)
 static void hooks_off(void)
 {
 	const uint64_t size = 2 * block_size;
-	struct kmsg kmsg;
 
 	ok(plug("d6", size, -1) && is_dimm(0, size), "a DIMM is taken over");
 	write_file("0", ARMED);
-	kmsg = kmsg_mark();
-	dimm_unplug("d6");
-	usleep(3000000);
-	ok(exists(REGION, 0) && kmsg_lines(&kmsg, "remove the region by name", NULL, 0) == 1,
+	ok(unplug_stops("d6", "remove the region by name") && exists(REGION, 0),
 	   "with the hooks off its ejection leaves the region, and says so");
-	kmsg_close(&kmsg);
 	write_file("1", ARMED);
 	dimm_forget("d6");
 	ok(region_remove(0) == 0 && !exists(REGION, 0), "which can be removed by name");
@@ -180,9 +187,7 @@ static void other_notifier(void)
 	notifier_refusals(when, "online_movable", 0, block_at(region_begin(0)));
 	ok(region_online(0, "all online_movable") == 0, "all of it comes online");
 	notifier_refuse("MEM_GOING_OFFLINE", EBUSY);
-	dimm_unplug("d10");
-	usleep(3000000);
-	ok(is_dimm(0, size) && blocks_online(0) == 2, "%s: an ejection that it refuses leaves all of it in use", when);
+	ok(unplug_stops("d10", "Offline failed") && is_dimm(0, size) && blocks_online(0) == 2, "%s: an ejection that it refuses leaves all of it in use", when);
 	notifier_refuse("MEM_GOING_OFFLINE", 0);
 	ok(unplug("d10", size) && !exists(REGION, 0), "%s: the next try of the ejection works", when);
 	notifier_remove(when);
@@ -204,9 +209,7 @@ static void pinned(void)
 	if (!ok(memory_pin(&memory, &pin, region_begin(0), size), "a page of it is pinned"))
 		return;
 	blocks = count_blocks();
-	dimm_unplug("d11");
-	usleep(4000000);
-	ok(exists(REGION, 0) && blocks_online(0) >= 1 && memory_check(&memory) < 0,
+	ok(unplug_stops("d11", "migrating pfn") && exists(REGION, 0) && blocks_online(0) >= 1 && memory_check(&memory) < 0,
 	   "it is not ejected while a page is pinned, and the data is right");
 	memory_unpin(&pin);
 	ok(wait_for_blocks(blocks - size / block_size) || unplug("d11", size), "after that it is");
@@ -219,16 +222,18 @@ static void pinned(void)
 static void address_taken(void)
 {
 	const uint64_t size = 2 * block_size;
+	struct kmsg kmsg;
 	uint64_t start;
 
 	ok(plug("d7", size, -1) && exists(REGION, 0), "a DIMM shows where the next one comes");
 	start = region_begin(0);
 	ok(unplug("d7", size), "it is ejected");
 	ok(region_add(start, size, NULL) == 0, "a region by name is made there");
+	kmsg = kmsg_mark();
 	dimm_plug("d7", size, -1);
-	usleep(2000000);
-	ok(!exists(REGION, 1) && !strcmp(read_file(REGION "/provider", 0), "ram"),
+	ok(kmsg_wait(&kmsg, "add_memory failed", 60) && !exists(REGION, 1) && !strcmp(read_file(REGION "/provider", 0), "ram"),
 	   "a DIMM that is plugged there is refused");
+	kmsg_close(&kmsg);
 	ok(!bound(block_at(start)), "and does not get hold of the region's blocks");
 	ok(region_remove(0) == 0, "the region is removed");
 	dimm_unplug("d7");
