@@ -42,6 +42,12 @@ static long long resident_mib(void)
 	return strtoll(host_ask("rss"), NULL, 10) / 1024;
 }
 
+/* What the host backs of memory that it shares with somebody, as it does with a memfd */
+static long long shared_kib(void)
+{
+	return strtoll(host_ask("shared"), NULL, 10);
+}
+
 /* Waits for what the driver does by itself after a while. */
 static bool comes_to(uint64_t size)
 {
@@ -68,7 +74,8 @@ static uint64_t device_attribute(const char *name)
 
 static void set_budget(const char *id, uint64_t size)
 {
-	host("qom-set %s requested-size %" PRIu64, id, size);
+	/* The device has told the driver when the reply comes, and the driver has to be told by a work item. */
+	host_ask("qom-set %s requested-size %" PRIu64, id, size);
 	usleep(700000);
 }
 
@@ -132,15 +139,10 @@ static void cycle(void)
 {
 	long long total = meminfo("MemTotal"), before, used, after;
 	struct memory memory;
-	int i;
 
 	ok(attribute("budget") == BUDGET && attribute("plugged") == 0 && plugged() == 0,
 	   "the region tells the budget, and that nothing is plugged");
 	before = resident_mib();
-	for (i = 0; i < 32; i++)
-		look_at_block(first_block() + i);
-	after = resident_mib();
-	ok(after - before < 16, "looking at all of it touches nothing");
 
 	ok(online_block(0) == 0 && plugged() == block_size && attribute("plugged") == block_size,
 	   "a block that is set online is plugged");
@@ -375,7 +377,10 @@ static void pulled(void)
 		_exit(-module_unload_by_force(OURS));
 	usleep(1500000);
 	if (waitpid(pid, &status, WNOHANG) == pid) {
-		skip("this kernel does not do that", "the driver is unloaded by force (%s)", strerror(WEXITSTATUS(status)));
+		if (WEXITSTATUS(status) == EWOULDBLOCK)
+			skip("this kernel does not do that", "the driver is unloaded by force");
+		else
+			ok(false, "unloaded by force, the driver waits (%s)", strerror(WEXITSTATUS(status)));
 	} else {
 		ok(module_loaded(OURS) && blocks_online(0) == 3 && memory_check(&memory) < 0,
 		   "unloaded by force, the driver stays for its region, and the data is right");
@@ -492,7 +497,6 @@ static void run_odd(void)
 {
 	struct accounts *before;
 	struct kmsg kmsg;
-	long long resident;
 	uint64_t start1;
 
 	if (!start())
@@ -506,12 +510,11 @@ static void run_odd(void)
 	/* Which of the two is region0 is for the bus to say. */
 	int large = strtoull(read_file(REGION "/size", 0), NULL, 0) == GIB ? 0 : 1, odd = 1 - large;
 
-	/* What the host does not let anybody touch while it is unplugged */
-	resident = resident_mib();
+	/* What the host does not let anybody touch while it is unplugged. It backs what is read, too. */
 	for (int i = 0; i < 64; i++)
 		look_at_block(block_at(strtoull(read_file(REGION "/start", i % 2), NULL, 0)) +
 			      i / 2 % read_number(REGION "/blocks", i % 2));
-	ok(resident_mib() - resident < 16, "looking at all of it touches nothing");
+	ok(shared_kib() == 0, "looking at all of it touches nothing");
 
 	start1 = strtoull(read_file(REGION "/start", odd), NULL, 0);
 	ok(start1 % block_size == 0 && strtoull(read_file(REGION "/size", odd), NULL, 0) == GIB / 2 - block_size,
@@ -560,11 +563,6 @@ static void run_taken(void)
 	ok(module_unload(OURS) == 0, "the driver unloads");
 	memory_free(&taken);
 	unload_twostage();
-}
-
-static long long shared_kib(void)
-{
-	return strtoll(host_ask("shared"), NULL, 10);
 }
 
 /* The host backs each page that is touched, even if only by a read: the device's memory is shared. */
