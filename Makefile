@@ -122,12 +122,14 @@ uninstall:
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/twostage
 
 dkms-source:
+	rm -rf $(DKMS_SOURCE)
 	mkdir -p $(DKMS_SOURCE)
 	cp -r $(DKMS_FILES) $(DKMS_SOURCE)/
 	rm -rf $(DKMS_SOURCE)/src/cli
 
 dkms-install:
 	@command -v dkms >/dev/null || { echo 'dkms is missing: apt-get install dkms linux-headers-amd64' >&2; exit 1; }
+	@! dkms status -m twostage -v $(VERSION) | grep -q . || dkms remove -m twostage -v $(VERSION) --all
 	$(MAKE) dkms-source
 	dkms add -m twostage -v $(VERSION)
 	dkms install -m twostage -v $(VERSION) $(addprefix -k ,$(DKMS_KERNEL))
