@@ -20,6 +20,7 @@
 #include <linux/module.h>
 #include <linux/pageblock-flags.h>
 #include <linux/rcupdate.h>
+#include <linux/sched/signal.h>
 #include <linux/static_call.h>
 #include <linux/string.h>
 #include <linux/tracepoint.h>
@@ -53,6 +54,7 @@ ssize_t write_enabled_file_bool(struct file *file, const char __user *text, size
 	X(mem_hotplug_done)		\
 	X(lock_device_hotplug)		\
 	X(unlock_device_hotplug)	\
+	X(lock_device_hotplug_sysfs)	\
 	X(device_online)		\
 	X(device_offline)		\
 	X(memory_subsys_online)		\
@@ -369,6 +371,36 @@ void mm_hotplug_done(void)
 void mm_lock_device_hotplug(void)
 {
 	internal(lock_device_hotplug)();
+}
+
+/*
+ * lock_device_hotplug_sysfs() tries the lock, sleeps 5 ms if somebody has it, and has the system call begin anew, as
+ * after a signal. There is none.
+ */
+static bool try_lock_device_hotplug(void)
+{
+	if (!internal(lock_device_hotplug_sysfs)())
+		return true;
+	spin_lock_irq(&current->sighand->siglock);
+	recalc_sigpending();
+	spin_unlock_irq(&current->sighand->siglock);
+	return false;
+}
+
+/**
+ * mm_lock_device_hotplug_timeout() - lock_device_hotplug(), for those who may be waited for by who holds the lock
+ * @seconds: how long to wait
+ *
+ * Return: 0, or -ETIMEDOUT.
+ */
+int mm_lock_device_hotplug_timeout(unsigned int seconds)
+{
+	const unsigned long until = jiffies + seconds * HZ;
+
+	while (!try_lock_device_hotplug())
+		if (time_after(jiffies, until))
+			return -ETIMEDOUT;
+	return 0;
 }
 
 /** mm_unlock_device_hotplug() - unlock_device_hotplug() of drivers/base/core.c */

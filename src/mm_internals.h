@@ -44,6 +44,7 @@ int mm_group_nid(int group);
 void mm_hotplug_begin(void);
 void mm_hotplug_done(void);
 void mm_lock_device_hotplug(void);
+int mm_lock_device_hotplug_timeout(unsigned int seconds);
 void mm_unlock_device_hotplug(void);
 int mm_device_online(struct device *dev);
 int mm_device_offline(struct device *dev);

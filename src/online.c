@@ -483,13 +483,19 @@ static struct notifier_block memory_notifier = {
  */
 static int pm_callback(struct notifier_block *nb, unsigned long action, void *data)
 {
+	int ret;
+
 	switch (action) {
 	case PM_HIBERNATION_PREPARE:
 		WRITE_ONCE(hibernating, true);
-		if (!regions_forget_populated())
+		ret = regions_forget_populated();
+		if (!ret)
 			break;
 		WRITE_ONCE(hibernating, false);
-		pr_err("hibernation refused: blocks are online whose memory would be lost, set them offline\n");
+		if (ret == -ETIMEDOUT)
+			pr_err("hibernation refused: memory is going online or offline all the time, try again\n");
+		else
+			pr_err("hibernation refused: blocks are online whose memory would be lost, set them offline\n");
 		return notifier_from_errno(-EBUSY);
 	case PM_POST_HIBERNATION:
 		WRITE_ONCE(hibernating, false);

@@ -38,6 +38,13 @@
 static LIST_HEAD(regions);
 static DEFINE_IDA(region_ids);
 
+/*
+ * How many seconds to wait for device_hotplug_lock, for whom somebody may wait who holds it. A PCI device is plugged and
+ * unplugged with it held, for instance, by the firmware's hotplug.
+ */
+#define ADD_PATIENCE 10
+#define REMOVE_PATIENCE 2
+
 /* How many blocks are changed under one hold of device_hotplug_lock */
 #define BATCH_BLOCKS 16UL
 
@@ -494,28 +501,11 @@ static struct twostage_region *region_add(const struct twostage_region_params *p
 	return region;
 }
 
-/**
- * twostage_region_add() - make a region: stage 1
- * @params: what it is to be
- *
- * Afterwards the region's memory blocks are there, offline, under their node; the provider has not been
- * asked for anything yet. With @params->auto_online and a kernel that sets new memory online by itself,
- * blocks may be online already. The region holds references on this module and on the provider's.
- *
- * Context: Process context; takes device_hotplug_lock, so the caller holds no lock that @assign or
- * @unassign take.
- *
- * Return: the region or an ERR_PTR, with a line in the log that says what was wrong with what:
- * -EINVAL for a range that is empty, not aligned or overflowing, and a node that cannot exist; -ERANGE
- * if the kernel cannot map the range (mhp_get_pluggable_range()); -EEXIST if it overlaps a region;
- * -EBUSY if it overlaps System RAM or another busy resource; -EIO if the hooks are switched off;
- * -ENOMEM; -ENODEV if the provider's module is being unloaded, or this one is not ready yet.
- */
-struct twostage_region *twostage_region_add(const struct twostage_region_params *params)
+/* With device_hotplug_lock, which is given up. */
+static struct twostage_region *region_add_unlock(const struct twostage_region_params *params)
 {
 	struct twostage_region *region = ERR_PTR(-ENODEV);
 
-	mm_lock_device_hotplug();
 	if (open)
 		region = region_add(params, -1);
 	else
@@ -525,6 +515,47 @@ struct twostage_region *twostage_region_add(const struct twostage_region_params 
 	if (IS_ERR(region))
 		flush_workqueue(drop_workqueue);
 	return region;
+}
+
+/**
+ * region_add_by_name() - make a region that somebody asks for
+ * @params: as for twostage_region_add()
+ *
+ * Context: Process context; takes device_hotplug_lock, for which it waits as long as it takes.
+ * Return: 0 or as twostage_region_add().
+ */
+int region_add_by_name(const struct twostage_region_params *params)
+{
+	mm_lock_device_hotplug();
+	return PTR_ERR_OR_ZERO(region_add_unlock(params));
+}
+
+/**
+ * twostage_region_add() - make a region: stage 1
+ * @params: what it is to be
+ *
+ * Afterwards the region's memory blocks are there, offline, under their node; the provider has not been
+ * asked for anything yet. With @params->auto_online and a kernel that sets new memory online by itself,
+ * blocks may be online already. The region holds references on this module and on the provider's.
+ *
+ * Context: Process context; takes device_hotplug_lock, so the caller holds no lock that @assign or
+ * @unassign take. A driver may be asked to take or let go of a device by somebody who holds it, so there is a limit to
+ * how long it is waited for.
+ *
+ * Return: the region or an ERR_PTR, with a line in the log that says what was wrong with what:
+ * -ETIMEDOUT if others have been adding, removing or changing memory all the time; -EINVAL for a range that is empty, not aligned or overflowing, and a node that cannot exist; -ERANGE
+ * if the kernel cannot map the range (mhp_get_pluggable_range()); -EEXIST if it overlaps a region;
+ * -EBUSY if it overlaps System RAM or another busy resource; -EIO if the hooks are switched off;
+ * -ENOMEM; -ENODEV if the provider's module is being unloaded, or this one is not ready yet.
+ */
+struct twostage_region *twostage_region_add(const struct twostage_region_params *params)
+{
+	if (mm_lock_device_hotplug_timeout(ADD_PATIENCE)) {
+		pr_err("region at %#llx: others have been adding, removing or changing memory for %d s\n",
+		       params->start, ADD_PATIENCE);
+		return ERR_PTR(-ETIMEDOUT);
+	}
+	return region_add_unlock(params);
 }
 EXPORT_SYMBOL_GPL(twostage_region_add);
 
@@ -624,15 +655,17 @@ static void region_drop(struct twostage_region *region)
  * twostage_region_remove() - undo twostage_region_add()
  * @region: the region; gone afterwards
  *
- * Context: Process context; takes device_hotplug_lock.
- * Return: 0; -EBUSY if one of its blocks is online; -EIO if the hooks are switched off. After an error
- * nothing has changed.
+ * Context: Process context; takes device_hotplug_lock, for which it does not wait long.
+ * Return: 0; -EBUSY if one of its blocks is online; -EIO if the hooks are switched off; -ETIMEDOUT if others are
+ * adding, removing or changing memory. After an error nothing has changed.
  */
 int twostage_region_remove(struct twostage_region *region)
 {
 	int ret;
 
-	mm_lock_device_hotplug();
+	ret = mm_lock_device_hotplug_timeout(REMOVE_PATIENCE);
+	if (ret)
+		return ret;
 	ret = region_remove_locked(region);
 	mm_unlock_device_hotplug();
 	if (!ret)
@@ -928,20 +961,23 @@ int region_offline(struct twostage_region *region, unsigned long count)
 /**
  * regions_forget_populated() - whether a power cycle would lose memory that is in use
  *
- * Context: Process context.
- * Return: true if a block is populated whose provider forgets its assignments over a power cycle.
+ * Context: Process context; takes device_hotplug_lock, for which it does not wait long: whoever holds it may wait for
+ * locks of the caller's.
+ * Return: 0; -EBUSY if a block is populated whose provider forgets its assignments over a power cycle; -ETIMEDOUT.
  */
-bool regions_forget_populated(void)
+int regions_forget_populated(void)
 {
 	struct twostage_region *region;
-	bool forget = false;
+	int ret;
 
-	mm_lock_device_hotplug();
+	ret = mm_lock_device_hotplug_timeout(ADD_PATIENCE);
+	if (ret)
+		return ret;
 	list_for_each_entry(region, &regions, node)
 		if (!region->provider->survives_power_cycle && region->nr_populated)
-			forget = true;
+			ret = -EBUSY;
 	mm_unlock_device_hotplug();
-	return forget;
+	return ret;
 }
 
 /*

@@ -105,11 +105,12 @@ struct twostage_region *region_of(u64 address);
 struct twostage_region *region_adopt(const struct twostage_region_params *params, int group);
 void region_take_away(struct twostage_region *region);
 void region_forget_blocks(struct twostage_region *region);
+int region_add_by_name(const struct twostage_region_params *params);
 int region_remove_by_name(const char *name);
 int region_set_memmap_on_memory(struct twostage_region *region, bool on);
 int region_online(struct twostage_region *region, unsigned long count, int online_type);
 int region_offline(struct twostage_region *region, unsigned long count);
-bool regions_forget_populated(void);
+int regions_forget_populated(void);
 
 /* Stands for "all" in the counts above. */
 #define REGION_ALL_BLOCKS ULONG_MAX

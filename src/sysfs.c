@@ -157,7 +157,7 @@ static ssize_t add_region_store(bus_attribute_bus *bus, const char *buf, size_t 
 	ram_region_params(&params);
 	ret = parse_region(text, &params);
 	if (!ret)
-		ret = PTR_ERR_OR_ZERO(twostage_region_add(&params));
+		ret = region_add_by_name(&params);
 	kfree(text);
 	return ret ? ret : count;
 }

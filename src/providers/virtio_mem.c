@@ -656,6 +656,9 @@ static int add_region(struct virtio_mem *vm)
 	};
 	struct twostage_region *region = twostage_region_add(&params);
 
+	/* It may have been plugged by somebody who waits for us, and holds what we wait for. */
+	if (region == ERR_PTR(-ETIMEDOUT))
+		return -EPROBE_DEFER;
 	if (IS_ERR(region))
 		return PTR_ERR(region);
 	vm->region = region;
@@ -845,7 +848,7 @@ static void virtio_mem_remove(struct virtio_device *vdev)
 		cancel_delayed_work_sync(&vm->unplug_work);
 
 	mutex_lock(&vm->lock);
-	if (removed && any_granule(vm, GRANULE_LEFT) && unplug_left(vm))
+	if (!any_granule(vm, GRANULE_PLUGGED) && any_granule(vm, GRANULE_LEFT) && unplug_left(vm))
 		dev_warn(&vdev->dev, "%#llx bytes stay plugged, which nobody uses\n",
 			 read_config(vm, plugged_size));
 	stop_device(vm);
@@ -854,8 +857,12 @@ static void virtio_mem_remove(struct virtio_device *vdev)
 	if (removed) {
 		list_del(&vm->node);
 		free_device(vm);
-	} else {
+	} else if (any_granule(vm, GRANULE_PLUGGED)) {
 		dev_warn(&vdev->dev, "let go under %s, whose memory is in use: it stays until its last block goes offline, or this driver has the device again\n",
+			 twostage_region_name(vm->region));
+		retry_unplug_soon(vm);
+	} else {
+		dev_info(&vdev->dev, "%s goes as soon as nobody adds, removes or changes memory\n",
 			 twostage_region_name(vm->region));
 		retry_unplug_soon(vm);
 	}
@@ -1032,6 +1039,11 @@ static int __init virtio_mem_init(void)
 	ret = register_virtio_driver(&virtio_mem_driver);
 	if (ret)
 		goto unregister;
+	/*
+	 * Devices that are there by now have been probed, in their order. One that the firmware's hotplug plugs is
+	 * brought with device_hotplug_lock held, which a region takes: that is for another thread.
+	 */
+	virtio_mem_driver.driver.probe_type = PROBE_PREFER_ASYNCHRONOUS;
 	return 0;
 
 unregister:

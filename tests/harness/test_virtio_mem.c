@@ -457,6 +457,101 @@ static bool start(void)
 	return ok(*device, "a virtio-mem device is there") && load_twostage(NULL);
 }
 
+static bool region_there(int id, bool there, int seconds)
+{
+	int tries;
+
+	for (tries = 0; tries < 10 * seconds && exists(REGION, id) != there; tries++)
+		usleep(100000);
+	return exists(REGION, id) == there;
+}
+
+/* Somebody holds device_hotplug_lock: a block of vm0 goes offline, and waits for a page that is held. */
+static pid_t lock(struct pin *pin, const struct memory *memory)
+{
+	pid_t pid;
+
+	if (!ok(memory_pin(memory, pin, first_block() * block_size, REGION_SIZE), "a page of the first device is held"))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		/* Its own hold of the page */
+		memory_unpin(pin);
+		_exit(-region_offline(0, "all"));
+	}
+	usleep(700000);
+	return pid;
+}
+
+static bool unlock(struct pin *pin, pid_t pid)
+{
+	bool waiting = !waitpid(pid, NULL, WNOHANG);
+
+	memory_unpin(pin);
+	return waiting && waitpid(pid, NULL, 0) == pid;
+}
+
+static void locked(const char *other)
+{
+	struct memory memory;
+	double started;
+	struct pin pin;
+	pid_t pid;
+
+	ok(region_online(0, "3 online_movable") == 0 && memory_prefer(1) && memory_fill(&memory, block_size, 3),
+	   "the memory of the first device is in use");
+	memory_prefer(-1);
+
+	ok(virtio_unbind(other) == 0 && !exists(REGION, 1), "the driver lets go of the second");
+	pid = lock(&pin, &memory);
+	started = now();
+	ok(virtio_bind(other, OURS) != 0 && !exists(REGION, 1),
+	   "it does not take it up while memory goes offline all the time");
+	diag("given up after %.1f s", now() - started);
+	ok(unlock(&pin, pid), "until the page is held no more");
+	ok(region_there(1, true, 2) || virtio_bind(other, OURS) == 0, "then it does");
+
+	memory_free(&memory);
+	ok(region_online(0, "3 online_movable") == 0 && memory_prefer(1) && memory_fill(&memory, block_size, 4),
+	   "the first one is in use again");
+	memory_prefer(-1);
+	pid = lock(&pin, &memory);
+	started = now();
+	ok(virtio_unbind(other) == 0 && exists(REGION, 1), "it lets go meanwhile, and the region stays");
+	diag("after %.1f s", now() - started);
+	ok(virtio_bind(other, OURS) == 0 && exists(REGION, 1), "with which it takes the device up again");
+	ok(virtio_unbind(other) == 0 && unlock(&pin, pid), "it lets go once more, and the page is held no more");
+	ok(region_there(1, false, 60), "then the region goes");
+	ok(virtio_bind(other, OURS) == 0 && region_online(1, "1 online_movable") == 0 && region_give_back(1) == 0,
+	   "taken up again, it works as before");
+	ok(memory_check(&memory) < 0 && region_give_back(0) == 0, "no data is lost");
+	memory_free(&memory);
+}
+
+/* The firmware's hotplug brings a device with device_hotplug_lock held. */
+static void plugged_later(void)
+{
+	struct accounts *before = accounts_take();
+	char other[32];
+	int tries;
+
+	host_ask("object_add memory-backend-ram,id=vmem2,size=512M");
+	host_ask("device_add virtio-mem-pci,id=vm2,memdev=vmem2,requested-size=512M,node=0");
+	for (tries = 0; tries < 300 && !*virtio_device(VIRTIO_ID_MEM, 1); tries++)
+		usleep(100000);
+	snprintf(other, sizeof(other), "%s", virtio_device(VIRTIO_ID_MEM, 1));
+	if (!ok(*other && region_there(1, true, 30) && !strcmp(virtio_driver(other), OURS),
+		"a device that the host plugs is taken"))
+		return;
+	ok(region_online(1, "all online_movable") == 0 && told("vm2", "size") == (long long)(512 * MIB) &&
+	   region_give_back(1) == 0 && told("vm2", "size") == 0, "its memory comes online, and goes");
+	locked(other);
+	ok(virtio_unbind(other) == 0 && region_there(1, false, 1), "the driver lets go of it");
+	ok(write_file("1", "/sys/bus/virtio/devices/%s/../remove", other) == 0 && accounts_same(before),
+	   "without it every account is as before");
+	accounts_free(before);
+}
+
 static void run(void)
 {
 	struct accounts *before, *standby;
@@ -482,6 +577,7 @@ static void run(void)
 	pulled();
 	hand_over();
 	sleeping();
+	plugged_later();
 
 	kmsg = kmsg_mark();
 	ok(virtio_unbind(device) == 0 && !exists(REGION, 0) && module_unload(OURS) == 0, "the driver unloads");

@@ -203,7 +203,10 @@ static ssize_t remove_write(struct file *file, const char __user *buffer, size_t
 	list_for_each_entry(test, &test_regions, node) {
 		if (strcmp(text, twostage_region_name(test->region)))
 			continue;
-		ret = twostage_region_remove(test->region);
+		/* Nobody waits for us who holds what it waits for. */
+		do {
+			ret = twostage_region_remove(test->region);
+		} while (ret == -ETIMEDOUT);
 		if (!ret) {
 			list_del(&test->node);
 			test_region_free(test);
