@@ -34,6 +34,14 @@ int memory_subsys_offline(struct device *dev);
 /* Static in kernel/kprobes.c, what a write to debugfs kprobes/enabled comes to. */
 ssize_t write_enabled_file_bool(struct file *file, const char __user *text, size_t count, loff_t *pos);
 
+#ifdef CONFIG_MEMORY_FAILURE
+#define MM_INTERNALS_OF_MEMORY_FAILURE(X) \
+	X(memory_failure)		\
+	X(soft_offline_page)
+#else
+#define MM_INTERNALS_OF_MEMORY_FAILURE(X)
+#endif
+
 #define MM_INTERNALS(X)			\
 	X(online_pages)			\
 	X(offline_pages)		\
@@ -59,7 +67,8 @@ ssize_t write_enabled_file_bool(struct file *file, const char __user *text, size
 	X(device_offline)		\
 	X(memory_subsys_online)		\
 	X(memory_subsys_offline)	\
-	X(write_enabled_file_bool)
+	X(write_enabled_file_bool)	\
+	MM_INTERNALS_OF_MEMORY_FAILURE(X)
 
 #define DEFINE_INTERNAL(function) \
 	DEFINE_STATIC_CALL_NULL(internal_##function, function);
@@ -109,6 +118,32 @@ int mm_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zon
 {
 	return internal(offline_pages)(pfn, nr_pages, zone, group);
 }
+
+#ifdef CONFIG_MEMORY_FAILURE
+/**
+ * mm_memory_failure() - memory_failure()
+ * @pfn: of the page that is broken
+ * @flags: MF_...
+ *
+ * Context: Process context, sleeps.
+ */
+int mm_memory_failure(unsigned long pfn, int flags)
+{
+	return internal(memory_failure)(pfn, flags);
+}
+
+/**
+ * mm_soft_offline_page() - soft_offline_page()
+ * @pfn: of the page that is to be used no more
+ * @flags: MF_...
+ *
+ * Context: Process context, sleeps.
+ */
+int mm_soft_offline_page(unsigned long pfn, int flags)
+{
+	return internal(soft_offline_page)(pfn, flags);
+}
+#endif
 
 /**
  * mm_memory_subsys_online() - memory_subsys_online() of drivers/base/memory.c
@@ -672,10 +707,9 @@ static void watch_compaction(void)
 /**
  * mm_wait_for_memmap_readers() - wait for those who may still look at struct pages of offline memory
  *
- * Those who walk physical memory without a lock (kpageflags, kcore, page_owner, memory failure ...)
- * ask pfn_to_online_page() and then look at the page; between the two they neither sleep nor are they
- * in an RCU read-side section. (Compaction does not sleep either, but gives way to others.) Offline
- * memory in general keeps its memmap until it is removed; ours loses it at once, so wait until all of
+ * Those who walk physical memory without a lock (kpageflags, kcore, page_owner ...) ask pfn_to_online_page()
+ * and then look at the page; between the two they neither sleep nor are they in an RCU read-side section.
+ * (Compaction does not sleep either, but gives way to others; memory failure does sleep, and is kept out by its hooks.) Offline memory in general keeps its memmap until it is removed; ours loses it at once, so wait until all of
  * them have gone on.
  *
  * Context: Process context, sleeps. mem_hotplug_lock held, and thereby cpu_hotplug_lock.

@@ -34,8 +34,10 @@
 
 #include <linux/firmware-map.h>
 #include <linux/memory.h>
+#include <linux/mm.h>
 #include <linux/notifier.h>
 #include <linux/numa.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/suspend.h>
 #include <linux/sysfs.h>
@@ -339,6 +341,62 @@ static int wrapped_firmware_map_remove(u64 start, u64 end, const char *type)
 	return 0;
 }
 
+/*
+ * Wrappers in which a task may sleep without anything that keeps the module: no region, and not device_hotplug_lock,
+ * which they wait for.
+ */
+static atomic_t visitors = ATOMIC_INIT(0);
+
+/* With the hooks gone; the first and the last instructions of a wrapper are not counted. */
+static void wait_for_visitors(void)
+{
+	synchronize_rcu_tasks();
+	if (!atomic_read(&visitors))
+		return;
+	while (atomic_read(&visitors))
+		schedule_timeout_idle(HZ / 10);
+	synchronize_rcu_tasks();
+}
+
+#ifdef CONFIG_MEMORY_FAILURE
+/*
+ * Memory failure finds a page by pfn_to_online_page(), and then waits for locks, one of them mem_hotplug_lock, before
+ * it takes hold of the page. Of a block that goes offline meanwhile the struct page would be gone. So it waits for
+ * its turn first. Who holds the page already (MADV_HWPOISON, MADV_SOFT_OFFLINE) must not: the offline waits for him.
+ */
+static struct task_struct *failure_task;
+
+static bool failure_wanted(struct pt_regs *regs)
+{
+	return READ_ONCE(failure_task) != current && !(regs_get_kernel_argument(regs, 1) & MF_COUNT_INCREASED) &&
+	       region_of(pfn_argument(regs, 0));
+}
+
+static int failure_call(unsigned long pfn, int flags, int (*original)(unsigned long pfn, int flags))
+{
+	int ret;
+
+	atomic_inc(&visitors);
+	mm_lock_device_hotplug();
+	WRITE_ONCE(failure_task, current);
+	ret = original(pfn, flags);
+	WRITE_ONCE(failure_task, NULL);
+	mm_unlock_device_hotplug();
+	atomic_dec(&visitors);
+	return ret;
+}
+
+static int wrapped_memory_failure(unsigned long pfn, int flags)
+{
+	return failure_call(pfn, flags, mm_memory_failure);
+}
+
+static int wrapped_soft_offline_page(unsigned long pfn, int flags)
+{
+	return failure_call(pfn, flags, mm_soft_offline_page);
+}
+#endif
+
 static struct hook hooks[] = {
 	HOOK(wrapped_online_pages,		block_call_wanted,  "online_pages"),
 	HOOK(wrapped_offline_pages,		block_call_wanted,  "offline_pages"),
@@ -350,6 +408,10 @@ static struct hook hooks[] = {
 	HOOK(wrapped_valid_zones_show,		valid_zones_wanted, "valid_zones_show"),
 #ifdef CONFIG_FIRMWARE_MEMMAP
 	HOOK(wrapped_firmware_map_remove,	firmware_map_wanted, "firmware_map_remove"),
+#endif
+#ifdef CONFIG_MEMORY_FAILURE
+	HOOK(wrapped_memory_failure,		failure_wanted,     "memory_failure"),
+	HOOK(wrapped_soft_offline_page,		failure_wanted,     "soft_offline_page"),
 #endif
 };
 
@@ -365,6 +427,10 @@ static typeof(set_zone_contiguous) wrapped_set_zone_contiguous __maybe_unused;
 static typeof(arch_add_memory) wrapped_arch_add_memory __maybe_unused;
 static typeof(arch_remove_memory) wrapped_arch_remove_memory __maybe_unused;
 static typeof(firmware_map_remove) wrapped_firmware_map_remove __maybe_unused;
+#ifdef CONFIG_MEMORY_FAILURE
+static typeof(memory_failure) wrapped_memory_failure __maybe_unused;
+static typeof(soft_offline_page) wrapped_soft_offline_page __maybe_unused;
+#endif
 
 /*
  * Without the hooks the core would initialise a memmap that is not there, or take a block offline and
@@ -421,11 +487,13 @@ static ssize_t guarded_write_kprobes_enabled(struct file *file, const char __use
 {
 	ssize_t ret;
 
+	atomic_inc(&visitors);
 	mm_lock_device_hotplug();
 	WRITE_ONCE(guarded_task, current);
 	ret = mm_write_kprobes_enabled(file, text, count, pos);
 	WRITE_ONCE(guarded_task, NULL);
 	mm_unlock_device_hotplug();
+	atomic_dec(&visitors);
 	return ret;
 }
 
@@ -544,13 +612,15 @@ remove_guards:
 	guards_remove(guards, ARRAY_SIZE(guards));
 remove_hooks:
 	hooks_remove(hooks, ARRAY_SIZE(hooks));
+	wait_for_visitors();
 	return ret;
 }
 
 /**
  * online_exit() - undo online_init()
  *
- * Context: There is no region left, so no wrapper is running.
+ * Context: Process context, sleeps. There is no region left, and device_hotplug_lock has been held since: only
+ * visitors may still be in a wrapper.
  */
 void online_exit(void)
 {
@@ -558,4 +628,5 @@ void online_exit(void)
 	unregister_memory_notifier(&memory_notifier);
 	guards_remove(guards, ARRAY_SIZE(guards));
 	hooks_remove(hooks, ARRAY_SIZE(hooks));
+	wait_for_visitors();
 }

@@ -257,10 +257,78 @@ static void switched_off_meanwhile(void)
 	accounts_free(standby);
 }
 
+/* A page that is held by this process, and by no child of it */
+static struct pin pin;
+
+static int offline_first(void)
+{
+	memory_unpin(&pin);
+	return write_file("offline", MEMORY "/memory%d/state", block_at(START));
+}
+
+static int page_of_first(const char *how)
+{
+	char text[32];
+
+	memory_unpin(&pin);
+	snprintf(text, sizeof(text), "%#" PRIx64, START + block_size - 4096);
+	return write_file(text, MEMORY "/%s_offline_page", how);
+}
+
+static int soft_offline(void)
+{
+	return page_of_first("soft");
+}
+
+static int hard_offline(void)
+{
+	return page_of_first("hard");
+}
+
+/* Memory failure sleeps between its look whether there is a page and the use of it. */
+static void broken_meanwhile(void)
+{
+	long long corrupted = meminfo("HardwareCorrupted");
+	struct accounts *before = accounts_take();
+	pid_t offline, soft, hard;
+	struct memory memory;
+	bool waiting, errors;
+	int ret;
+
+	if (!exists(MEMORY "/soft_offline_page")) {
+		skip("this kernel does not do that", "a page of a block that is going offline is taken out of use");
+		return;
+	}
+	ok(region_add(START, 2 * block_size, NULL) == 0 && region_online(0, "all online_movable") == 0 &&
+	   memory_fill(&memory, block_size + block_size / 2, 7), "the memory of a region is in use");
+	if (!ok(memory_pin(&memory, &pin, START, block_size), "a page of its first block is held"))
+		return;
+	offline = meanwhile(offline_first);
+	usleep(700000);
+	soft = meanwhile(soft_offline);
+	hard = meanwhile(hard_offline);
+	usleep(700000);
+	waiting = !waitpid(offline, &ret, WNOHANG) && !waitpid(soft, &ret, WNOHANG) && !waitpid(hard, &ret, WNOHANG);
+	memory_unpin(&pin);
+	ret = later(offline);
+	errors = later(soft) && later(hard);
+	ok(waiting && ret == 0 && !strcmp(block_stage(block_at(START)), "standby"),
+	   "the block goes offline once the page is not held any more (%s)", strerror(-ret));
+	ok(errors && meminfo("HardwareCorrupted") == corrupted,
+	   "others who wanted to take a page of it out of use have waited, and there is no such page");
+	ok(memory_check(&memory) < 0, "no data is lost");
+	memory_free(&memory);
+	ok(region_online(0, "1 online_movable") == 0 && region_give_back(0) == 0 && region_remove(0) == 0,
+	   "the block comes online again, and the region goes");
+	ok(accounts_same(before), "with that, every account is what it was");
+	accounts_free(before);
+}
+
 static void run(void)
 {
 	if (!load_twostage(NULL))
 		return;
+	broken_meanwhile();
 	two_thousand();
 	neighbours();
 	ok(module_load("twostage_test", NULL) == 0, "a provider that is slow is there");
