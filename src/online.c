@@ -19,7 +19,7 @@
  * Offline: the original for the shortened range, then stage 2 is undone.
  *
  * set_zone_contiguous(), with which the core finds out whether a zone that it has resized is without holes, is left out
- * in both.
+ * in both, and on each node that has regions.
  *
  * At stage 1 and at the removal, arch_add_memory() and arch_remove_memory() have nothing to map or to
  * unmap. The sections of standby memory are not even marked present: the core does not look at that for
@@ -127,7 +127,9 @@ static bool zone_call_wanted(struct pt_regs *regs)
 
 static bool zone_resized_wanted(struct pt_regs *regs)
 {
-	return in_operation();
+	struct zone *zone = (struct zone *)regs_get_kernel_argument(regs, 0);
+
+	return in_operation() || regions_on_node(zone_to_nid(zone));
 }
 
 static bool arch_add_wanted(struct pt_regs *regs)
@@ -288,8 +290,9 @@ static void wrapped_remove_pfn_range_from_zone(struct zone *zone, unsigned long 
  * Compaction walks a span that it has noted before, and sleeps: with a block at the zone's end offline, the zone is
  * smaller and has no hole either, and compaction goes on beyond its end. The stock kernel still has a memmap there.
  *
- * So zones with blocks of ours count as having holes, as each zone does while it is being resized. That also saves
- * the search for them, which looks at every pageblock of the zone, twice for a block that hosts its memmap.
+ * So zones with blocks of ours count as having holes, as each zone does while it is being resized, and zones that have
+ * had some: others may resize them while compaction is still on its way. That also saves the search for holes, which
+ * looks at every pageblock of the zone, twice for a block that hosts its memmap.
  */
 static void wrapped_set_zone_contiguous(struct zone *zone)
 {

@@ -36,6 +36,8 @@
 #include "trace.h"
 
 static LIST_HEAD(regions);
+/* How many of them each node has; read without locks */
+static unsigned int node_regions[MAX_NUMNODES];
 static DEFINE_IDA(region_ids);
 
 /*
@@ -76,6 +78,29 @@ static unsigned long block_number(u64 address)
 struct twostage_region *region_of(u64 address)
 {
 	return xa_load(&region_by_block, block_number(address));
+}
+
+/**
+ * regions_on_node() - whether a node has regions
+ * @nid: the node
+ *
+ * Context: Any.
+ */
+bool regions_on_node(int nid)
+{
+	return READ_ONCE(node_regions[nid]);
+}
+
+static void list_region(struct twostage_region *region)
+{
+	list_add_tail(&region->node, &regions);
+	WRITE_ONCE(node_regions[region->nid], node_regions[region->nid] + 1);
+}
+
+static void unlist_region(struct twostage_region *region)
+{
+	list_del(&region->node);
+	WRITE_ONCE(node_regions[region->nid], node_regions[region->nid] - 1);
 }
 
 /**
@@ -439,7 +464,7 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 
 	dev_set_uevent_suppress(&region->dev, false);
 	kobject_uevent(&region->dev.kobj, KOBJ_ADD);
-	list_add_tail(&region->node, &regions);
+	list_region(region);
 	pr_info("%s: [%#llx-%#llx], %lu blocks on node %d, provider %s\n", dev_name(&region->dev),
 		region->start, region->start + region->size - 1, region->nr_blocks, nid,
 		region->provider->name);
@@ -618,7 +643,7 @@ static int region_remove_locked(struct twostage_region *region)
 	WRITE_ONCE(region->removed, true);
 	mm_remove_memory(region->start, region->size);
 	leave_group(region);
-	list_del(&region->node);
+	unlist_region(region);
 	pr_info("%s: removed\n", dev_name(&region->dev));
 	trace_region_remove(region, region->start, region->size, trace_duration(started));
 	return 0;
