@@ -13,6 +13,7 @@
 #define pr_fmt(fmt) "twostage: " fmt
 
 #include <linux/cpu.h>
+#include <linux/delay.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/list.h>
@@ -639,9 +640,13 @@ static int switch_every_cpu(void)
 
 /*
  * How many are compacting memory at this moment. Compaction asks whether a pageblock is online when it comes there,
- * and then walks its struct pages, giving way to others every now and then.
+ * and then walks its struct pages, giving way to others every now and then. It also sleeps in between, for 20 ms at a
+ * time, while very many pages are isolated.
  */
 static atomic_t compacting = ATOMIC_INIT(0);
+
+/* Nobody tells: as if somebody did all the time */
+#define COMPACTION_UNKNOWN (INT_MAX / 2)
 
 static void compaction_begins(void *unused)
 {
@@ -700,7 +705,19 @@ static void watch_compaction(void)
 		event->tracepoint = NULL;
 		/* As if somebody did all the time: that costs time, and nothing else. */
 		if (IS_ENABLED(CONFIG_COMPACTION))
-			atomic_set(&compacting, INT_MAX / 2);
+			atomic_set(&compacting, COMPACTION_UNKNOWN);
+	}
+}
+
+/* Those who have begun end sooner or later; where others begin all the time, it is for the rest of the wait. */
+static void wait_for_compaction(void)
+{
+	int tries;
+
+	for (tries = 0; tries < 100 && atomic_read(&compacting); tries++) {
+		if (atomic_read(&compacting) >= COMPACTION_UNKNOWN)
+			return;
+		msleep(2);
 	}
 }
 
@@ -709,13 +726,14 @@ static void watch_compaction(void)
  *
  * Those who walk physical memory without a lock (kpageflags, kcore, page_owner ...) ask pfn_to_online_page()
  * and then look at the page; between the two they neither sleep nor are they in an RCU read-side section.
- * (Compaction does not sleep either, but gives way to others; memory failure does sleep, and is kept out by its hooks.) Offline memory in general keeps its memmap until it is removed; ours loses it at once, so wait until all of
+ * (Compaction may; memory failure does, and is kept out of it by its hooks.) Offline memory in general keeps its memmap until it is removed; ours loses it at once, so wait until all of
  * them have gone on.
  *
  * Context: Process context, sleeps. mem_hotplug_lock held, and thereby cpu_hotplug_lock.
  */
 void mm_wait_for_memmap_readers(void)
 {
+	wait_for_compaction();
 	if (!preempt_model_none() && !preempt_model_voluntary()) {
 		/* Kernel code may be preempted anywhere: wait for each task to sleep by itself. */
 		synchronize_rcu_tasks();
