@@ -511,8 +511,11 @@ static bool forget_abandoned(struct virtio_mem *vm)
 		forgotten = true;
 	}
 	mutex_unlock(&devices_lock);
-	if (forgotten)
+	if (forgotten) {
+		/* The last block that went offline may have asked for this once more, while it was on its way. */
+		cancel_delayed_work(&vm->unplug_work);
 		free_device(vm);
+	}
 	return forgotten || !unused;
 }
 
@@ -727,8 +730,9 @@ static void stop_device(struct virtio_mem *vm)
 	virtio_reset_device(vm->vdev);
 	vm->vdev->config->del_vqs(vm->vdev);
 	vm->vdev = NULL;
-	/* It has been made to give back what it had. */
+	/* It has been made to give back what it had; and whoever takes it up again does so awake. */
 	vm->broken = false;
+	vm->frozen = false;
 }
 
 /* Take the device up again whose memory has stayed in use, all of it plugged as it was. */
