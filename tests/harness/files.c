@@ -130,6 +130,11 @@ bool kernel_before(int major, int minor)
 	       (first < major || (first == major && second < minor));
 }
 
+bool kernel_debugs(void)
+{
+	return exists("/sys/kernel/debug/kmemleak");
+}
+
 double now(void)
 {
 	struct timespec time;

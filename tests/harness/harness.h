@@ -68,6 +68,11 @@ bool exists(const char *path, ...) __attribute__((format(printf, 1, 2)));
 int run_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* For what has been mended in the kernel itself since */
 bool kernel_before(int major, int minor);
+/*
+ * The kernel of make check-debug. KASAN keeps what is freed for a while, and has its notes of a block in slabs and
+ * pages of blocks that are online on the same node, in a kernel zone, until that block goes.
+ */
+bool kernel_debugs(void);
 double now(void);
 
 /* kmsg.c: the kernel's log since a mark */

@@ -121,8 +121,8 @@ static void refused_eject(void)
 	const uint64_t size = 4 * block_size;
 	pid_t pid;
 
-	/* What the kernel keeps on a node from its first memory on is to be elsewhere, or it stays for good. */
-	ok(region_online(1, "1 online_movable") == 0 && region_online(1, "all online_kernel") == 0,
+	/* What the kernel keeps on a node, of its memory and of each of its blocks, is to be elsewhere, or it stays. */
+	ok(region_online(1, "3 online_movable") == 0 && region_online(1, "all online_kernel") == 0,
 	   "a DIMM is online where the kernel can use it");
 	pid = memory_page_tables(1);
 	ok(unplug_stops("d2", "Offline failed") && is_dimm(1, size) && blocks_online(1) > 0, "its ejection is refused while the kernel does");

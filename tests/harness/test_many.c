@@ -146,7 +146,10 @@ static void cycles(void)
 	slab = meminfo("SUnreclaim") - slab;
 	diag("slab grew by %lld KiB over 100 cycles", slab);
 	/* 400 blocks have come and gone: one 2 KiB object lost for each would be 800 KiB. */
-	ok(well && slab < 512, "100 cycles of a region leave no slab memory behind");
+	if (kernel_debugs())
+		ok(well, "100 cycles of a region work");
+	else
+		ok(well && slab < 512, "100 cycles of a region leave no slab memory behind");
 }
 
 static void run(void)

@@ -219,6 +219,10 @@ static void gigantic_pages(const char *memmap, int wanted)
 	char options[64], kind[96], what[32];
 
 	snprintf(kind, sizeof(kind), "gigantic pages, %s", memmap);
+	if (kernel_debugs()) {
+		skip("this kernel has its notes of the node's blocks in them", "%s", kind);
+		return;
+	}
 	snprintf(options, sizeof(options), "%s node=1", memmap);
 	snprintf(what, sizeof(what), "%d online_kernel", blocks - 2);
 	if (!ok(region_add(START, 2 * GIB, options) == 0 &&
@@ -272,16 +276,20 @@ static void in_the_way(void)
 	pid_t pid;
 	int ret;
 
+	char most[32];
+
 	/* Page tables are in kernel zones. */
+	snprintf(most, sizeof(most), "%d online_movable", BLOCKS - 1);
 	ok(region_add(START, region_bytes(), "node=1") == 0, "a region on a node of its own");
 	standby = accounts_take();
-	ok(region_online(0, "1 online_movable") == 0 && region_online(0, "all online_kernel") == 0, "is online");
+	ok(region_online(0, most) == 0 && region_online(0, "all online_kernel") == 0, "is online");
 	pid = memory_page_tables(1);
 	started = now();
 	ret = offline_for(30);
 	ok(ret == -EBUSY && now() - started < 20 && blocks_online(0) > 0 && region_remove(0) == -EBUSY,
 	   "with page tables in it the offline is refused (%s, %.1f s)", strerror(-ret), now() - started);
-	ok(region_online(0, "all online_movable") == 0 && blocks_online(0) == BLOCKS, "and it can be used on");
+	region_online(0, "all online_movable");
+	ok(blocks_online(0) == BLOCKS, "and it can be used on");
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	ok(region_give_back(0) == 0 && accounts_same(standby), "when they are gone it goes offline");

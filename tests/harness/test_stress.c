@@ -127,7 +127,7 @@ static void run(void)
 	ok(well && !stress_lost(), "four processes run for %d seconds and no data is lost", seconds);
 	ok(!unexpected, "there is no error that is not expected");
 	/* A guest under emulation on a busy machine is slow, and a kernel with all its debugging slower by far. */
-	enough = exists("/sys/kernel/debug/kmemleak") ? 5 : seconds < 60 ? seconds / 6 : 10;
+	enough = kernel_debugs() ? 5 : seconds < 60 ? seconds / 6 : 10;
 	ok(stress_done(ONLINE) > enough && stress_done(OFFLINE) > enough && stress_done(ADD) > enough / 5 &&
 	   stress_done(REMOVE) > enough / 5 && stress_done(READ) > enough && stress_checked() > 100 * MIB,
 	   "all of them got something done");
