@@ -60,6 +60,8 @@ static void slept(const char *state, const char *how)
 
 	if (!can_sleep(state, how)) {
 		skip("this kernel cannot", "the system sleeps, \"%s %s\"", state, how);
+	} else if (!exists("/sys/class/rtc/rtc0/wakealarm")) {
+		skip("this kernel has no clock that wakes it", "the system sleeps, \"%s %s\"", state, how);
 	} else {
 		if (*how)
 			write_file(how, POWER "/mem_sleep");
