@@ -712,13 +712,11 @@ static void watch_compaction(void)
 /* Those who have begun end sooner or later; where others begin all the time, it is for the rest of the wait. */
 static void wait_for_compaction(void)
 {
-	int tries;
+	const unsigned long until = jiffies + HZ / 5;
+	int count;
 
-	for (tries = 0; tries < 100 && atomic_read(&compacting); tries++) {
-		if (atomic_read(&compacting) >= COMPACTION_UNKNOWN)
-			return;
-		msleep(2);
-	}
+	while ((count = atomic_read(&compacting)) && count < COMPACTION_UNKNOWN / 2 && time_before(jiffies, until))
+		msleep(1);
 }
 
 /**
