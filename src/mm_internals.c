@@ -415,11 +415,14 @@ void mm_lock_device_hotplug(void)
  */
 static bool try_lock_device_hotplug(void)
 {
+	/* A task's own does not go while it runs. */
+	struct sighand_struct *sighand = rcu_dereference_protected(current->sighand, true);
+
 	if (!internal(lock_device_hotplug_sysfs)())
 		return true;
-	spin_lock_irq(&current->sighand->siglock);
+	spin_lock_irq(&sighand->siglock);
 	recalc_sigpending();
-	spin_unlock_irq(&current->sighand->siglock);
+	spin_unlock_irq(&sighand->siglock);
 	return false;
 }
 
