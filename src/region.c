@@ -15,6 +15,7 @@
 #define pr_fmt(fmt) "twostage: " fmt
 
 #include <linux/bitmap.h>
+#include <linux/delay.h>
 #include <linux/idr.h>
 #include <linux/list.h>
 #include <linux/memory.h>
@@ -413,8 +414,12 @@ static void leave_group(const struct twostage_region *region)
 		memory_group_unregister(region->group);
 }
 
-/* @group: the memory group of the one who adds; negative if it is for us to make one */
-static struct twostage_region *region_make(const struct twostage_region_params *params, int nid, int group)
+/*
+ * @group: the memory group of the one who adds; negative if it is for us to make one
+ * @abandoned: a region that is to be dropped once device_hotplug_lock is given up; NULL if the caller cannot do that
+ */
+static struct twostage_region *region_make(const struct twostage_region_params *params, int nid, int group,
+					   struct twostage_region **abandoned)
 {
 	struct twostage_region *region;
 	int ret;
@@ -472,17 +477,20 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 
 abandon:
 	/*
-	 * Somebody who has seen the directory may be in one of its knobs, and wait for the lock that we hold. The
-	 * work gives up references of its own.
+	 * Somebody who has seen the directory may be in one of its knobs, and wait for the lock that we hold. Who
+	 * drops the region gives up references of his own.
 	 */
-	region->removed = true;
+	WRITE_ONCE(region->removed, true);
 	region_forget_blocks(region);
 	leave_group(region);
 	if (region->resource)
 		release_mem_region(region->start, region->size);
 	__module_get(params->provider->owner);
 	__module_get(THIS_MODULE);
-	queue_work(drop_workqueue, &region->drop_work);
+	if (abandoned)
+		*abandoned = region;
+	else
+		queue_work(drop_workqueue, &region->drop_work);
 	return ERR_PTR(ret);
 erase:
 	region_forget_blocks(region);
@@ -496,7 +504,8 @@ free:
 }
 
 /* Checks what can be checked without a lock, and holds the modules that the region needs. */
-static struct twostage_region *region_add(const struct twostage_region_params *params, int group)
+static struct twostage_region *region_add(const struct twostage_region_params *params, int group,
+					  struct twostage_region **abandoned)
 {
 	struct twostage_region *region;
 	u64 started = trace_start();
@@ -516,7 +525,7 @@ static struct twostage_region *region_add(const struct twostage_region_params *p
 		return ERR_PTR(-ENODEV);
 	}
 
-	region = region_make(params, nid, group);
+	region = region_make(params, nid, group, abandoned);
 	if (IS_ERR(region)) {
 		module_put(params->provider->owner);
 		module_put(THIS_MODULE);
@@ -526,19 +535,46 @@ static struct twostage_region *region_add(const struct twostage_region_params *p
 	return region;
 }
 
+/* For a provider's region, what no provider can take back any more is said once more at the end. */
+static void report_assigned(const struct twostage_region *region)
+{
+	unsigned long units = region->nr_blocks / region->unit_blocks;
+	unsigned long left = bitmap_weight(region->assigned, units);
+
+	if (left)
+		pr_warn("%s: provider %s never took back %lu of %lu units of %#llx bytes\n",
+			dev_name(&region->dev), region->provider->name, left, units,
+			region->unit_blocks * (u64)memory_block_size_bytes());
+}
+
+/*
+ * Waits for those who are in one of the region's knobs, and they may wait for device_hotplug_lock: not
+ * to be called with it.
+ */
+static void region_drop(struct twostage_region *region)
+{
+	struct module *owner = region->provider->owner;
+
+	report_assigned(region);
+	device_del(&region->dev);
+	region_free(region);
+	module_put(owner);
+	module_put(THIS_MODULE);
+}
+
 /* With device_hotplug_lock, which is given up. */
 static struct twostage_region *region_add_unlock(const struct twostage_region_params *params)
 {
-	struct twostage_region *region = ERR_PTR(-ENODEV);
+	struct twostage_region *region = ERR_PTR(-ENODEV), *abandoned = NULL;
 
 	if (open)
-		region = region_add(params, -1);
+		region = region_add(params, -1, &abandoned);
 	else
 		pr_err("region at %#llx: the module is not ready yet\n", params->start);
 	mm_unlock_device_hotplug();
-	/* Of one that was not made, nothing is there any more, and the provider's data is not looked at. */
-	if (IS_ERR(region))
-		flush_workqueue(drop_workqueue);
+	/* Of one that was not made, nothing is there any more then, and the provider's data is not looked at. */
+	if (abandoned)
+		region_drop(abandoned);
 	return region;
 }
 
@@ -596,7 +632,7 @@ EXPORT_SYMBOL_GPL(twostage_region_add);
  */
 struct twostage_region *region_adopt(const struct twostage_region_params *params, int group)
 {
-	return open ? region_add(params, group) : ERR_PTR(-ENODEV);
+	return open ? region_add(params, group, NULL) : ERR_PTR(-ENODEV);
 }
 
 /* The core would stop at a block that is not offline with a BUG(), so it must not find one. */
@@ -647,33 +683,6 @@ static int region_remove_locked(struct twostage_region *region)
 	pr_info("%s: removed\n", dev_name(&region->dev));
 	trace_region_remove(region, region->start, region->size, trace_duration(started));
 	return 0;
-}
-
-/* For a provider's region, what no provider can take back any more is said once more at the end. */
-static void report_assigned(const struct twostage_region *region)
-{
-	unsigned long units = region->nr_blocks / region->unit_blocks;
-	unsigned long left = bitmap_weight(region->assigned, units);
-
-	if (left)
-		pr_warn("%s: provider %s never took back %lu of %lu units of %#llx bytes\n",
-			dev_name(&region->dev), region->provider->name, left, units,
-			region->unit_blocks * (u64)memory_block_size_bytes());
-}
-
-/*
- * Waits for those who are in one of the region's knobs, and they may wait for device_hotplug_lock: not
- * to be called with it.
- */
-static void region_drop(struct twostage_region *region)
-{
-	struct module *owner = region->provider->owner;
-
-	report_assigned(region);
-	device_del(&region->dev);
-	region_free(region);
-	module_put(owner);
-	module_put(THIS_MODULE);
 }
 
 /**
@@ -812,7 +821,7 @@ int regions_open(const struct twostage_region_params *params, unsigned int count
 
 	mm_lock_device_hotplug();
 	for (i = 0; i < count && !ret; i++)
-		ret = PTR_ERR_OR_ZERO(region_add(&params[i], -1));
+		ret = PTR_ERR_OR_ZERO(region_add(&params[i], -1, NULL));
 	if (ret) {
 		list_for_each_entry_safe_reverse(region, next, &regions, node)
 			if (!region_remove_locked(region))
@@ -833,6 +842,22 @@ int regions_open(const struct twostage_region_params *params, unsigned int count
 	return ret;
 }
 
+/*
+ * device_hotplug_lock, for those in a knob of a region: who removes it waits for them, and somebody who holds the lock
+ * may wait for him.
+ */
+static int lock_region(struct twostage_region *region)
+{
+	do {
+		if (READ_ONCE(region->removed))
+			return -ENODEV;
+	} while (mm_lock_device_hotplug_timeout(1));
+	if (!region->removed)
+		return 0;
+	mm_unlock_device_hotplug();
+	return -ENODEV;
+}
+
 /**
  * region_set_memmap_on_memory() - say where the memmap of blocks comes from
  * @region: the region
@@ -844,12 +869,12 @@ int regions_open(const struct twostage_region_params *params, unsigned int count
  */
 int region_set_memmap_on_memory(struct twostage_region *region, bool on)
 {
-	int ret = 0;
+	int ret;
 
-	mm_lock_device_hotplug();
-	if (region->removed) {
-		ret = -ENODEV;
-	} else if (region->nr_populated) {
+	ret = lock_region(region);
+	if (ret)
+		return ret;
+	if (region->nr_populated) {
 		pr_err("%s: memmap_on_memory cannot change while %lu of its %lu blocks are online\n",
 		       dev_name(&region->dev), region->nr_populated, region->nr_blocks);
 		ret = -EBUSY;
@@ -897,10 +922,13 @@ static int change_batch(struct twostage_region *region, unsigned long *position,
 			int online_type, unsigned long *changed)
 {
 	const bool online = online_type != MMOP_OFFLINE;
-	int ret = 0;
+	int ret;
 
 	most = min(most, BATCH_BLOCKS);
-	mm_lock_device_hotplug();
+	*changed = 0;
+	ret = lock_region(region);
+	if (ret)
+		return ret;
 	online_batch_begin();
 	for (*changed = 0; *position < region->nr_blocks && *changed < most; (*position)++) {
 		unsigned long last = region->nr_blocks - 1;
@@ -941,7 +969,9 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
 		}
 		ret = change_batch(region, &position, count - done, online_type, &changed);
 		done += changed;
-		cond_resched();
+		/* Others try for device_hotplug_lock every few milliseconds, as the kernel's own knobs do. */
+		if (!ret && done < count)
+			msleep(10);
 	}
 
 	if (done < count)
