@@ -38,7 +38,8 @@ ssize_t write_enabled_file_bool(struct file *file, const char __user *text, size
 #ifdef CONFIG_MEMORY_FAILURE
 #define MM_INTERNALS_OF_MEMORY_FAILURE(X) \
 	X(memory_failure)		\
-	X(soft_offline_page)
+	X(soft_offline_page)		\
+	X(unpoison_memory)
 #else
 #define MM_INTERNALS_OF_MEMORY_FAILURE(X)
 #endif
@@ -131,6 +132,17 @@ int mm_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zon
 int mm_memory_failure(unsigned long pfn, int flags)
 {
 	return internal(memory_failure)(pfn, flags);
+}
+
+/**
+ * mm_unpoison_memory() - unpoison_memory()
+ * @pfn: of the page that is said to be whole again
+ *
+ * Context: Process context, sleeps.
+ */
+int mm_unpoison_memory(unsigned long pfn)
+{
+	return internal(unpoison_memory)(pfn);
 }
 
 /**
@@ -715,7 +727,7 @@ static void watch_compaction(void)
 /* Those who have begun end sooner or later; where others begin all the time, it is for the rest of the wait. */
 static void wait_for_compaction(void)
 {
-	const unsigned long until = jiffies + HZ / 5;
+	const unsigned long until = jiffies + HZ;
 	int count;
 
 	while ((count = atomic_read(&compacting)) && count < COMPACTION_UNKNOWN / 2 && time_before(jiffies, until))
@@ -727,7 +739,7 @@ static void wait_for_compaction(void)
  *
  * Those who walk physical memory without a lock (kpageflags, kcore, page_owner ...) ask pfn_to_online_page()
  * and then look at the page; between the two they neither sleep nor are they in an RCU read-side section.
- * (Compaction may; memory failure does, and is kept out of it by its hooks.) Offline memory in general keeps its memmap until it is removed; ours loses it at once, so wait until all of
+ * (Compaction may; memory failure does, and its hooks see to that.) Offline memory in general keeps its memmap until it is removed; ours loses it at once, so wait until all of
  * them have gone on.
  *
  * Context: Process context, sleeps. mem_hotplug_lock held, and thereby cpu_hotplug_lock.

@@ -183,10 +183,37 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
 	return ret;
 }
 
+/*
+ * Wrappers in which a task may sleep without anything that keeps the module, and not with device_hotplug_lock, for
+ * which they may wait.
+ */
+static atomic_t visitors = ATOMIC_INIT(0);
+
+/* How many are in memory_failure(), for a page of a region */
+static atomic_t failures = ATOMIC_INIT(0);
+
+/* With the hooks gone; the first and the last instructions of a wrapper are not counted. */
+static void wait_for_visitors(void)
+{
+	synchronize_rcu_tasks();
+	while (atomic_read(&visitors) || atomic_read(&failures))
+		schedule_timeout_idle(HZ / 10);
+	synchronize_rcu_tasks();
+}
+
+/* Blocks are offline: whoever is not counted by now does not find a page of theirs. */
+static void wait_for_failures(void)
+{
+	smp_mb();
+	while (atomic_read(&failures))
+		schedule_timeout_uninterruptible(1);
+}
+
 static void wait_for_readers(struct twostage_region *region, u64 start, u64 size)
 {
 	u64 started = trace_start();
 
+	wait_for_failures();
 	mm_wait_for_memmap_readers();
 	trace_wait_readers(region, start, size, trace_duration(started), 0);
 }
@@ -344,59 +371,81 @@ static int wrapped_firmware_map_remove(u64 start, u64 end, const char *type)
 	return 0;
 }
 
-/*
- * Wrappers in which a task may sleep without anything that keeps the module: no region, and not device_hotplug_lock,
- * which they wait for.
- */
-static atomic_t visitors = ATOMIC_INIT(0);
-
-/* With the hooks gone; the first and the last instructions of a wrapper are not counted. */
-static void wait_for_visitors(void)
-{
-	synchronize_rcu_tasks();
-	if (!atomic_read(&visitors))
-		return;
-	while (atomic_read(&visitors))
-		schedule_timeout_idle(HZ / 10);
-	synchronize_rcu_tasks();
-}
-
 #ifdef CONFIG_MEMORY_FAILURE
 /*
- * Memory failure finds a page by pfn_to_online_page(), and then waits for locks, one of them mem_hotplug_lock, before
- * it takes hold of the page. Of a block that goes offline meanwhile the struct page would be gone. So it waits for
- * its turn first. Who holds the page already (MADV_HWPOISON, MADV_SOFT_OFFLINE) must not: the offline waits for him.
+ * Memory failure finds a page by pfn_to_online_page(), and then waits for locks before it takes hold of the page, or
+ * holds nothing but a reference that an offline does not mind. Of a block that goes offline meanwhile the struct page
+ * would be gone.
+ *
+ * A page that is broken is marked at once, and an offline of its block that is under way needs that: it goes round the
+ * page then. So memory_failure() does not wait, and the offline waits for it in the end. Its own calls of the original
+ * have a flag that nobody else knows.
  */
-static struct task_struct *failure_task;
+#define MF_OURS BIT(30)
 
 static bool failure_wanted(struct pt_regs *regs)
 {
-	return READ_ONCE(failure_task) != current && !(regs_get_kernel_argument(regs, 1) & MF_COUNT_INCREASED) &&
-	       region_of(pfn_argument(regs, 0));
-}
-
-static int failure_call(unsigned long pfn, int flags, int (*original)(unsigned long pfn, int flags))
-{
-	int ret;
-
-	atomic_inc(&visitors);
-	mm_lock_device_hotplug();
-	WRITE_ONCE(failure_task, current);
-	ret = original(pfn, flags);
-	WRITE_ONCE(failure_task, NULL);
-	mm_unlock_device_hotplug();
-	atomic_dec(&visitors);
-	return ret;
+	return !(regs_get_kernel_argument(regs, 1) & MF_OURS) && region_of(pfn_argument(regs, 0));
 }
 
 static int wrapped_memory_failure(unsigned long pfn, int flags)
 {
-	return failure_call(pfn, flags, mm_memory_failure);
+	int ret;
+
+	atomic_inc(&failures);
+	/* Before it is asked whether the page is online: see wait_for_failures(). */
+	smp_mb__after_atomic();
+	ret = mm_memory_failure(pfn, flags | MF_OURS);
+	atomic_dec(&failures);
+	return ret;
+}
+
+/*
+ * soft_offline_page() is in no hurry, and waits for mem_hotplug_lock with a lock in hand that memory_failure() takes:
+ * that must not happen during an offline, wherever its page is. So it waits for its turn first. A reference to the page
+ * that its caller has got for it would keep the block's offline from ending.
+ */
+static struct task_struct *serialised_task;
+
+static bool serialised_wanted(struct pt_regs *regs)
+{
+	return READ_ONCE(serialised_task) != current && regions_exist();
+}
+
+static void serialised_begin(void)
+{
+	atomic_inc(&visitors);
+	mm_lock_device_hotplug();
+	WRITE_ONCE(serialised_task, current);
+}
+
+static void serialised_end(void)
+{
+	WRITE_ONCE(serialised_task, NULL);
+	mm_unlock_device_hotplug();
+	atomic_dec(&visitors);
 }
 
 static int wrapped_soft_offline_page(unsigned long pfn, int flags)
 {
-	return failure_call(pfn, flags, mm_soft_offline_page);
+	int ret;
+
+	if (flags & MF_COUNT_INCREASED)
+		put_page(pfn_to_page(pfn));
+	serialised_begin();
+	ret = mm_soft_offline_page(pfn, flags & ~MF_COUNT_INCREASED);
+	serialised_end();
+	return ret;
+}
+
+static int wrapped_unpoison_memory(unsigned long pfn)
+{
+	int ret;
+
+	serialised_begin();
+	ret = mm_unpoison_memory(pfn);
+	serialised_end();
+	return ret;
 }
 #endif
 
@@ -414,7 +463,8 @@ static struct hook hooks[] = {
 #endif
 #ifdef CONFIG_MEMORY_FAILURE
 	HOOK(wrapped_memory_failure,		failure_wanted,     "memory_failure"),
-	HOOK(wrapped_soft_offline_page,		failure_wanted,     "soft_offline_page"),
+	HOOK(wrapped_soft_offline_page,		serialised_wanted,  "soft_offline_page"),
+	HOOK(wrapped_unpoison_memory,		serialised_wanted,  "unpoison_memory"),
 #endif
 };
 
@@ -433,6 +483,7 @@ static typeof(firmware_map_remove) wrapped_firmware_map_remove __maybe_unused;
 #ifdef CONFIG_MEMORY_FAILURE
 static typeof(memory_failure) wrapped_memory_failure __maybe_unused;
 static typeof(soft_offline_page) wrapped_soft_offline_page __maybe_unused;
+static typeof(unpoison_memory) wrapped_unpoison_memory __maybe_unused;
 #endif
 
 /*

@@ -37,7 +37,8 @@
 #include "trace.h"
 
 static LIST_HEAD(regions);
-/* How many of them each node has; read without locks */
+/* How many of them there are, and each node has; read without locks */
+static unsigned int nr_regions;
 static unsigned int node_regions[MAX_NUMNODES];
 static DEFINE_IDA(region_ids);
 
@@ -82,6 +83,16 @@ struct twostage_region *region_of(u64 address)
 }
 
 /**
+ * regions_exist() - whether there are any
+ *
+ * Context: Any.
+ */
+bool regions_exist(void)
+{
+	return READ_ONCE(nr_regions);
+}
+
+/**
  * regions_on_node() - whether a node has regions
  * @nid: the node
  *
@@ -95,12 +106,14 @@ bool regions_on_node(int nid)
 static void list_region(struct twostage_region *region)
 {
 	list_add_tail(&region->node, &regions);
+	WRITE_ONCE(nr_regions, nr_regions + 1);
 	WRITE_ONCE(node_regions[region->nid], node_regions[region->nid] + 1);
 }
 
 static void unlist_region(struct twostage_region *region)
 {
 	list_del(&region->node);
+	WRITE_ONCE(nr_regions, nr_regions - 1);
 	WRITE_ONCE(node_regions[region->nid], node_regions[region->nid] - 1);
 }
 

@@ -102,6 +102,7 @@ void regions_exit(void);
 int regions_open(const struct twostage_region_params *params, unsigned int count);
 
 struct twostage_region *region_of(u64 address);
+bool regions_exist(void);
 bool regions_on_node(int nid);
 struct twostage_region *region_adopt(const struct twostage_region_params *params, int group);
 void region_take_away(struct twostage_region *region);
