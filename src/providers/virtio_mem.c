@@ -59,6 +59,7 @@
 
 /* After that it is asked again in the background, first soon and then less and less often. */
 #define RETRY_DELAY_MIN HZ
+#define PROBE_DELAY (2 * HZ)
 #define RETRY_DELAY_MAX (60 * HZ)
 
 /*
@@ -646,6 +647,66 @@ static int find_granules(struct virtio_mem *vm)
 	return vm->granules ? 0 : -ENOMEM;
 }
 
+/* A device that is to be probed once more */
+struct later {
+	struct list_head node;
+	struct device *dev;
+};
+
+static LIST_HEAD(probed_later);
+static DEFINE_SPINLOCK(probed_later_lock);
+
+static struct later *next_later(void)
+{
+	struct later *later;
+
+	spin_lock(&probed_later_lock);
+	later = list_first_entry_or_null(&probed_later, struct later, node);
+	if (later)
+		list_del(&later->node);
+	spin_unlock(&probed_later_lock);
+	return later;
+}
+
+static void forget_later(struct later *later)
+{
+	put_device(later->dev);
+	kfree(later);
+}
+
+static void probe_work(struct work_struct *work)
+{
+	LIST_HEAD(again);
+	struct later *later;
+
+	/* Those that fail once more are in the list again, and the work is asked for again, by then. */
+	spin_lock(&probed_later_lock);
+	list_splice_init(&probed_later, &again);
+	spin_unlock(&probed_later_lock);
+	while ((later = list_first_entry_or_null(&again, struct later, node))) {
+		list_del(&later->node);
+		if (device_attach(later->dev) < 0)
+			dev_err(later->dev, "cannot be taken up\n");
+		forget_later(later);
+	}
+}
+static DECLARE_DELAYED_WORK(probe_again, probe_work);
+
+/* The driver core does that by itself, but not before some other device finds its driver. */
+static int probe_later(struct virtio_device *vdev)
+{
+	struct later *later = kmalloc(sizeof(*later), GFP_KERNEL);
+
+	if (!later)
+		return -ENOMEM;
+	later->dev = get_device(&vdev->dev);
+	spin_lock(&probed_later_lock);
+	list_add_tail(&later->node, &probed_later);
+	spin_unlock(&probed_later_lock);
+	queue_delayed_work(unplug_workqueue, &probe_again, PROBE_DELAY);
+	return -EPROBE_DEFER;
+}
+
 static int add_region(struct virtio_mem *vm)
 {
 	const struct twostage_region_params params = {
@@ -661,7 +722,7 @@ static int add_region(struct virtio_mem *vm)
 
 	/* It may have been plugged by somebody who waits for us, and holds what we wait for. */
 	if (region == ERR_PTR(-ETIMEDOUT))
-		return -EPROBE_DEFER;
+		return probe_later(vm->vdev);
 	if (IS_ERR(region))
 		return PTR_ERR(region);
 	vm->region = region;
@@ -801,6 +862,12 @@ static int start_device(struct virtio_mem *vm, struct virtio_device *vdev)
 	return 0;
 }
 
+/* Who has failed to drive the device, ourselves included, has left it marked as failed. */
+static int virtio_mem_validate(struct virtio_device *vdev)
+{
+	return vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_FAILED ? reset_device(vdev) : 0;
+}
+
 static int virtio_mem_probe(struct virtio_device *vdev)
 {
 	struct virtio_mem *vm, *abandoned;
@@ -868,7 +935,9 @@ static void virtio_mem_remove(struct virtio_device *vdev)
 	} else {
 		dev_info(&vdev->dev, "%s goes as soon as nobody adds, removes or changes memory\n",
 			 twostage_region_name(vm->region));
-		retry_unplug_soon(vm);
+		vm->retry_delay = RETRY_DELAY_MIN;
+		/* Not before we have given up the lock, which it does not wait for. */
+		mod_delayed_work(unplug_workqueue, &vm->unplug_work, HZ / 20);
 	}
 	mutex_unlock(&devices_lock);
 }
@@ -998,6 +1067,7 @@ static struct virtio_driver virtio_mem_driver = {
 	.driver.owner = THIS_MODULE,
 	.driver.dev_groups = device_groups,
 	.id_table = ids,
+	.validate = virtio_mem_validate,
 	.probe = virtio_mem_probe,
 	.remove = virtio_mem_remove,
 	.config_changed = virtio_mem_config_changed,
@@ -1060,7 +1130,12 @@ destroy:
 /* Regions hold a reference on this module, so there are none left. */
 static void __exit virtio_mem_exit(void)
 {
+	struct later *later;
+
 	unregister_virtio_driver(&virtio_mem_driver);
+	cancel_delayed_work_sync(&probe_again);
+	while ((later = next_later()))
+		forget_later(later);
 	twostage_wait_for_regions(THIS_MODULE);
 	unregister_pm_notifier(&pm_notifier);
 	destroy_workqueue(unplug_workqueue);
