@@ -261,6 +261,8 @@ uint64_t memory_lost(const struct memory *memory);
 /* Bytes of it that lie in a physical range */
 uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t size);
 void memory_free(struct memory *memory);
+/* Slabs that nobody uses are given back, and what KASAN has kept of those that were freed. */
+void memory_shrink_slabs(void);
 /*
  * Page tables, which cannot be moved: a process that has many of them on a node (its memory policy counts for
  * them too), as long as it lives

@@ -192,6 +192,11 @@ void memory_unpin(struct pin *pin)
 	close(pin->pipe[1]);
 }
 
+void memory_shrink_slabs(void)
+{
+	run_command("for cache in /sys/kernel/slab/*/shrink; do echo 1 > $cache; done 2>/dev/null");
+}
+
 void memory_free(struct memory *memory)
 {
 	munmap(memory->words, memory->size);

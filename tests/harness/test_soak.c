@@ -603,11 +603,6 @@ static bool give_up_region(const struct region *region)
 	return false;
 }
 
-static void shrink_slabs(void)
-{
-	run_command("for cache in /sys/kernel/slab/*/shrink; do echo 1 > $cache; done 2>/dev/null");
-}
-
 /* Each block by itself: what keeps one of them may go with another one. How many are left */
 static int offline_blocks(const struct region *region)
 {
@@ -647,7 +642,7 @@ static bool give_all_back(void)
 	for (round = 0; round < 360 && left; round++) {
 		if (round) {
 			write_file("3", "/proc/sys/vm/drop_caches");
-			shrink_slabs();
+			memory_shrink_slabs();
 			sleep(1);
 		}
 		count = all_regions(regions);
@@ -731,7 +726,7 @@ static bool set_up_steady(void)
 static long long settled_slab(void)
 {
 	write_file("3", "/proc/sys/vm/drop_caches");
-	shrink_slabs();
+	memory_shrink_slabs();
 	sleep(2);
 	return meminfo("SUnreclaim");
 }

@@ -57,6 +57,8 @@ int region_give_back(int id)
 		ret = region_offline(id, "all");
 		if (!ret)
 			return 0;
+		if (kernel_debugs() && n % 10 == 0)
+			memory_shrink_slabs();
 		usleep(100000);
 	}
 	diag("region%d does not go offline (%s), %d blocks are left", id, strerror(-ret), blocks_online(id));
