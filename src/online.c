@@ -189,8 +189,9 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
  */
 static atomic_t visitors = ATOMIC_INIT(0);
 
-/* How many are in memory_failure(), for a page of a region */
+/* How many are in memory_failure(), for a page of a region; and whether anybody ever was */
 static atomic_t failures = ATOMIC_INIT(0);
+static bool pages_broken;
 
 /* With the hooks gone; the first and the last instructions of a wrapper are not counted. */
 static void wait_for_visitors(void)
@@ -216,6 +217,27 @@ static void wait_for_readers(struct twostage_region *region, u64 start, u64 size
 	wait_for_failures();
 	mm_wait_for_memmap_readers();
 	trace_wait_readers(region, start, size, trace_duration(started), 0);
+}
+
+/*
+ * An offline takes no notice of who uses a page that is broken. Elsewhere he may go on, since nothing of the page goes
+ * away; ours would pull the memmap and the direct map from under him. In a kernel zone it may be any part of the kernel.
+ */
+static bool broken_page_used(unsigned long pfn, unsigned long nr_pages, const struct zone *zone)
+{
+	unsigned long end = pfn + nr_pages;
+
+	if (!READ_ONCE(pages_broken))
+		return false;
+	for (; pfn < end; pfn++) {
+		struct page *page = pfn_to_page(pfn);
+
+		if (PageHWPoison(page) && (zone_idx(zone) != ZONE_MOVABLE || page_count(page) > 1))
+			return true;
+		if (!(pfn % 1024))
+			cond_resched();
+	}
+	return false;
 }
 
 static void depopulate_or_defer(struct twostage_region *region, unsigned long index)
@@ -286,6 +308,11 @@ static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, stru
 	if (WARN_ON_ONCE(nr_pages != PHYS_PFN(memory_block_size_bytes()) ||
 			 !region->blocks[index].populated))
 		return -EINVAL;
+
+	if (broken_page_used(pfn + memmap_pages, nr_pages - memmap_pages, zone)) {
+		pr_err("%s: block at %#llx: has a page that is broken and in use\n", dev_name(&region->dev), PFN_PHYS(pfn));
+		return -EBUSY;
+	}
 
 	operation_begin(region, index, PHASE_BUSY);
 	/* First, so that a zone that becomes empty is seen to be empty by the original. */
@@ -392,6 +419,7 @@ static int wrapped_memory_failure(unsigned long pfn, int flags)
 {
 	int ret;
 
+	WRITE_ONCE(pages_broken, true);
 	atomic_inc(&failures);
 	/* Before it is asked whether the page is online: see wait_for_failures(). */
 	smp_mb__after_atomic();

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -328,11 +329,43 @@ static void broken_meanwhile(void)
 	accounts_free(before);
 }
 
+/* An offline takes no notice of who uses a page that is broken. */
+static void broken_and_held(void)
+{
+	long long corrupted = meminfo("HardwareCorrupted");
+	struct accounts *before = accounts_take();
+	struct memory memory;
+	struct kmsg kmsg;
+
+	if (!exists(MEMORY "/soft_offline_page")) {
+		skip("this kernel does not do that", "a page that is broken is in use");
+		return;
+	}
+	ok(region_add(START, block_size, NULL) == 0 && region_online(0, "all online_movable") == 0 &&
+	   memory_map(&memory, 4096, MAP_PRIVATE, 0), "a region is online");
+	memory_write(&memory, 3);
+	if (!ok(memory_inside(&memory, START, block_size) && memory_pin(&memory, &pin, START, block_size),
+		"a page of it is held by a pipe"))
+		return;
+	ok(madvise(memory.words, 4096, MADV_HWPOISON) == 0 && meminfo("HardwareCorrupted") == corrupted + 4, "it is broken");
+	memory_free(&memory);
+	kmsg = kmsg_mark();
+	ok(region_offline(0, "all") == -EBUSY && blocks_online(0) == 1 &&
+	   kmsg_lines(&kmsg, "has a page that is broken and in use", NULL, 0) == 1,
+	   "its block does not go offline while it is held, and the log says why");
+	kmsg_close(&kmsg);
+	memory_unpin(&pin);
+	ok(region_give_back(0) == 0 && region_remove(0) == 0, "once it is not, it does, and the region goes");
+	ok(meminfo("HardwareCorrupted") == corrupted && accounts_same(before), "every account is what it was");
+	accounts_free(before);
+}
+
 static void run(void)
 {
 	if (!load_twostage(NULL))
 		return;
 	broken_meanwhile();
+	broken_and_held();
 	two_thousand();
 	neighbours();
 	ok(module_load("twostage_test", NULL) == 0, "a provider that is slow is there");
