@@ -157,11 +157,12 @@ pid_t memory_page_tables(int node)
 			usleep(100000);
 		return pid;
 	}
-	if (!memory_bind(node))
-		_exit(1);
 	memory = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	/* A kernel without transparent huge pages does not know of them. */
 	if (memory == MAP_FAILED || (madvise(memory, size, MADV_NOHUGEPAGE) && errno != EINVAL))
+		_exit(1);
+	/* Not before that: a slab on the node would be used by others, too, who are there for longer. */
+	if (!memory_bind(node))
 		_exit(1);
 	/* Reading maps the zero page: a page table for each 2 MiB, and no memory. */
 	for (offset = 0; offset < size; offset += 2 * MIB)
