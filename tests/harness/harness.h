@@ -119,6 +119,8 @@ int region_add(uint64_t start, uint64_t size, const char *options);
 int region_remove(int id);
 int region_online(int id, const char *what);
 int region_offline(int id, const char *what);
+/* Each block by itself: what keeps one of them may go with another one. How many are left */
+int region_offline_each(int id);
 /* All blocks offline, in several attempts: a page that somebody holds just now makes one fail. */
 int region_give_back(int id);
 int blocks_online(int id);

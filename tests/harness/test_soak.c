@@ -603,18 +603,6 @@ static bool give_up_region(const struct region *region)
 	return false;
 }
 
-/* Each block by itself: what keeps one of them may go with another one. How many are left */
-static int offline_blocks(const struct region *region)
-{
-	int block;
-
-	if (blocks_online(region->id))
-		for (block = region->first; block < region->first + region->blocks; block++)
-			if (!strcmp(block_state(block), "online"))
-				write_file("offline", MEMORY "/memory%d/state", block);
-	return blocks_online(region->id);
-}
-
 /*
  * Where blocks stay online, the kernel's log has a page that keeps each. This is who has mapped what is left of node
  * 1: kernel stacks, modules, memory of each processor. What is not here and no slab is mostly a page table.
@@ -647,7 +635,7 @@ static bool give_all_back(void)
 		}
 		count = all_regions(regions);
 		for (left = online = 0, i = 0; i < count; i++) {
-			int blocks = offline_blocks(&regions[i]);
+			int blocks = region_offline_each(regions[i].id);
 
 			online += blocks;
 			left += blocks || (strcmp(regions[i].provider, "virtio_mem") && !give_up_region(&regions[i]));
@@ -708,7 +696,7 @@ static bool warm_up(void)
 		for (i = 0; i < count; i++)
 			region_online(regions[i].id, "all online_movable");
 		for (i = 0; i < count; i++)
-			well &= !offline_blocks(&regions[i]);
+			well &= !region_offline_each(regions[i].id);
 	}
 	return well & give_all_back();
 }

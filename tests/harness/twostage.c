@@ -49,6 +49,18 @@ int region_offline(int id, const char *what)
 	return write_file(what, REGION "/offline", id);
 }
 
+int region_offline_each(int id)
+{
+	int first = block_at(strtoull(read_file(REGION "/start", id), NULL, 0));
+	int count = read_number(REGION "/blocks", id), block;
+
+	if (blocks_online(id))
+		for (block = first; block < first + count; block++)
+			if (!strcmp(block_state(block), "online"))
+				write_file("offline", MEMORY "/memory%d/state", block);
+	return blocks_online(id);
+}
+
 int region_give_back(int id)
 {
 	int ret, n;
@@ -59,6 +71,8 @@ int region_give_back(int id)
 			return 0;
 		if (kernel_debugs() && n % 10 == 0)
 			memory_shrink_slabs();
+		if (!region_offline_each(id))
+			return 0;
 		usleep(100000);
 	}
 	diag("region%d does not go offline (%s), %d blocks are left", id, strerror(-ret), blocks_online(id));
