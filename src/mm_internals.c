@@ -41,7 +41,7 @@ ssize_t write_enabled_file_bool(struct file *file, const char __user *text, size
 	X(soft_offline_page)		\
 	X(unpoison_memory)
 #else
-#define MM_INTERNALS_OF_MEMORY_FAILURE(X)
+#define MM_INTERNALS_OF_MEMORY_FAILURE(...)
 #endif
 
 #define MM_INTERNALS(X)			\
@@ -731,7 +731,7 @@ static void wait_for_compaction(void)
 	int count;
 
 	while ((count = atomic_read(&compacting)) && count < COMPACTION_UNKNOWN / 2 && time_before(jiffies, until))
-		msleep(1);
+		usleep_range(1000, 2000);
 }
 
 /**

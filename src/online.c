@@ -205,6 +205,7 @@ static void wait_for_visitors(void)
 /* Blocks are offline: whoever is not counted by now does not find a page of theirs. */
 static void wait_for_failures(void)
 {
+	/* After the blocks' sections have been marked offline: see wrapped_memory_failure(). */
 	smp_mb();
 	while (atomic_read(&failures))
 		schedule_timeout_uninterruptible(1);

@@ -984,7 +984,7 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
 		done += changed;
 		/* Others try for device_hotplug_lock every few milliseconds, as the kernel's own knobs do. */
 		if (!ret && done < count)
-			msleep(10);
+			usleep_range(10000, 12000);
 	}
 
 	if (done < count)
