@@ -656,18 +656,6 @@ struct later {
 static LIST_HEAD(probed_later);
 static DEFINE_SPINLOCK(probed_later_lock);
 
-static struct later *next_later(void)
-{
-	struct later *later;
-
-	spin_lock(&probed_later_lock);
-	later = list_first_entry_or_null(&probed_later, struct later, node);
-	if (later)
-		list_del(&later->node);
-	spin_unlock(&probed_later_lock);
-	return later;
-}
-
 static void forget_later(struct later *later)
 {
 	put_device(later->dev);
@@ -676,15 +664,14 @@ static void forget_later(struct later *later)
 
 static void probe_work(struct work_struct *work)
 {
+	struct later *later, *next;
 	LIST_HEAD(again);
-	struct later *later;
 
 	/* Those that fail once more are in the list again, and the work is asked for again, by then. */
 	spin_lock(&probed_later_lock);
 	list_splice_init(&probed_later, &again);
 	spin_unlock(&probed_later_lock);
-	while ((later = list_first_entry_or_null(&again, struct later, node))) {
-		list_del(&later->node);
+	list_for_each_entry_safe(later, next, &again, node) {
 		if (device_attach(later->dev) < 0)
 			dev_err(later->dev, "cannot be taken up\n");
 		forget_later(later);
@@ -1130,11 +1117,11 @@ destroy:
 /* Regions hold a reference on this module, so there are none left. */
 static void __exit virtio_mem_exit(void)
 {
-	struct later *later;
+	struct later *later, *next;
 
 	unregister_virtio_driver(&virtio_mem_driver);
 	cancel_delayed_work_sync(&probe_again);
-	while ((later = next_later()))
+	list_for_each_entry_safe(later, next, &probed_later, node)
 		forget_later(later);
 	twostage_wait_for_regions(THIS_MODULE);
 	unregister_pm_notifier(&pm_notifier);
