@@ -267,7 +267,7 @@ void memory_free(struct memory *memory);
 void memory_shrink_slabs(void);
 /*
  * Page tables, which cannot be moved: a process that has many of them on a node (its memory policy counts for
- * them too), as long as it lives
+ * them too), as long as it lives. On the kernel of make check-debug, the pages of pipes.
  */
 pid_t memory_page_tables(int node);
 /* A page of it in a physical range that cannot be moved, since it is in a pipe: as if a device were at it */

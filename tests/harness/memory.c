@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mempolicy.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,32 +145,64 @@ uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t siz
 	return inside;
 }
 
-pid_t memory_page_tables(int node)
+/* Reading maps the zero page: a page table for each 2 MiB, and no memory. */
+static bool fill_page_tables(int node)
 {
 	const size_t size = 16 * GIB;
-	pid_t pid = fork();
+	char *memory = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	size_t offset;
-	char *memory;
-	int tries;
 
-	if (pid) {
-		/* A guest under emulation takes its time. */
-		for (tries = 0; tries < 300 && node_kib(node, "PageTables:") < (long long)(size / (2 * MIB)) * 4; tries++)
-			usleep(100000);
-		return pid;
-	}
-	memory = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	/* A kernel without transparent huge pages does not know of them. */
 	if (memory == MAP_FAILED || (madvise(memory, size, MADV_NOHUGEPAGE) && errno != EINVAL))
-		_exit(1);
+		return false;
 	/* Not before that: a slab on the node would be used by others, too, who are there for longer. */
 	if (!memory_bind(node))
-		_exit(1);
-	/* Reading maps the zero page: a page table for each 2 MiB, and no memory. */
+		return false;
 	for (offset = 0; offset < size; offset += 2 * MIB)
 		*(volatile char *)(memory + offset);
-	pause();
-	_exit(0);
+	return true;
+}
+
+static bool fill_pipes(int node)
+{
+	static const char data[65536];
+	int ends[8][2], i, part;
+
+	for (i = 0; i < (int)ARRAY_SIZE(ends); i++)
+		if (pipe2(ends[i], O_NONBLOCK) || fcntl(ends[i][1], F_SETPIPE_SZ, MIB) < 0)
+			return false;
+	if (!memory_bind(node))
+		return false;
+	for (i = 0; i < (int)ARRAY_SIZE(ends); i++)
+		for (part = 0; part < 16; part++)
+			if (write(ends[i][1], data, sizeof(data)) != sizeof(data))
+				return false;
+	return true;
+}
+
+pid_t memory_page_tables(int node)
+{
+	struct pollfd ready;
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		/* With lockdep, each page table has a lock in a slab. */
+		if ((kernel_debugs() ? fill_pipes(node) : fill_page_tables(node)) && write(ends[1], "", 1) == 1)
+			pause();
+		_exit(0);
+	}
+	close(ends[1]);
+	/* Also if there is nobody any more who could write. A guest under emulation takes its time. */
+	ready = (struct pollfd){ .fd = ends[0], .events = POLLIN };
+	poll(&ready, 1, 60000);
+	if (!(ready.revents & POLLIN))
+		diag("there are no pages on node %d that cannot be moved", node);
+	close(ends[0]);
+	return pid;
 }
 
 bool memory_pin(const struct memory *memory, struct pin *pin, uint64_t start, uint64_t size)
