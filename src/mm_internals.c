@@ -739,8 +739,8 @@ static void wait_for_compaction(void)
  *
  * Those who walk physical memory without a lock (kpageflags, kcore, page_owner ...) ask pfn_to_online_page()
  * and then look at the page; between the two they neither sleep nor are they in an RCU read-side section.
- * (Compaction may; memory failure does, and its hooks see to that.) Offline memory in general keeps its memmap until it is removed; ours loses it at once, so wait until all of
- * them have gone on.
+ * (Compaction may; memory failure does, and its hooks see to that.) Offline memory in general keeps its memmap
+ * until it is removed; ours loses it at once, so wait until all of them have gone on.
  *
  * Context: Process context, sleeps. mem_hotplug_lock held, and thereby cpu_hotplug_lock.
  */

@@ -399,6 +399,26 @@ static int wrapped_firmware_map_remove(u64 start, u64 end, const char *type)
 	return 0;
 }
 
+/*
+ * A wrapper that waits for its turn as if it were a hotplug operation, and calls the original then: that call comes from
+ * this task.
+ */
+static struct task_struct *serialised_task;
+
+static void serialised_begin(void)
+{
+	atomic_inc(&visitors);
+	mm_lock_device_hotplug();
+	WRITE_ONCE(serialised_task, current);
+}
+
+static void serialised_end(void)
+{
+	WRITE_ONCE(serialised_task, NULL);
+	mm_unlock_device_hotplug();
+	atomic_dec(&visitors);
+}
+
 #ifdef CONFIG_MEMORY_FAILURE
 /*
  * Memory failure finds a page by pfn_to_online_page(), and then waits for locks before it takes hold of the page, or
@@ -434,25 +454,9 @@ static int wrapped_memory_failure(unsigned long pfn, int flags)
  * that must not happen during an offline, wherever its page is. So it waits for its turn first. A reference to the page
  * that its caller has got for it would keep the block's offline from ending.
  */
-static struct task_struct *serialised_task;
-
 static bool serialised_wanted(struct pt_regs *regs)
 {
 	return READ_ONCE(serialised_task) != current && regions_exist();
-}
-
-static void serialised_begin(void)
-{
-	atomic_inc(&visitors);
-	mm_lock_device_hotplug();
-	WRITE_ONCE(serialised_task, current);
-}
-
-static void serialised_end(void)
-{
-	WRITE_ONCE(serialised_task, NULL);
-	mm_unlock_device_hotplug();
-	atomic_dec(&visitors);
 }
 
 static int wrapped_soft_offline_page(unsigned long pfn, int flags)
@@ -557,26 +561,19 @@ static int guarded_memory_subsys_offline(struct device *dev)
 	return guarded_call(dev, mm_memory_subsys_offline);
 }
 
-/*
- * And nobody switches kprobes off between the question whether the hooks work and the last of them: that waits
- * for its turn, as if it were a hotplug operation. With device_hotplug_lock nobody else is here.
- */
+/* And nobody switches kprobes off between the question whether the hooks work and the last of them. */
 static bool switch_wanted(struct pt_regs *regs)
 {
-	return READ_ONCE(guarded_task) != current;
+	return READ_ONCE(serialised_task) != current;
 }
 
 static ssize_t guarded_write_kprobes_enabled(struct file *file, const char __user *text, size_t count, loff_t *pos)
 {
 	ssize_t ret;
 
-	atomic_inc(&visitors);
-	mm_lock_device_hotplug();
-	WRITE_ONCE(guarded_task, current);
+	serialised_begin();
 	ret = mm_write_kprobes_enabled(file, text, count, pos);
-	WRITE_ONCE(guarded_task, NULL);
-	mm_unlock_device_hotplug();
-	atomic_dec(&visitors);
+	serialised_end();
 	return ret;
 }
 

@@ -943,7 +943,7 @@ static int change_batch(struct twostage_region *region, unsigned long *position,
 	if (ret)
 		return ret;
 	online_batch_begin();
-	for (*changed = 0; *position < region->nr_blocks && *changed < most; (*position)++) {
+	for (; *position < region->nr_blocks && *changed < most; (*position)++) {
 		unsigned long last = region->nr_blocks - 1;
 
 		ret = change_block(region, online ? *position : last - *position, online_type);

@@ -59,8 +59,10 @@
 
 /* After that it is asked again in the background, first soon and then less and less often. */
 #define RETRY_DELAY_MIN HZ
-#define PROBE_DELAY (2 * HZ)
 #define RETRY_DELAY_MAX (60 * HZ)
+
+/* A device that could not be taken up is probed again after that. */
+#define PROBE_DELAY (2 * HZ)
 
 /*
  * A device may find and clear the memory before it answers. The less it is asked for at once, the less a

@@ -58,13 +58,13 @@ static bool comes_to(uint64_t size)
 	return plugged() == size;
 }
 
-static bool region_goes(void)
+static bool region_there(int id, bool there, int seconds)
 {
 	int tries;
 
-	for (tries = 0; tries < 100 && exists(REGION, 0); tries++)
+	for (tries = 0; tries < 10 * seconds && exists(REGION, id) != there; tries++)
 		usleep(100000);
-	return !exists(REGION, 0);
+	return exists(REGION, id) == there;
 }
 
 static uint64_t device_attribute(const char *name)
@@ -342,7 +342,7 @@ static void let_go(void)
 	ok(region_online(0, "2 online_movable") == 0 && virtio_unbind(device) == 0 && blocks_online(0) == 2,
 	   "it lets go of the device once more");
 	ok(offline_block(0) == 0 && !usleep(2500000) && exists(REGION, 0), "the region stays for a block that is online");
-	ok(offline_block(1) == 0 && region_goes(), "and goes with the last one");
+	ok(offline_block(1) == 0 && region_there(0, false, 10), "and goes with the last one");
 	ok(virtio_bind(device, OURS) == 0 && ours() && comes_to(0),
 	   "what nobody could unplug then is unplugged when the driver starts");
 }
@@ -384,7 +384,7 @@ static void pulled(void)
 	} else {
 		ok(module_loaded(OURS) && blocks_online(0) == 3 && memory_check(&memory) < 0,
 		   "unloaded by force, the driver stays for its region, and the data is right");
-		ok(region_offline(0, "all") == 0 && region_goes(), "when all of it is offline, the region goes");
+		ok(region_offline(0, "all") == 0 && region_there(0, false, 10), "when all of it is offline, the region goes");
 		waitpid(pid, &status, 0);
 		ok(!module_loaded(OURS) && module_load(OURS, NULL) == 0 && ours() && comes_to(0),
 		   "and the driver; loaded again, it starts with what is left over");
@@ -455,15 +455,6 @@ static bool start(void)
 {
 	snprintf(device, sizeof(device), "%s", virtio_device(VIRTIO_ID_MEM, 0));
 	return ok(*device, "a virtio-mem device is there") && load_twostage(NULL);
-}
-
-static bool region_there(int id, bool there, int seconds)
-{
-	int tries;
-
-	for (tries = 0; tries < 10 * seconds && exists(REGION, id) != there; tries++)
-		usleep(100000);
-	return exists(REGION, id) == there;
 }
 
 /* Somebody holds device_hotplug_lock: a block of vm0 goes offline, and waits for a page that is held. */
