@@ -18,19 +18,22 @@ static bool node_has_memory(void)
 
 /*
  * The node's first memory is movable throughout: newer kernels allocate the node's own threads (kswapd,
- * kcompactd) from it if they can, and then that block stays for good.
+ * kcompactd) from it if they can, and then that block stays for good. So would one in a kernel zone once another
+ * comes online on a kernel with KASAN, which describes the other's shadow there: then there is only the last one.
  */
 static void zone(const char *type)
 {
+	const int movable = kernel_debugs() && !strcmp(type, "online_kernel") ? 3 : 1;
 	struct accounts *standby = accounts_take();
-	char what[64];
+	char first[64], rest[64];
 
-	snprintf(what, sizeof(what), "3 %s", type);
-	ok(region_online(0, "1 online_movable") == 0, "%s: the node gets its first memory", type);
+	snprintf(first, sizeof(first), "%d online_movable", movable);
+	snprintf(rest, sizeof(rest), "%d %s", 4 - movable, type);
+	ok(region_online(0, first) == 0, "%s: the node gets its first memory", type);
 	ok(node_has_memory(), "%s: it is a node with memory then", type);
 	ok(exists("/sys/devices/system/node/node1/memory%d", block_at(START)),
 	   "%s: the blocks are under it", type);
-	ok(region_online(0, what) == 0 && blocks_online(0) == 4, "%s: the node gets more", type);
+	ok(region_online(0, rest) == 0 && blocks_online(0) == 4, "%s: the node gets more", type);
 	if (!strcmp(type, "online_movable")) {
 		struct memory memory;
 
