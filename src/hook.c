@@ -271,7 +271,8 @@ remove:
  * @hooks: the table
  * @count: number of its rows
  *
- * Context: Process context, may sleep. No wrapper may be running or about to run.
+ * Context: Process context, may sleep. Who is in a wrapper, or about to be, may still be there afterwards: the caller
+ * waits for him.
  */
 void hooks_remove(struct hook *hooks, unsigned int count)
 {

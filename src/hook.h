@@ -58,7 +58,8 @@ void hooks_show(struct seq_file *m, struct hook *hooks, unsigned int count);
  * @wanted: as in &struct hook
  *
  * Kprobes can be switched off at run time; a guard cannot, and as long as it is there the kernel
- * refuses to switch ftrace off. It is for functions that must not run when hooks_armed() says no.
+ * refuses to switch ftrace off. It is for functions that must not run when hooks_armed() says no, or
+ * must not be missed.
  */
 struct guard {
 	const char *symbol;

@@ -14,18 +14,29 @@
 
 #include <linux/cpu.h>
 #include <linux/delay.h>
+#include <linux/fs.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/mmap_lock.h>
 #include <linux/module.h>
 #include <linux/pageblock-flags.h>
+#include <linux/pagewalk.h>
 #include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/slab.h>
 #include <linux/static_call.h>
 #include <linux/string.h>
+#include <linux/swap.h>
+#include <linux/swapops.h>
 #include <linux/tracepoint.h>
 #include <linux/workqueue.h>
+
+#ifdef HAVE_SOFTLEAF
+#include <linux/leafops.h>
+#endif
 
 #include "mm_internals.h"
 
@@ -39,7 +50,8 @@ ssize_t write_enabled_file_bool(struct file *file, const char __user *text, size
 #define MM_INTERNALS_OF_MEMORY_FAILURE(X) \
 	X(memory_failure)		\
 	X(soft_offline_page)		\
-	X(unpoison_memory)
+	X(unpoison_memory)		\
+	X(walk_page_range)
 #else
 #define MM_INTERNALS_OF_MEMORY_FAILURE(...)
 #endif
@@ -125,7 +137,7 @@ int mm_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zon
 /**
  * mm_memory_failure() - memory_failure()
  * @pfn: of the page that is broken
- * @flags: MF_...
+ * @flags: MF_..., and one by which a wrapper knows its own calls
  *
  * Context: Process context, sleeps.
  */
@@ -138,7 +150,7 @@ int mm_memory_failure(unsigned long pfn, int flags)
  * mm_unpoison_memory() - unpoison_memory()
  * @pfn: of the page that is said to be whole again
  *
- * Context: Process context, sleeps.
+ * Context: Process context, sleeps. device_hotplug_lock held.
  */
 int mm_unpoison_memory(unsigned long pfn)
 {
@@ -148,13 +160,181 @@ int mm_unpoison_memory(unsigned long pfn)
 /**
  * mm_soft_offline_page() - soft_offline_page()
  * @pfn: of the page that is to be used no more
- * @flags: MF_...
+ * @flags: MF_..., without MF_COUNT_INCREASED
  *
- * Context: Process context, sleeps.
+ * Context: Process context, sleeps. device_hotplug_lock held.
  */
 int mm_soft_offline_page(unsigned long pfn, int flags)
 {
 	return internal(soft_offline_page)(pfn, flags);
+}
+
+struct search {
+	unsigned long first, end;
+	bool found;
+};
+
+#ifdef HAVE_SOFTLEAF
+static bool is_hwpoison_pte(pte_t pte)
+{
+	return softleaf_is_hwpoison(softleaf_from_pte(pte));
+}
+
+static unsigned long hwpoison_pfn(pte_t pte)
+{
+	return softleaf_to_pfn(softleaf_from_pte(pte));
+}
+#else
+static bool is_hwpoison_pte(pte_t pte)
+{
+	return is_hwpoison_entry(pte_to_swp_entry(pte));
+}
+
+static unsigned long hwpoison_pfn(pte_t pte)
+{
+	return swp_offset_pfn(pte_to_swp_entry(pte));
+}
+#endif
+
+static int search_entry(pte_t *pte, unsigned long address, unsigned long next, struct mm_walk *walk)
+{
+	struct search *search = walk->private;
+	pte_t entry = ptep_get(pte);
+	unsigned long pfn;
+
+	if (pte_none(entry) || pte_present(entry) || !is_hwpoison_pte(entry))
+		return 0;
+	pfn = hwpoison_pfn(entry);
+	search->found = pfn < search->end && pfn + PHYS_PFN(next - address) > search->first;
+	return search->found;
+}
+
+static int search_huge_entry(pte_t *pte, unsigned long hmask, unsigned long address, unsigned long next,
+			     struct mm_walk *walk)
+{
+	return search_entry(pte, address, next, walk);
+}
+
+/* Huge pages are split before they are marked as broken, but for those of hugetlbfs. */
+static int search_pmd(pmd_t *pmd, unsigned long address, unsigned long next, struct mm_walk *walk)
+{
+	cond_resched();
+	if (!pmd_present(*pmd) || pmd_leaf(*pmd))
+		walk->action = ACTION_CONTINUE;
+	return 0;
+}
+
+/* Only memory has pages that can be broken. */
+static int search_area(unsigned long start, unsigned long end, struct mm_walk *walk)
+{
+	return walk->vma->vm_flags & (VM_PFNMAP | VM_IO) || vma_is_dax(walk->vma);
+}
+
+static int search_mm(struct mm_struct *mm, struct search *search)
+{
+	static const struct mm_walk_ops ops = {
+		.pmd_entry = search_pmd,
+		.pte_entry = search_entry,
+		.hugetlb_entry = search_huge_entry,
+		.test_walk = search_area,
+	};
+	const unsigned long until = jiffies + HZ;
+
+	/* Who holds it may wait for us, by way of cpu_hotplug_lock. */
+	while (!mmap_read_trylock(mm)) {
+		if (time_after(jiffies, until))
+			return -EBUSY;
+		usleep_range(1000, 2000);
+	}
+	internal(walk_page_range)(mm, 0, ULONG_MAX, &ops, search);
+	mmap_read_unlock(mm);
+	return 0;
+}
+
+struct memory_user {
+	struct mm_struct *mm;
+	pid_t pid;
+};
+
+/* All at one moment: whoever comes later has what he has from one of these, who keep it for as long as they are held. */
+static unsigned int get_users(struct memory_user *users, unsigned int most)
+{
+	struct task_struct *process, *thread;
+	unsigned int count = 0;
+
+	rcu_read_lock();
+	for_each_process(process) {
+		for_each_thread(process, thread) {
+			struct mm_struct *mm;
+
+			if (count == most)
+				goto out;
+			mm = get_task_mm(thread);
+			if (!mm)
+				continue;
+			users[count++] = (struct memory_user){ mm, process->pid };
+			break;
+		}
+	}
+out:
+	rcu_read_unlock();
+	return count;
+}
+
+static void put_users(struct memory_user *users, unsigned int count)
+{
+	/* The last one to let go tears it all down, not with these locks held. */
+	while (count--)
+		mmput_async(users[count].mm);
+	kvfree(users);
+}
+
+static struct memory_user *find_users(unsigned int *count)
+{
+	unsigned int most;
+
+	for (most = 1024; ; most *= 2) {
+		struct memory_user *users = kvmalloc_array(most, sizeof(*users), GFP_KERNEL);
+
+		if (!users)
+			return NULL;
+		*count = get_users(users, most);
+		if (*count < most)
+			return users;
+		put_users(users, *count);
+	}
+}
+
+/**
+ * mm_broken_page_mapped() - whether a process has a broken page in its page tables
+ * @pfn: first page of a range
+ * @nr_pages: of the range
+ *
+ * What memory_failure() unmaps, it leaves a note of there, with the page's number and without a reference to the page.
+ * Who shows the page tables (smaps, pagemap) goes from that to the struct page. There is no way back from the page to
+ * the notes, so all page tables are looked at: for want of anything better, and only where there are broken pages.
+ *
+ * Context: Process context, sleeps. mem_hotplug_lock held for writing.
+ * Return: 0 if there is none; the number of a process that has one; -EBUSY if one has its memory locked for over a
+ * second, -ENOMEM.
+ */
+int mm_broken_page_mapped(unsigned long pfn, unsigned long nr_pages)
+{
+	struct search search = { .first = pfn, .end = pfn + nr_pages };
+	unsigned int count, i;
+	struct memory_user *users;
+	int ret = 0;
+
+	users = find_users(&count);
+	if (!users)
+		return -ENOMEM;
+	for (i = 0; i < count && !ret; i++) {
+		ret = search_mm(users[i].mm, &search);
+		if (!ret && search.found)
+			ret = users[i].pid;
+	}
+	put_users(users, count);
+	return ret;
 }
 #endif
 
@@ -421,20 +601,32 @@ void mm_lock_device_hotplug(void)
 	internal(lock_device_hotplug)();
 }
 
+/**
+ * mm_forget_false_signal() - have the calling task know what signals it has
+ *
+ * For where it has been told that there is one, and there may be none.
+ *
+ * Context: Process context.
+ */
+void mm_forget_false_signal(void)
+{
+	/* A task's own does not go while it runs. */
+	struct sighand_struct *sighand = rcu_dereference_protected(current->sighand, true);
+
+	spin_lock_irq(&sighand->siglock);
+	recalc_sigpending();
+	spin_unlock_irq(&sighand->siglock);
+}
+
 /*
  * lock_device_hotplug_sysfs() tries the lock, sleeps 5 ms if somebody has it, and has the system call begin anew, as
  * after a signal. There is none.
  */
 static bool try_lock_device_hotplug(void)
 {
-	/* A task's own does not go while it runs. */
-	struct sighand_struct *sighand = rcu_dereference_protected(current->sighand, true);
-
 	if (!internal(lock_device_hotplug_sysfs)())
 		return true;
-	spin_lock_irq(&sighand->siglock);
-	recalc_sigpending();
-	spin_unlock_irq(&sighand->siglock);
+	mm_forget_false_signal();
 	return false;
 }
 

@@ -23,7 +23,7 @@ int mm_internals_init(void);
 void mm_internals_exit(void);
 unsigned long mm_lookup_symbol(const char *name);
 
-/* The functions themselves, not redirected again where they are wrapped: see operation.wanted. */
+/* The functions themselves: of those that are wrapped, @wanted of the hook tells such a call from others. */
 int mm_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
 		    struct memory_group *group);
 int mm_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
@@ -31,6 +31,7 @@ int mm_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zon
 int mm_memory_failure(unsigned long pfn, int flags);
 int mm_soft_offline_page(unsigned long pfn, int flags);
 int mm_unpoison_memory(unsigned long pfn);
+int mm_broken_page_mapped(unsigned long pfn, unsigned long nr_pages);
 int mm_memory_subsys_online(struct device *dev);
 int mm_memory_subsys_offline(struct device *dev);
 ssize_t mm_write_kprobes_enabled(struct file *file, const char __user *text, size_t count, loff_t *pos);
@@ -46,6 +47,7 @@ bool mm_kernel_hosts_memmap(u64 size);
 int mm_group_nid(int group);
 void mm_hotplug_begin(void);
 void mm_hotplug_done(void);
+void mm_forget_false_signal(void);
 void mm_lock_device_hotplug(void);
 int mm_lock_device_hotplug_timeout(unsigned int seconds);
 void mm_unlock_device_hotplug(void);

@@ -222,23 +222,80 @@ static void wait_for_readers(struct twostage_region *region, u64 start, u64 size
 
 /*
  * An offline takes no notice of who uses a page that is broken. Elsewhere he may go on, since nothing of the page goes
- * away; ours would pull the memmap and the direct map from under him. In a kernel zone it may be any part of the kernel.
+ * away; ours would pull the memmap and the direct map from under him. In a kernel zone it may be any part of the kernel;
+ * of movable memory it is whoever has a reference, and page tables that have had the page.
  */
-static bool broken_page_used(unsigned long pfn, unsigned long nr_pages, const struct zone *zone)
+static int broken_pages_in_use(struct twostage_region *region, unsigned long pfn, unsigned long nr_pages)
 {
-	unsigned long end = pfn + nr_pages;
+	const bool movable = page_zonenum(pfn_to_page(pfn)) == ZONE_MOVABLE;
+	const u64 start = region_block_start(region, region_block_index(region, PFN_PHYS(pfn)));
+	unsigned long i;
+	bool broken = false;
+	int user;
 
-	if (!READ_ONCE(pages_broken))
-		return false;
-	for (; pfn < end; pfn++) {
-		struct page *page = pfn_to_page(pfn);
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE) || !READ_ONCE(pages_broken))
+		return 0;
+	for (i = 0; i < nr_pages; i++) {
+		struct page *page = pfn_to_page(pfn + i);
 
-		if (PageHWPoison(page) && (zone_idx(zone) != ZONE_MOVABLE || page_count(page) > 1))
-			return true;
-		if (!(pfn % 1024))
+		if (!(i % 1024))
 			cond_resched();
+		if (!PageHWPoison(page))
+			continue;
+		broken = true;
+		if (!movable || page_count(page) > 1) {
+			pr_err("%s: block at %#llx: has a page that is broken and in use\n", dev_name(&region->dev), start);
+			return -EBUSY;
+		}
 	}
-	return false;
+	if (!broken)
+		return 0;
+
+	user = mm_broken_page_mapped(pfn, nr_pages);
+	if (user > 0)
+		pr_err("%s: block at %#llx: has a page that is broken, of process %d: it has to end first\n",
+		       dev_name(&region->dev), start, user);
+	else if (user < 0)
+		pr_err("%s: block at %#llx: has a page that is broken, and whose it was cannot be found out (%pe)\n",
+		       dev_name(&region->dev), start, ERR_PTR(user));
+	return user ? -EBUSY : 0;
+}
+
+/*
+ * The offline that is under way, as long as it can be told to give up: without a way back, it would have gone past a page
+ * that has broken meanwhile. An offline looks for signals all the time, whoever runs it.
+ */
+static struct {
+	spinlock_t lock;
+	struct task_struct *task;
+	unsigned long pfn, end;
+	bool broken;
+} offlining = { .lock = __SPIN_LOCK_UNLOCKED(offlining.lock) };
+
+static void offlining_begin(unsigned long pfn, unsigned long nr_pages)
+{
+	spin_lock(&offlining.lock);
+	offlining.pfn = pfn;
+	offlining.end = pfn + nr_pages;
+	offlining.broken = false;
+	offlining.task = current;
+	spin_unlock(&offlining.lock);
+	/* Whoever is not counted in failures by now tells us: see wrapped_memory_failure(). */
+	smp_mb();
+}
+
+/* Whether a page has broken since */
+static bool offlining_end(void)
+{
+	bool broken;
+
+	spin_lock(&offlining.lock);
+	offlining.task = NULL;
+	broken = offlining.broken;
+	spin_unlock(&offlining.lock);
+	if (broken)
+		mm_forget_false_signal();
+	return broken;
 }
 
 static void depopulate_or_defer(struct twostage_region *region, unsigned long index)
@@ -297,6 +354,20 @@ void online_batch_end(struct twostage_region *region)
 	WRITE_ONCE(batch_task, NULL);
 }
 
+static int offline_without_memmap(unsigned long pfn, unsigned long nr_pages, unsigned long memmap_pages,
+				  struct zone *zone, struct memory_group *group)
+{
+	int ret;
+
+	/* First, so that a zone that becomes empty is seen to be empty by the original. */
+	if (memmap_pages)
+		mm_adjust_present_page_count(pfn_to_page(pfn), group, -(long)memmap_pages);
+	ret = mm_offline_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
+	if (ret && memmap_pages)
+		mm_adjust_present_page_count(pfn_to_page(pfn), group, memmap_pages);
+	return ret;
+}
+
 static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
 				 struct memory_group *group)
 {
@@ -310,20 +381,19 @@ static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, stru
 			 !region->blocks[index].populated))
 		return -EINVAL;
 
-	if (broken_page_used(pfn + memmap_pages, nr_pages - memmap_pages, zone)) {
-		pr_err("%s: block at %#llx: has a page that is broken and in use\n", dev_name(&region->dev), PFN_PHYS(pfn));
-		return -EBUSY;
-	}
-
 	operation_begin(region, index, PHASE_BUSY);
-	/* First, so that a zone that becomes empty is seen to be empty by the original. */
-	if (memmap_pages)
-		mm_adjust_present_page_count(pfn_to_page(pfn), group, -(long)memmap_pages);
-	ret = mm_offline_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
+	offlining_begin(pfn, nr_pages);
+	ret = atomic_read(&failures) ? -EAGAIN :
+		broken_pages_in_use(region, pfn + memmap_pages, nr_pages - memmap_pages);
+	if (!ret)
+		ret = offline_without_memmap(pfn, nr_pages, memmap_pages, zone, group);
+	if ((offlining_end() && ret == -EINTR) || ret == -EAGAIN) {
+		pr_err("%s: block at %#llx: a page of it breaks at this moment, try again\n", dev_name(&region->dev),
+		       PFN_PHYS(pfn));
+		ret = -EBUSY;
+	}
 	if (!ret)
 		depopulate_or_defer(region, index);
-	else if (memmap_pages)
-		mm_adjust_present_page_count(pfn_to_page(pfn), group, memmap_pages);
 	operation_end();
 
 	trace_block_offline(region, PFN_PHYS(pfn), PFN_PHYS(nr_pages), trace_duration(started), ret);
@@ -425,9 +495,9 @@ static void serialised_end(void)
  * holds nothing but a reference that an offline does not mind. Of a block that goes offline meanwhile the struct page
  * would be gone.
  *
- * A page that is broken is marked at once, and an offline of its block that is under way needs that: it goes round the
- * page then. So memory_failure() does not wait, and the offline waits for it in the end. Its own calls of the original
- * have a flag that nobody else knows.
+ * An offline of its block that is under way gives up, and the page is not marked as broken before it has, or the offline
+ * would go past it without a look at who uses it. One that has succeeded waits for memory failure in the end. Its own
+ * calls of the original have a flag that nobody else knows.
  */
 #define MF_OURS BIT(30)
 
@@ -436,14 +506,34 @@ static bool failure_wanted(struct pt_regs *regs)
 	return !(regs_get_kernel_argument(regs, 1) & MF_OURS) && region_of(pfn_argument(regs, 0));
 }
 
+/* It looks for signals between two rounds through the block; with an end, since what is broken should not be used. */
+static void stop_offline(unsigned long pfn)
+{
+	const unsigned long until = jiffies + 10 * HZ;
+	bool under_way;
+
+	do {
+		spin_lock(&offlining.lock);
+		under_way = offlining.task && offlining.task != current && pfn >= offlining.pfn && pfn < offlining.end;
+		if (under_way) {
+			offlining.broken = true;
+			set_tsk_thread_flag(offlining.task, TIF_SIGPENDING);
+		}
+		spin_unlock(&offlining.lock);
+		if (under_way)
+			schedule_timeout_uninterruptible(1);
+	} while (under_way && time_before(jiffies, until));
+}
+
 static int wrapped_memory_failure(unsigned long pfn, int flags)
 {
 	int ret;
 
 	WRITE_ONCE(pages_broken, true);
 	atomic_inc(&failures);
-	/* Before it is asked whether the page is online: see wait_for_failures(). */
+	/* Before it is asked whether the page is online, or its block goes offline: see wait_for_failures(). */
 	smp_mb__after_atomic();
+	stop_offline(pfn);
 	ret = mm_memory_failure(pfn, flags | MF_OURS);
 	atomic_dec(&failures);
 	return ret;
@@ -463,11 +553,14 @@ static int wrapped_soft_offline_page(unsigned long pfn, int flags)
 {
 	int ret;
 
+	/* Here already: the next line may sleep, on PREEMPT_RT. */
+	atomic_inc(&visitors);
 	if (flags & MF_COUNT_INCREASED)
 		put_page(pfn_to_page(pfn));
 	serialised_begin();
 	ret = mm_soft_offline_page(pfn, flags & ~MF_COUNT_INCREASED);
 	serialised_end();
+	atomic_dec(&visitors);
 	return ret;
 }
 
@@ -493,11 +586,6 @@ static struct hook hooks[] = {
 	HOOK(wrapped_valid_zones_show,		valid_zones_wanted, "valid_zones_show"),
 #ifdef CONFIG_FIRMWARE_MEMMAP
 	HOOK(wrapped_firmware_map_remove,	firmware_map_wanted, "firmware_map_remove"),
-#endif
-#ifdef CONFIG_MEMORY_FAILURE
-	HOOK(wrapped_memory_failure,		failure_wanted,     "memory_failure"),
-	HOOK(wrapped_soft_offline_page,		serialised_wanted,  "soft_offline_page"),
-	HOOK(wrapped_unpoison_memory,		serialised_wanted,  "unpoison_memory"),
 #endif
 };
 
@@ -577,10 +665,16 @@ static ssize_t guarded_write_kprobes_enabled(struct file *file, const char __use
 	return ret;
 }
 
+/* Pages break while kprobes are switched off, too, and an offline that comes after that has to know. */
 static struct guard guards[] = {
 	{ "memory_subsys_online", guarded_memory_subsys_online, guarded_call_wanted },
 	{ "memory_subsys_offline", guarded_memory_subsys_offline, guarded_call_wanted },
 	{ "write_enabled_file_bool", guarded_write_kprobes_enabled, switch_wanted },
+#ifdef CONFIG_MEMORY_FAILURE
+	{ "memory_failure", wrapped_memory_failure, failure_wanted },
+	{ "soft_offline_page", wrapped_soft_offline_page, serialised_wanted },
+	{ "unpoison_memory", wrapped_unpoison_memory, serialised_wanted },
+#endif
 };
 
 static int memory_going_online(void)

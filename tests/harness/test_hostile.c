@@ -17,6 +17,7 @@
 #include "harness.h"
 
 #define START (4 * GIB)
+#define UNPOISON "/sys/kernel/debug/hwpoison/unpoison-pfn"
 #define ARMED "/sys/kernel/debug/kprobes/enabled"
 #define PROVIDER "/sys/kernel/debug/twostage_test"
 
@@ -177,8 +178,8 @@ static void slow(const char *milliseconds, const char *error)
 static void removed_meanwhile(void)
 {
 	struct accounts *before = accounts_take();
+	int ret, n, removed = 0;
 	pid_t pid;
-	int ret, n;
 
 	ok(add_slow() == 0, "a region of a slow provider is added");
 	slow("400", "0");
@@ -204,10 +205,12 @@ static void removed_meanwhile(void)
 			ret = later(pid);
 			if (ret != -ENODEV && ret != -ENOENT && ret)
 				break;
+			removed++;
 		}
 		if (exists(REGION, 0) || add_slow())
 			break;
 	}
+	diag("%d times it was removed before", removed);
 	ok(n == 20, "either it is removed or its block comes online, whoever comes first (%d, %s)", n, strerror(-ret));
 	ok(remove_slow() == 0 && read_number(PROVIDER "/violations") == 0, "it is removed in the end");
 	ok(accounts_same(before), "every account is what it was");
@@ -217,10 +220,10 @@ static void removed_meanwhile(void)
 /* The hooks would be gone between their first and their last. */
 static void switched_off_meanwhile(void)
 {
+	int n, done = 0, refused = 0, other = 0;
 	struct accounts *standby;
 	double started;
 	pid_t pid;
-	int n;
 
 	ok(add_slow() == 0, "a region of a slow provider is added");
 	standby = accounts_take();
@@ -247,13 +250,18 @@ static void switched_off_meanwhile(void)
 	for (n = 0, started = now(); now() - started < 10; n++) {
 		int ret = n % 2 ? offline_one() : online_one();
 
-		if (ret && ret != -EIO && ret != -EINVAL)
+		done += !ret;
+		refused += ret == -EIO;
+		/* It is in that state already, since the one before was refused; or a page of it is in somebody's hands. */
+		if (ret && ret != -EIO && ret != -EINVAL && ret != -EBUSY) {
 			diag("%s", strerror(-ret));
+			other++;
+		}
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	write_file("1", ARMED);
-	diag("%d onlines and offlines were tried", n);
+	ok(done && refused && !other, "of %d onlines and offlines meanwhile %d are done and %d refused", n, done, refused);
 	ok(region_give_back(0) == 0 && accounts_same(standby), "with kprobes switched on and off all the time nothing breaks");
 	ok(remove_slow() == 0, "the region is removed");
 	accounts_free(standby);
@@ -268,31 +276,43 @@ static int offline_first(void)
 	return write_file("offline", MEMORY "/memory%d/state", block_at(START));
 }
 
-static int page_of_first(const char *how)
+static int page_offline(const char *how, uint64_t address)
 {
 	char text[32];
 
-	memory_unpin(&pin);
-	snprintf(text, sizeof(text), "%#" PRIx64, START + block_size - 4096);
+	snprintf(text, sizeof(text), "%#" PRIx64, address);
 	return write_file(text, MEMORY "/%s_offline_page", how);
 }
 
-static int soft_offline(void)
+/* Takes back that a page is broken. */
+static int page_unpoison(uint64_t address)
 {
-	return page_of_first("soft");
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" PRIu64, address / 4096);
+	return write_file(text, UNPOISON);
 }
 
-static int hard_offline(void)
+#define LAST_PAGE (START + block_size - 4096)
+
+static int soft_offline(void)
 {
-	return page_of_first("hard");
+	memory_unpin(&pin);
+	return page_offline("soft", LAST_PAGE);
+}
+
+static int unpoison(void)
+{
+	memory_unpin(&pin);
+	return page_unpoison(LAST_PAGE);
 }
 
 /* Memory failure sleeps between its look whether there is a page and the use of it. */
 static void broken_meanwhile(void)
 {
-	long long corrupted = meminfo("HardwareCorrupted");
+	long long corrupted = meminfo("HardwareCorrupted"), corrupted_now;
 	struct accounts *before = accounts_take();
-	pid_t offline, soft, hard;
+	pid_t offline, soft, back;
 	struct memory memory;
 	bool waiting;
 	int ret;
@@ -301,6 +321,7 @@ static void broken_meanwhile(void)
 		skip("this kernel does not do that", "a page of a block that is going offline is taken out of use");
 		return;
 	}
+	ok(module_load_system("hwpoison-inject", NULL) == 0, "who takes back that a page is broken is there");
 	ok(region_add(START, 2 * block_size, NULL) == 0 && region_online(0, "all online_movable") == 0 &&
 	   memory_fill(&memory, block_size / 2, 7) && !memory_inside(&memory, START + block_size - 4096, 4096),
 	   "the memory of a region is in use, but for its first block's last page");
@@ -309,24 +330,57 @@ static void broken_meanwhile(void)
 	offline = meanwhile(offline_first);
 	usleep(700000);
 	soft = meanwhile(soft_offline);
-	hard = meanwhile(hard_offline);
+	back = meanwhile(unpoison);
 	usleep(700000);
-	waiting = !waitpid(offline, &ret, WNOHANG) && !waitpid(soft, &ret, WNOHANG);
+	waiting = !waitpid(offline, &ret, WNOHANG) && !waitpid(soft, &ret, WNOHANG) && !waitpid(back, &ret, WNOHANG);
 	memory_unpin(&pin);
 	ret = later(offline);
 	ok(waiting && ret == 0 && !strcmp(block_stage(block_at(START)), "standby"),
 	   "the block goes offline once the page is not held any more (%s)", strerror(-ret));
 	ret = later(soft);
 	ok(ret < 0, "who wanted to take a page of it out of use has waited, and there is no such page (%s)", strerror(-ret));
-	ret = later(hard);
-	diag("a page that is broken: %s; HardwareCorrupted was %lld and is %lld", strerror(-ret), corrupted,
-	     meminfo("HardwareCorrupted"));
+	ret = later(back);
+	ok(ret < 0, "nor for who wanted to take back that one is broken (%s)", strerror(-ret));
 	ok(memory_check(&memory) < 0, "no data is lost");
 	memory_free(&memory);
+
+	corrupted_now = meminfo("HardwareCorrupted");
+	ok(page_offline("soft", LAST_PAGE + block_size) == 0 && meminfo("HardwareCorrupted") == corrupted_now + 4,
+	   "a page of the other block is taken out of use");
+	ret = page_unpoison(LAST_PAGE + block_size);
+	ok(ret == 0 && meminfo("HardwareCorrupted") == corrupted_now, "and back (%s)", strerror(-ret));
+	ok(module_unload("hwpoison_inject") == 0, "who can do that goes");
 	ok(region_give_back(0) == 0 && region_remove(0) == 0, "the region goes");
 	ok(meminfo("HardwareCorrupted") == corrupted, "and what was broken in it is not counted any more");
 	ok(accounts_same(before), "with that, every account is what it was");
 	accounts_free(before);
+}
+
+/* A region of one block with a page that this process uses, and that is held by a pipe */
+static bool held_page(struct memory *memory)
+{
+	ok(region_add(START, block_size, NULL) == 0 && region_online(0, "all online_movable") == 0 &&
+	   memory_map(memory, 4096, MAP_PRIVATE, 0), "a region is online");
+	memory_write(memory, 3);
+	return ok(memory_inside(memory, START, block_size) && memory_pin(memory, &pin, START, block_size),
+		  "a page of it is held by a pipe");
+}
+
+/* Newer kernels send a signal to the one who says so: a child, which has the same page. */
+static void break_page(const struct memory *memory)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		memory_unpin(&pin);
+		_exit(madvise(memory->words, 4096, MADV_HWPOISON) ? 1 : 0);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+static int told_of_broken(struct kmsg *kmsg)
+{
+	return kmsg_lines(kmsg, "has a page that is broken and in use", NULL, 0);
 }
 
 /* An offline takes no notice of who uses a page that is broken. */
@@ -336,34 +390,63 @@ static void broken_and_held(void)
 	struct accounts *before = accounts_take();
 	struct memory memory;
 	struct kmsg kmsg;
-	pid_t pid;
+	char words[96];
 
 	if (!exists(MEMORY "/soft_offline_page")) {
 		skip("this kernel does not do that", "a page that is broken is in use");
 		return;
 	}
-	ok(region_add(START, block_size, NULL) == 0 && region_online(0, "all online_movable") == 0 &&
-	   memory_map(&memory, 4096, MAP_PRIVATE, 0), "a region is online");
-	memory_write(&memory, 3);
-	if (!ok(memory_inside(&memory, START, block_size) && memory_pin(&memory, &pin, START, block_size),
-		"a page of it is held by a pipe"))
+	if (!held_page(&memory))
 		return;
-	/* Newer kernels send a signal to the one who says so. */
-	pid = fork();
-	if (!pid) {
-		memory_unpin(&pin);
-		_exit(madvise(memory.words, 4096, MADV_HWPOISON) ? 1 : 0);
-	}
-	waitpid(pid, NULL, 0);
+	break_page(&memory);
 	ok(meminfo("HardwareCorrupted") == corrupted + 4, "it is broken");
-	memory_free(&memory);
 	kmsg = kmsg_mark();
-	ok(region_offline(0, "all") == -EBUSY && blocks_online(0) == 1 &&
-	   kmsg_lines(&kmsg, "has a page that is broken and in use", NULL, 0) == 1,
+	ok(region_offline(0, "all") == -EBUSY && blocks_online(0) == 1 && told_of_broken(&kmsg) == 1,
 	   "its block does not go offline while it is held, and the log says why");
+	memory_unpin(&pin);
+	/* In its page tables there is a note with the number of a struct page, which smaps looks at. */
+	snprintf(words, sizeof(words), "has a page that is broken, of process %d: it has to end first", getpid());
+	ok(region_offline(0, "all") == -EBUSY && kmsg_lines(&kmsg, words, NULL, 0) == 1 &&
+	   *read_file("/proc/self/smaps") && blocks_online(0) == 1,
+	   "nor as long as a process has had it in its memory");
+	kmsg_close(&kmsg);
+	memory_free(&memory);
+	ok(region_give_back(0) == 0 && region_remove(0) == 0, "once it has not, it does, and the region goes");
+	ok(meminfo("HardwareCorrupted") == corrupted && accounts_same(before), "every account is what it was");
+	accounts_free(before);
+}
+
+/* An offline waits for a page that is held. Once that is broken, the kernel's own would go past it. */
+static void broken_while_waited_for(void)
+{
+	long long corrupted = meminfo("HardwareCorrupted");
+	struct accounts *before = accounts_take();
+	struct memory memory;
+	struct kmsg kmsg;
+	pid_t offline;
+	bool waiting;
+	int ret;
+
+	if (!exists(MEMORY "/soft_offline_page")) {
+		skip("this kernel does not do that", "a page that is waited for breaks");
+		return;
+	}
+	if (!held_page(&memory))
+		return;
+	kmsg = kmsg_mark();
+	offline = meanwhile(offline_first);
+	usleep(700000);
+	waiting = !waitpid(offline, &ret, WNOHANG);
+	break_page(&memory);
+	ret = later(offline);
+	ok(waiting && ret == -EBUSY && blocks_online(0) == 1 &&
+	   kmsg_lines(&kmsg, "a page of it breaks at this moment, try again", NULL, 0) == 1,
+	   "an offline that waits for it gives up when it breaks (%s)", strerror(-ret));
+	ok(region_offline(0, "all") == -EBUSY && told_of_broken(&kmsg) == 1, "nor does the next one as long as it is held");
 	kmsg_close(&kmsg);
 	memory_unpin(&pin);
-	ok(region_give_back(0) == 0 && region_remove(0) == 0, "once it is not, it does, and the region goes");
+	memory_free(&memory);
+	ok(region_give_back(0) == 0 && region_remove(0) == 0, "once it is not held, the block goes offline");
 	ok(meminfo("HardwareCorrupted") == corrupted && accounts_same(before), "every account is what it was");
 	accounts_free(before);
 }
@@ -374,6 +457,7 @@ static void run(void)
 		return;
 	broken_meanwhile();
 	broken_and_held();
+	broken_while_waited_for();
 	two_thousand();
 	neighbours();
 	ok(module_load("twostage_test", NULL) == 0, "a provider that is slow is there");
