@@ -864,6 +864,8 @@ static int lock_region(struct twostage_region *region)
 	do {
 		if (READ_ONCE(region->removed))
 			return -ENODEV;
+		if (fatal_signal_pending(current))
+			return -EINTR;
 	} while (mm_lock_device_hotplug_timeout(1));
 	if (!region->removed)
 		return 0;
@@ -878,7 +880,7 @@ static int lock_region(struct twostage_region *region)
  *
  * Context: Process context; takes device_hotplug_lock.
  * Return: 0; -EBUSY if a block is online; -EOPNOTSUPP if blocks of this system cannot host a memmap;
- * -ENODEV if the region has been removed.
+ * -ENODEV if the region has been removed; -EINTR.
  */
 int region_set_memmap_on_memory(struct twostage_region *region, bool on)
 {
@@ -1005,8 +1007,8 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
  * Stops at the first block that fails; those before stay online.
  *
  * Context: Process context; takes device_hotplug_lock for a few blocks at a time.
- * Return: 0; -EINVAL if there are less standby blocks, and nothing has changed; -EINTR; -EBUSY if
- * others took blocks away in the meantime; or the error of the block that failed.
+ * Return: 0; -EINVAL if there are less standby blocks, and nothing has changed; -EINTR; -ENODEV if the region has
+ * been removed; -EBUSY if others took blocks away in the meantime; or the error of the block that failed.
  */
 int region_online(struct twostage_region *region, unsigned long count, int online_type)
 {

@@ -45,7 +45,7 @@ struct region_block {
  * @resource_name: that name
  * @adding: the task that runs stage 1 at this moment
  * @add_error: what has gone wrong in stage 1 without the core being able to know
- * @removed: the memory blocks are gone, or about to go; protected by device_hotplug_lock
+ * @removed: the memory blocks are gone, or about to go; changed under device_hotplug_lock, read without
  * @drop_work: for what is left to be done when device_hotplug_lock is free
  * @auto_online: the core's auto-online may reach the blocks when they are added
  * @memmap_on_memory: take the memmap out of the blocks where possible; protected by
