@@ -137,7 +137,10 @@ struct virtio_mem {
 /* Devices that are driven, and those that are not any more while their memory is in use. */
 static LIST_HEAD(devices);
 
-/* Protects the list, and who is in it; outside of device_hotplug_lock. */
+/*
+ * Protects the list, and who is in it. Outside of device_hotplug_lock, but for a device that is plugged or pulled by
+ * somebody who holds that already: then whoever waits for it gives up in time.
+ */
 static DEFINE_MUTEX(devices_lock);
 
 /* Of our own, so that an unload can wait for what may just have given up the last reference to us. */
@@ -664,6 +667,16 @@ static void forget_later(struct later *later)
 	kfree(later);
 }
 
+static bool is_listed(struct device *dev)
+{
+	struct later *later;
+
+	list_for_each_entry(later, &probed_later, node)
+		if (later->dev == dev)
+			return true;
+	return false;
+}
+
 static void probe_work(struct work_struct *work)
 {
 	struct later *later, *next;
@@ -674,8 +687,9 @@ static void probe_work(struct work_struct *work)
 	list_splice_init(&probed_later, &again);
 	spin_unlock(&probed_later_lock);
 	list_for_each_entry_safe(later, next, &again, node) {
-		if (device_attach(later->dev) < 0)
-			dev_err(later->dev, "cannot be taken up\n");
+		/* If not, the driver core has said why. */
+		if (device_attach(later->dev) > 0)
+			dev_info(later->dev, "is taken up now\n");
 		forget_later(later);
 	}
 }
@@ -685,15 +699,32 @@ static DECLARE_DELAYED_WORK(probe_again, probe_work);
 static int probe_later(struct virtio_device *vdev)
 {
 	struct later *later = kmalloc(sizeof(*later), GFP_KERNEL);
+	bool listed;
 
 	if (!later)
 		return -ENOMEM;
 	later->dev = get_device(&vdev->dev);
 	spin_lock(&probed_later_lock);
-	list_add_tail(&later->node, &probed_later);
+	listed = is_listed(&vdev->dev);
+	if (!listed)
+		list_add_tail(&later->node, &probed_later);
 	spin_unlock(&probed_later_lock);
+	/* The driver core may have been quicker than we. */
+	if (listed)
+		forget_later(later);
 	queue_delayed_work(unplug_workqueue, &probe_again, PROBE_DELAY);
 	return -EPROBE_DEFER;
+}
+
+/* With the driver gone, or not there: nobody probes any more. */
+static void forget_probes(void)
+{
+	struct later *later, *next;
+
+	cancel_delayed_work_sync(&probe_again);
+	list_for_each_entry_safe(later, next, &probed_later, node)
+		forget_later(later);
+	INIT_LIST_HEAD(&probed_later);
 }
 
 static int add_region(struct virtio_mem *vm)
@@ -1110,6 +1141,7 @@ static int __init virtio_mem_init(void)
 	return 0;
 
 unregister:
+	forget_probes();
 	unregister_pm_notifier(&pm_notifier);
 destroy:
 	destroy_workqueue(unplug_workqueue);
@@ -1119,12 +1151,8 @@ destroy:
 /* Regions hold a reference on this module, so there are none left. */
 static void __exit virtio_mem_exit(void)
 {
-	struct later *later, *next;
-
 	unregister_virtio_driver(&virtio_mem_driver);
-	cancel_delayed_work_sync(&probe_again);
-	list_for_each_entry_safe(later, next, &probed_later, node)
-		forget_later(later);
+	forget_probes();
 	twostage_wait_for_regions(THIS_MODULE);
 	unregister_pm_notifier(&pm_notifier);
 	destroy_workqueue(unplug_workqueue);
