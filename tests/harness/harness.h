@@ -57,6 +57,8 @@ void say_to_host(const char *text);
 void host(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The reply, as one line, valid until the next one; "", and a failed test, if there is none in time. */
 const char *host_ask(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Calls sleep(), during which the host types on the console after some seconds; whether it did. ret: what it returned */
+bool host_wakes(int seconds, int (*sleep)(void), int *ret);
 
 /* files.c: knobs. Errors are negative errno values. */
 int write_file(const char *text, const char *path, ...) __attribute__((format(printf, 2, 3)));
@@ -106,6 +108,8 @@ struct accounts;
 struct accounts *accounts_take(void);
 /* Waits for what is given back with a delay. Prints the differences as diagnostics. */
 bool accounts_same(struct accounts *before);
+/* What they were and are, as diagnostics */
+void accounts_tell(const struct accounts *before);
 void accounts_free(struct accounts *accounts);
 long long meminfo(const char *field);
 
@@ -173,6 +177,8 @@ bool has_struct_page(uint64_t physical);
 
 /* kmemleak.c: the kernel's leak detector, where it has one */
 bool kmemleak_there(void);
+/* Whether it has not been switched off on the command line: then it is to be there */
+bool kmemleak_wanted(void);
 /* What it has found is not told again. */
 void kmemleak_forget(void);
 /* How many allocations are lost since then; they are printed as diagnostics. */

@@ -48,30 +48,54 @@ static void no_echo(int console)
 	}
 }
 
-const char *host_ask(const char *format, ...)
+static int console_open(void)
 {
-	static char reply[4096];
-	struct pollfd console;
-	ssize_t length = 0;
-	va_list arguments;
+	int console = open("/dev/ttyS0", O_RDONLY | O_NOCTTY | O_CLOEXEC);
 
-	reply[0] = '\0';
-	console.fd = open("/dev/ttyS0", O_RDONLY | O_NOCTTY | O_CLOEXEC);
-	console.events = POLLIN;
-	if (console.fd < 0)
-		return reply;
-	no_echo(console.fd);
-	/* A reply that came too late for its question is no answer to this one. */
-	tcflush(console.fd, TCIFLUSH);
-	va_start(arguments, format);
-	command("? ", format, arguments);
-	va_end(arguments);
+	if (console >= 0) {
+		no_echo(console);
+		/* A reply that came too late for its question is no answer to this one. */
+		tcflush(console, TCIFLUSH);
+	}
+	return console;
+}
+
+static const char *reply_from(int fd)
+{
+	struct pollfd console = { .fd = fd, .events = POLLIN };
+	static char reply[4096];
+	ssize_t length = 0;
+
 	if (poll(&console, 1, 1000 * REPLY_SECONDS) == 1)
-		length = read(console.fd, reply, sizeof(reply) - 1);
+		length = read(fd, reply, sizeof(reply) - 1);
 	else
 		ok(false, "the host answers within %d seconds", REPLY_SECONDS);
-	close(console.fd);
+	close(fd);
 	reply[length > 0 ? length : 0] = '\0';
 	reply[strcspn(reply, "\r\n")] = '\0';
 	return reply;
+}
+
+const char *host_ask(const char *format, ...)
+{
+	int console = console_open();
+	va_list arguments;
+
+	if (console < 0)
+		return "";
+	va_start(arguments, format);
+	command("? ", format, arguments);
+	va_end(arguments);
+	return reply_from(console);
+}
+
+bool host_wakes(int seconds, int (*sleep)(void), int *ret)
+{
+	int console = console_open();
+
+	if (console < 0)
+		return false;
+	host("wake %d", seconds);
+	*ret = sleep();
+	return !strcmp(reply_from(console), "wake");
 }
