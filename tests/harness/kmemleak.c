@@ -18,6 +18,15 @@ bool kmemleak_there(void)
 	return exists(KMEMLEAK) && write_file("stack=on", KMEMLEAK) == 0;
 }
 
+bool kmemleak_wanted(void)
+{
+	char *arguments = read_whole("/proc/cmdline");
+	bool wanted = exists(KMEMLEAK) && !strstr(arguments, "kmemleak=off");
+
+	free(arguments);
+	return wanted;
+}
+
 void kmemleak_forget(void)
 {
 	write_file("scan", KMEMLEAK);

@@ -10,6 +10,11 @@
 
 #include "harness.h"
 
+#define LOCKDEP "/proc/lockdep_stats"
+#define TAINTED "/proc/sys/kernel/tainted"
+/* As in linux/panic.h */
+#define TAINT_FORCED_RMMOD 1
+
 static const struct group *const groups[] = {
 	&group_basic, &group_errors, &group_many, &group_providers, &group_numa, &group_autoonline,
 	&group_scale, &group_scale_large, &group_stress, &group_notifier, &group_bystanders,
@@ -45,8 +50,41 @@ static const struct group *find(const char *name)
 	return NULL;
 }
 
+/* True, too, on a kernel without lockdep */
+static bool lockdep_looks(void)
+{
+	char *stats = exists(LOCKDEP) ? read_whole(LOCKDEP) : NULL, *word;
+	bool looks;
+
+	if (!stats)
+		return true;
+	word = strstr(stats, "debug_locks:");
+	looks = word && strtol(word + strlen("debug_locks:"), NULL, 10);
+	free(stats);
+	return looks;
+}
+
+/*
+ * Lockdep switches itself off with the first thing that it reports, and when a module is unloaded by force. The report
+ * fails the guest's log, unless it is known to be the kernel's own: what has not been looked at is told in any case.
+ */
+static void check_lockdep(bool before)
+{
+	static const char promise[] = "lockdep has looked at all of it";
+
+	if (!exists(LOCKDEP))
+		return;
+	if (lockdep_looks())
+		ok(true, "%s", promise);
+	else if (read_number(TAINTED) & 1 << TAINT_FORCED_RMMOD)
+		skip("it does not once a module was unloaded by force", "%s", promise);
+	else
+		skip(before ? "it has reported something meanwhile" : "it had reported something before", "%s", promise);
+}
+
 static void run(const struct group *group)
 {
+	bool lockdep = lockdep_looks();
 	struct kmsg kmsg = kmsg_mark();
 	struct accounts *before;
 	char line[512] = "";
@@ -56,10 +94,11 @@ static void run(const struct group *group)
 	if (group->setup)
 		group->setup();
 	before = accounts_take();
-	leaks = kmemleak_there();
+	leaks = kmemleak_wanted();
 	if (leaks)
 		kmemleak_forget();
 	group->run();
+	check_lockdep(lockdep);
 	if (group->stays)
 		return;
 
