@@ -6,12 +6,14 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "harness.h"
 
 #define START (4 * GIB)
+#define PROVIDER "/sys/kernel/debug/twostage_test"
 #define INJECT "/sys/kernel/debug/notifier-error-inject/memory/actions"
 
 static const char *const types[] = { "online", "online_kernel", "online_movable" };
@@ -99,12 +101,32 @@ static void refusals(const char *when)
 	}
 }
 
+/* What the provider has assigned, it gets back. */
+static void of_a_provider(const char *when)
+{
+	char text[128], name[128];
+
+	snprintf(name, sizeof(name), "%s, a provider", when);
+	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64 " %#" PRIx64 " 1", (uint64_t)START, block_size, block_size);
+	ok(module_load("twostage_test", NULL) == 0 && write_file(text, PROVIDER "/add") == 0, "%s: a region is added", name);
+	notifier_refuse("MEM_GOING_ONLINE", ENOMEM);
+	ok(region_online(0, "1 online_movable") == -ENOMEM && read_number(PROVIDER "/assigned") == 0,
+	   "%s: what was assigned for an online that it refuses is taken back", name);
+	notifier_refuse("MEM_GOING_ONLINE", 0);
+	notifier_refusals(name, "online_movable", 0, block_at(START));
+	ok(read_number(PROVIDER "/assigned") == 0 && read_number(PROVIDER "/violations") == 0,
+	   "%s: nothing stays assigned, and nothing was assigned or unassigned twice", name);
+	ok(write_file("region0", PROVIDER "/remove") == 0 && module_unload("twostage_test") == 0,
+	   "%s: the region is removed", name);
+}
+
 static void after_ours(const char *when, const char *priority)
 {
 	if (!notifier_add(when, priority))
 		return;
 	ok(two_actions(), "%s: what it can refuse is an online and an offline", when);
 	refusals(when);
+	of_a_provider(when);
 	notifier_remove(when);
 }
 
@@ -122,6 +144,7 @@ static void run(void)
 		return;
 	if (load_twostage(NULL)) {
 		refusals("a notifier before ours");
+		of_a_provider("a notifier before ours");
 		unload_twostage();
 	}
 	notifier_remove("a notifier before ours");

@@ -347,13 +347,26 @@ static void let_go(void)
 	   "what nobody could unplug then is unplugged when the driver starts");
 }
 
+static void other_notifier(void)
+{
+	const char *when = "a notifier beside a virtio-mem device";
+
+	if (!notifier_add(when, "0"))
+		return;
+	notifier_refuse("MEM_GOING_ONLINE", ENOMEM);
+	ok(region_online(0, "1 online_movable") == -ENOMEM && plugged() == 0,
+	   "%s: what was plugged for an online that it refuses is unplugged", when);
+	notifier_refuse("MEM_GOING_ONLINE", 0);
+	notifier_refusals(when, "online_movable", 0, first_block());
+	ok(plugged() == 0, "%s: nothing stays plugged", when);
+	notifier_remove(when);
+}
+
 /* The device goes without asking anybody. */
 static void pulled(void)
 {
 	struct memory memory;
 	uint64_t size;
-	int status;
-	pid_t pid;
 
 	ok(region_online(0, "3 online_movable") == 0, "blocks are online");
 	ok(memory_prefer(1) && memory_fill(&memory, 200 * MIB, 7) &&
@@ -372,6 +385,21 @@ static void pulled(void)
 	ok(ours() && blocks_online(0) == 2 && comes_to(2 * block_size) && region_online(0, "1 online_movable") == 0,
 	   "the device is there again, and is taken up");
 
+	ok(memory_check(&memory) < 0, "no data is lost");
+	memory_free(&memory);
+	ok(region_offline(0, "all") == 0, "all of it is standby");
+}
+
+/* The last thing that is done: lockdep looks at nothing after that. */
+static void unloaded_by_force(void)
+{
+	struct memory memory;
+	int status;
+	pid_t pid;
+
+	ok(region_online(0, "3 online_movable") == 0 && memory_prefer(1) && memory_fill(&memory, 200 * MIB, 8) &&
+	   memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 100 * MIB, "blocks are online and in use");
+	memory_prefer(-1);
 	pid = fork();
 	if (!pid)
 		_exit(-module_unload_by_force(OURS));
@@ -571,10 +599,12 @@ static void run(void)
 	answers();
 	migrating();
 	let_go();
+	other_notifier();
 	pulled();
 	hand_over();
 	sleeping();
 	plugged_later();
+	unloaded_by_force();
 
 	kmsg = kmsg_mark();
 	ok(virtio_unbind(device) == 0 && !exists(REGION, 0) && module_unload(OURS) == 0, "the driver unloads");
