@@ -124,7 +124,7 @@ static void refused_eject(void)
 
 	/* What comes online again after a refusal has its shadow described there for good. */
 	if (kernel_debugs()) {
-		skip("a kernel with KASAN goes on using it", what);
+		skip("a kernel with all its debugging goes on using it", "%s", what);
 		return;
 	}
 	/* What the kernel keeps on a node, of its memory and of each of its blocks, is to be elsewhere, or it stays. */
@@ -159,12 +159,22 @@ static void switched_off(void)
 	ok(write_file("1", BUS "/adopt") == 0, "adopt is switched on again");
 }
 
+/* The last block is there before the first one is set online. */
+static bool wait_online(int id, int blocks)
+{
+	int tries;
+
+	for (tries = 0; tries < 100 && blocks_online(id) != blocks; tries++)
+		usleep(100000);
+	return blocks_online(id) == blocks;
+}
+
 static void auto_online(void)
 {
 	const uint64_t size = 4 * block_size;
 
 	ok(write_file("online_movable", AUTO_ONLINE) == 0, "if the system says that new memory comes online");
-	ok(plug("d5", size, 1) && blocks_online(0) == 4, "the blocks of a DIMM do so");
+	ok(plug("d5", size, 1) && wait_online(0, 4), "the blocks of a DIMM do so");
 	ok(read_number(REGION "/memmap_pages", 0) == memmap_pages(size), "each with its memmap in itself");
 	ok(unplug("d5", size) && !exists(REGION, 0), "it can be ejected as it is");
 	write_file("offline", AUTO_ONLINE);
