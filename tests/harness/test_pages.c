@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/io_uring.h>
+#include <linux/mman.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +80,8 @@ static void anonymous(const char *kind, int flags, int advice, bool lock)
 		return;
 	memory_write(&memory, 1);
 	ok((!lock || !mlock(memory.words, memory.size)) && in_region(&memory), "%s: it is in the region", kind);
+	if (advice == MADV_HUGEPAGE)
+		ok(meminfo("AnonHugePages") >= (long long)(SIZE / 2 / 1024), "%s: most of it is huge", kind);
 	moved(kind, &memory);
 	memory_free(&memory);
 }
@@ -239,6 +242,17 @@ static void gigantic_pages(const char *memmap, int wanted)
 		free -= meminfo("MemFree");
 		diag("%lld pages, for %lld KiB of what was free", pages, free);
 		ok(pages == wanted, "%s: %d of them can be had", kind, wanted);
+		if (pages) {
+			struct memory memory;
+			bool well = memory_map(&memory, GIB, MAP_PRIVATE | MAP_HUGETLB | MAP_HUGE_1GB, 0);
+
+			if (well)
+				memory_write(&memory, 8);
+			ok(well && memory_inside(&memory, START, 2 * GIB) == GIB && memory_check(&memory) < 0,
+			   "%s: it is used", kind);
+			if (well)
+				memory_free(&memory);
+		}
 		write_file("0", HUGE_ON, 1, 1048576);
 		ok(read_number(HUGE_ON, 1, 1048576) == 0, "%s: and given back", kind);
 	}
