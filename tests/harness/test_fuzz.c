@@ -29,10 +29,12 @@
 #define STEADY (64 * GIB)
 #define STEADY_BLOCKS 8
 #define PAGE 4096
-#define ROUNDS 900
 /* Each of these loads a module. */
 #define PARAMETER_ROUNDS 40
 #define PROVIDER "/sys/kernel/debug/twostage_test"
+
+/* Inputs for each knob */
+static int rounds;
 
 struct input {
 	char bytes[2 * PAGE];
@@ -399,10 +401,10 @@ static bool common(struct score *score, const struct input *input, uint64_t righ
 	return false;
 }
 
-static void verdict(const struct score *score, const char *knob, int rounds)
+static void verdict(const struct score *score, const char *knob, int inputs)
 {
 	diag("%s: %d refused, %d done", knob, score->refused, score->done);
-	ok(!score->wrong && score->refused > rounds / 10 && score->done > rounds / 100,
+	ok(!score->wrong && score->refused > inputs / 10 && score->done > inputs / 100,
 	   "%s: what is wrong is refused with one line and changes nothing, what is right is done", knob);
 }
 
@@ -436,7 +438,7 @@ static void fuzz_add(struct kmsg *kmsg)
 	char text[PAGE + 1];
 	int i, ret;
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		struct state before, after;
 		struct wanted wanted = { 0 };
 		uint64_t right;
@@ -459,7 +461,7 @@ static void fuzz_add(struct kmsg *kmsg)
 	}
 	remove_others();
 	listen(kmsg);
-	verdict(&score, "add_region", ROUNDS);
+	verdict(&score, "add_region", rounds);
 }
 
 static void fuzz_remove(struct kmsg *kmsg)
@@ -469,7 +471,7 @@ static void fuzz_remove(struct kmsg *kmsg)
 	char text[PAGE + 1];
 	int i, ret;
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		uint64_t right = OR(EINVAL);
 		struct state before;
 		char *found[2];
@@ -503,7 +505,7 @@ static void fuzz_remove(struct kmsg *kmsg)
 	}
 	remove_others();
 	listen(kmsg);
-	verdict(&score, "remove_region", ROUNDS);
+	verdict(&score, "remove_region", rounds);
 }
 
 /* A number of blocks, or all; -1 if it is neither */
@@ -534,7 +536,7 @@ static void fuzz_change(struct kmsg *kmsg, bool online)
 
 	region_add(START, BLOCKS * block_size, NULL);
 	snprintf(path, sizeof(path), REGION "/%s", 1, knob);
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		long long count = -1, available;
 		struct state before, after;
 		char *found[3];
@@ -553,8 +555,10 @@ static void fuzz_change(struct kmsg *kmsg, bool online)
 			count = model_count(found[0]);
 		/* The kernel may want to keep what is in its own zones, which it gets seldom and not for long. */
 		movable = n == 2 && !strcmp(found[1], "online_movable");
-		if (online && count > 0 && !movable && (count > 2 || rand() % 8))
+		if (online && count > 0 && !movable && (count > 2 || rand() % 8)) {
+			i--;
 			continue;
+		}
 		look(&before);
 		available = online ? BLOCKS - blocks_online(1) : blocks_online(1);
 		if (count == INT32_MAX)
@@ -574,7 +578,7 @@ static void fuzz_change(struct kmsg *kmsg, bool online)
 	ok(region_give_back(1) == 0, "what is online after that goes offline");
 	remove_others();
 	listen(kmsg);
-	verdict(&score, knob, ROUNDS);
+	verdict(&score, knob, rounds);
 }
 
 /* Knobs that take 0 or 1; region 0, which has no memory */
@@ -585,7 +589,7 @@ static void fuzz_bool(struct kmsg *kmsg, const char *path)
 	char text[PAGE + 1];
 	int i, ret;
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		struct state before;
 		bool right;
 		size_t length;
@@ -603,7 +607,7 @@ static void fuzz_bool(struct kmsg *kmsg, const char *path)
 			complain(&score, &input, "done, but it is not what was written", ret);
 	}
 	write_file("0", BUS "/adopt");
-	verdict(&score, strrchr(path, '/') + 1, ROUNDS);
+	verdict(&score, strrchr(path, '/') + 1, rounds);
 }
 
 /* Whoever registers regions from another module may be wrong about each number. */
@@ -615,7 +619,7 @@ static void fuzz_provider(struct kmsg *kmsg)
 	char text[PAGE + 1], name[32];
 	int i, id, ret;
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		generate(&input, valid_provider, ARRAY_SIZE(valid_provider));
 		seen(&input, text);
 		look(&before);
@@ -639,7 +643,7 @@ static void fuzz_provider(struct kmsg *kmsg)
 	listen(kmsg);
 	ok(read_number(PROVIDER "/assigned") == 0 && read_number(PROVIDER "/violations") == 0,
 	   "no provider was asked for anything");
-	verdict(&score, "a provider's region", ROUNDS);
+	verdict(&score, "a provider's region", rounds);
 }
 
 /* The kernel reads a module's parameters before we do, and says something too. */
@@ -710,6 +714,8 @@ static void run(void)
 	struct kmsg kmsg;
 	char knob[64];
 
+	/* Each takes ten times as long there. */
+	rounds = kernel_debugs() ? 900 : 3000;
 	diag("FUZZ_SEED=%u", seed);
 	srand(seed);
 	if (!load_twostage(NULL))
