@@ -184,6 +184,20 @@ static bool same_text(bool report, const char *what, const char *before, const c
 	return false;
 }
 
+void accounts_tell(const struct accounts *before)
+{
+	struct accounts *after = accounts_take();
+
+	diag("account MemTotal: %lld KiB before, %lld KiB after", before->mem_total, after->mem_total);
+	diag("account direct map: %lld KiB before, %lld KiB after", before->direct_map, after->direct_map);
+	diag("account HardwareCorrupted: %lld KiB before, %lld KiB after", before->corrupted, after->corrupted);
+	diag("account memory blocks: %d before, %d after", before->blocks, after->blocks);
+	diag("account /proc/iomem: %s", strcmp(before->iomem, after->iomem) ? "differs" : "the same");
+	diag("account /proc/zoneinfo: %s", strcmp(before->zones, after->zones) ? "differs" : "the same");
+	diag("account nodes with memory: %s before, %s after", before->nodes, after->nodes);
+	accounts_free(after);
+}
+
 static bool compare(const struct accounts *before, const struct accounts *after, bool report)
 {
 	bool same = true;

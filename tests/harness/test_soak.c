@@ -799,6 +799,7 @@ static void run(void)
 	ok(virtio_unbind(device) == 0 && module_unload(OURS) == 0, "the driver lets go of its device and unloads");
 	write_file("offline", AUTO_ONLINE);
 	ok(accounts_same(before), "every account is what it was");
+	accounts_tell(before);
 	accounts_free(before);
 	unload_twostage();
 }
