@@ -715,7 +715,7 @@ static void run(void)
 	char knob[64];
 
 	/* Each takes ten times as long there. */
-	rounds = kernel_debugs() ? 900 : 3000;
+	rounds = kernel_debugs() ? 300 : 3000;
 	diag("FUZZ_SEED=%u", seed);
 	srand(seed);
 	if (!load_twostage(NULL))
