@@ -13,7 +13,7 @@
 #define LOCKDEP "/proc/lockdep_stats"
 #define TAINTED "/proc/sys/kernel/tainted"
 /* As in linux/panic.h */
-#define TAINT_FORCED_RMMOD 1
+#define TAINT_FORCED_RMMOD 3
 
 static const struct group *const groups[] = {
 	&group_basic, &group_errors, &group_many, &group_providers, &group_numa, &group_autoonline,
