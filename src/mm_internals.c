@@ -224,10 +224,10 @@ static int search_pmd(pmd_t *pmd, unsigned long address, unsigned long next, str
 	return 0;
 }
 
-/* Only memory has pages that can be broken. */
+/* Device memory in pages of a GiB would be split for us; private copies of it are memory as any other. */
 static int search_area(unsigned long start, unsigned long end, struct mm_walk *walk)
 {
-	return walk->vma->vm_flags & (VM_PFNMAP | VM_IO) || vma_is_dax(walk->vma);
+	return walk->vma->vm_flags & VM_PFNMAP || (vma_is_dax(walk->vma) && walk->vma->vm_flags & VM_MAYSHARE);
 }
 
 static int search_mm(struct mm_struct *mm, struct search *search)
@@ -256,7 +256,7 @@ struct memory_user {
 	pid_t pid;
 };
 
-/* All at one moment: whoever comes later has what he has from one of these, who keep it for as long as they are held. */
+/* All at one moment */
 static unsigned int get_users(struct memory_user *users, unsigned int most)
 {
 	struct task_struct *process, *thread;
@@ -305,6 +305,24 @@ static struct memory_user *find_users(unsigned int *count)
 	}
 }
 
+static int search_all(struct search *search)
+{
+	struct memory_user *users;
+	unsigned int count, i;
+	int ret = 0;
+
+	users = find_users(&count);
+	if (!users)
+		return -ENOMEM;
+	for (i = 0; i < count && !ret; i++) {
+		ret = search_mm(users[i].mm, search);
+		if (!ret && search->found)
+			ret = users[i].pid;
+	}
+	put_users(users, count);
+	return ret;
+}
+
 /**
  * mm_broken_page_mapped() - whether a process has a broken page in its page tables
  * @pfn: first page of a range
@@ -321,20 +339,11 @@ static struct memory_user *find_users(unsigned int *count)
 int mm_broken_page_mapped(unsigned long pfn, unsigned long nr_pages)
 {
 	struct search search = { .first = pfn, .end = pfn + nr_pages };
-	unsigned int count, i;
-	struct memory_user *users;
-	int ret = 0;
+	int ret;
 
-	users = find_users(&count);
-	if (!users)
-		return -ENOMEM;
-	for (i = 0; i < count && !ret; i++) {
-		ret = search_mm(users[i].mm, &search);
-		if (!ret && search.found)
-			ret = users[i].pid;
-	}
-	put_users(users, count);
-	return ret;
+	ret = search_all(&search);
+	/* A note can have gone to a child that was not there yet, and not be with its parent any more. */
+	return ret ?: search_all(&search);
 }
 #endif
 

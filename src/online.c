@@ -189,9 +189,8 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
  */
 static atomic_t visitors = ATOMIC_INIT(0);
 
-/* How many are in memory_failure(), for a page of a region; and whether anybody ever was */
+/* How many are in memory_failure(), for a page of a region */
 static atomic_t failures = ATOMIC_INIT(0);
-static bool pages_broken;
 
 /* With the hooks gone; the first and the last instructions of a wrapper are not counted. */
 static void wait_for_visitors(void)
@@ -221,6 +220,67 @@ static void wait_for_readers(struct twostage_region *region, u64 start, u64 size
 }
 
 /*
+ * The offline that is under way, as long as it can be told to give up: without a way back, it would have gone past a page
+ * that has broken meanwhile. An offline looks for signals all the time, whoever runs it.
+ *
+ * And where pages have ever broken; whose size is not known by then, which may be gigantic, and in several blocks.
+ */
+static struct {
+	spinlock_t lock;
+	struct task_struct *task;
+	unsigned long pfn, end;
+	bool told;
+	unsigned long first_broken, end_broken;
+} offlining = {
+	.lock = __SPIN_LOCK_UNLOCKED(offlining.lock),
+	.first_broken = ULONG_MAX,
+};
+
+static void offlining_begin(unsigned long pfn, unsigned long nr_pages)
+{
+	spin_lock(&offlining.lock);
+	offlining.pfn = pfn;
+	offlining.end = pfn + nr_pages;
+	offlining.told = false;
+	offlining.task = current;
+	spin_unlock(&offlining.lock);
+	/* Whoever is not counted in failures by now tells us: see wrapped_memory_failure(). */
+	smp_mb();
+}
+
+/* Whether it was told to give up */
+static bool offlining_end(void)
+{
+	bool told;
+
+	spin_lock(&offlining.lock);
+	offlining.task = NULL;
+	told = offlining.told;
+	spin_unlock(&offlining.lock);
+	if (told)
+		mm_forget_false_signal();
+	return told;
+}
+
+static bool may_have_broken_pages(unsigned long pfn, unsigned long nr_pages)
+{
+	bool may;
+
+	spin_lock(&offlining.lock);
+	may = pfn < offlining.end_broken && pfn + nr_pages > offlining.first_broken;
+	spin_unlock(&offlining.lock);
+	return may;
+}
+
+/* Memory failure has a reference to a page that it was done with, and has taken it from all who could find it. */
+static bool is_used(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	return page_count(page) > 1 || folio_test_lru(folio) || folio_mapped(folio) || folio_mapping(folio);
+}
+
+/*
  * An offline takes no notice of who uses a page that is broken. Elsewhere he may go on, since nothing of the page goes
  * away; ours would pull the memmap and the direct map from under him. In a kernel zone it may be any part of the kernel;
  * of movable memory it is whoever has a reference, and page tables that have had the page.
@@ -230,72 +290,30 @@ static int broken_pages_in_use(struct twostage_region *region, unsigned long pfn
 	const bool movable = page_zonenum(pfn_to_page(pfn)) == ZONE_MOVABLE;
 	const u64 start = region_block_start(region, region_block_index(region, PFN_PHYS(pfn)));
 	unsigned long i;
-	bool broken = false;
 	int user;
 
-	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE) || !READ_ONCE(pages_broken))
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE) || !may_have_broken_pages(pfn, nr_pages))
 		return 0;
 	for (i = 0; i < nr_pages; i++) {
 		struct page *page = pfn_to_page(pfn + i);
 
 		if (!(i % 1024))
 			cond_resched();
-		if (!PageHWPoison(page))
-			continue;
-		broken = true;
-		if (!movable || page_count(page) > 1) {
+		if (PageHWPoison(page) && (!movable || is_used(page))) {
 			pr_err("%s: block at %#llx: has a page that is broken and in use\n", dev_name(&region->dev), start);
 			return -EBUSY;
 		}
 	}
-	if (!broken)
-		return 0;
 
+	/* Of a gigantic page that was broken in another block, there may be no more than this here. */
 	user = mm_broken_page_mapped(pfn, nr_pages);
 	if (user > 0)
 		pr_err("%s: block at %#llx: has a page that is broken, of process %d: it has to end first\n",
 		       dev_name(&region->dev), start, user);
 	else if (user < 0)
-		pr_err("%s: block at %#llx: has a page that is broken, and whose it was cannot be found out (%pe)\n",
+		pr_err("%s: block at %#llx: may have a page that is broken, and whose cannot be found out (%pe)\n",
 		       dev_name(&region->dev), start, ERR_PTR(user));
 	return user ? -EBUSY : 0;
-}
-
-/*
- * The offline that is under way, as long as it can be told to give up: without a way back, it would have gone past a page
- * that has broken meanwhile. An offline looks for signals all the time, whoever runs it.
- */
-static struct {
-	spinlock_t lock;
-	struct task_struct *task;
-	unsigned long pfn, end;
-	bool broken;
-} offlining = { .lock = __SPIN_LOCK_UNLOCKED(offlining.lock) };
-
-static void offlining_begin(unsigned long pfn, unsigned long nr_pages)
-{
-	spin_lock(&offlining.lock);
-	offlining.pfn = pfn;
-	offlining.end = pfn + nr_pages;
-	offlining.broken = false;
-	offlining.task = current;
-	spin_unlock(&offlining.lock);
-	/* Whoever is not counted in failures by now tells us: see wrapped_memory_failure(). */
-	smp_mb();
-}
-
-/* Whether a page has broken since */
-static bool offlining_end(void)
-{
-	bool broken;
-
-	spin_lock(&offlining.lock);
-	offlining.task = NULL;
-	broken = offlining.broken;
-	spin_unlock(&offlining.lock);
-	if (broken)
-		mm_forget_false_signal();
-	return broken;
 }
 
 static void depopulate_or_defer(struct twostage_region *region, unsigned long index)
@@ -375,6 +393,7 @@ static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, stru
 	const unsigned long index = region_block_index(region, PFN_PHYS(pfn));
 	const unsigned long memmap_pages = block_memmap_pages(region, index);
 	u64 started = trace_start();
+	bool breaks;
 	int ret;
 
 	if (WARN_ON_ONCE(nr_pages != PHYS_PFN(memory_block_size_bytes()) ||
@@ -383,11 +402,11 @@ static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, stru
 
 	operation_begin(region, index, PHASE_BUSY);
 	offlining_begin(pfn, nr_pages);
-	ret = atomic_read(&failures) ? -EAGAIN :
-		broken_pages_in_use(region, pfn + memmap_pages, nr_pages - memmap_pages);
+	breaks = atomic_read(&failures);
+	ret = breaks ? -EBUSY : broken_pages_in_use(region, pfn + memmap_pages, nr_pages - memmap_pages);
 	if (!ret)
 		ret = offline_without_memmap(pfn, nr_pages, memmap_pages, zone, group);
-	if ((offlining_end() && ret == -EINTR) || ret == -EAGAIN) {
+	if ((offlining_end() && ret == -EINTR) || breaks) {
 		pr_err("%s: block at %#llx: a page of it breaks at this moment, try again\n", dev_name(&region->dev),
 		       PFN_PHYS(pfn));
 		ret = -EBUSY;
@@ -506,17 +525,23 @@ static bool failure_wanted(struct pt_regs *regs)
 	return !(regs_get_kernel_argument(regs, 1) & MF_OURS) && region_of(pfn_argument(regs, 0));
 }
 
-/* It looks for signals between two rounds through the block; with an end, since what is broken should not be used. */
-static void stop_offline(unsigned long pfn)
+/*
+ * An offline looks for signals between two rounds through the block. There is an end to the wait, since what is broken
+ * should not be used for long.
+ */
+static void page_breaks(unsigned long pfn)
 {
-	const unsigned long until = jiffies + 10 * HZ;
+	const unsigned long until = jiffies + 10 * HZ, gigantic = PHYS_PFN(PUD_SIZE);
+	const unsigned long first = ALIGN_DOWN(pfn, gigantic), end = first + gigantic;
 	bool under_way;
 
 	do {
 		spin_lock(&offlining.lock);
-		under_way = offlining.task && offlining.task != current && pfn >= offlining.pfn && pfn < offlining.end;
+		offlining.first_broken = min(offlining.first_broken, first);
+		offlining.end_broken = max(offlining.end_broken, end);
+		under_way = offlining.task && offlining.task != current && offlining.pfn < end && offlining.end > first;
 		if (under_way) {
-			offlining.broken = true;
+			offlining.told = true;
 			set_tsk_thread_flag(offlining.task, TIF_SIGPENDING);
 		}
 		spin_unlock(&offlining.lock);
@@ -529,11 +554,10 @@ static int wrapped_memory_failure(unsigned long pfn, int flags)
 {
 	int ret;
 
-	WRITE_ONCE(pages_broken, true);
 	atomic_inc(&failures);
 	/* Before it is asked whether the page is online, or its block goes offline: see wait_for_failures(). */
 	smp_mb__after_atomic();
-	stop_offline(pfn);
+	page_breaks(pfn);
 	ret = mm_memory_failure(pfn, flags | MF_OURS);
 	atomic_dec(&failures);
 	return ret;
