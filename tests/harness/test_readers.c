@@ -204,7 +204,8 @@ static void stages(double until)
 		char what[48];
 
 		write_file(memmaps[n % 2], REGION "/memmap_on_memory", 0);
-		snprintf(what, sizeof(what), "2 %s", types[n % 3]);
+		/* In the kernel's zones there, its notes of all that is allocated would keep the blocks. */
+		snprintf(what, sizeof(what), "2 %s", kernel_debugs() ? "online_movable" : types[n % 3]);
 		counts->stages += region_online(0, what) == 0;
 		snprintf(what, sizeof(what), "%d online_movable", BLOCKS - 2);
 		counts->stages += region_online(0, what) == 0;
