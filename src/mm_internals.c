@@ -26,6 +26,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/set_memory.h>
 #include <linux/slab.h>
 #include <linux/static_call.h>
 #include <linux/string.h>
@@ -56,6 +57,13 @@ ssize_t write_enabled_file_bool(struct file *file, const char __user *text, size
 #define MM_INTERNALS_OF_MEMORY_FAILURE(...)
 #endif
 
+#ifdef CONFIG_X86_MCE
+#define MM_INTERNALS_OF_MCE(X)		\
+	X(set_mce_nospec)
+#else
+#define MM_INTERNALS_OF_MCE(...)
+#endif
+
 #define MM_INTERNALS(X)			\
 	X(online_pages)			\
 	X(offline_pages)		\
@@ -82,7 +90,8 @@ ssize_t write_enabled_file_bool(struct file *file, const char __user *text, size
 	X(memory_subsys_online)		\
 	X(memory_subsys_offline)	\
 	X(write_enabled_file_bool)	\
-	MM_INTERNALS_OF_MEMORY_FAILURE(X)
+	MM_INTERNALS_OF_MEMORY_FAILURE(X)	\
+	MM_INTERNALS_OF_MCE(X)
 
 #define DEFINE_INTERNAL(function) \
 	DEFINE_STATIC_CALL_NULL(internal_##function, function);
@@ -344,6 +353,54 @@ int mm_broken_page_mapped(unsigned long pfn, unsigned long nr_pages)
 	ret = search_all(&search);
 	/* A note can have gone to a child that was not there yet, and not be with its parent any more. */
 	return ret ?: search_all(&search);
+}
+#endif
+
+#ifdef CONFIG_X86_MCE
+/**
+ * mm_set_mce_nospec() - set_mce_nospec() of arch/x86
+ * @pfn: of a page that is broken, with a struct page
+ *
+ * Context: Process context, sleeps. device_hotplug_lock held.
+ */
+int mm_set_mce_nospec(unsigned long pfn)
+{
+	return internal(set_mce_nospec)(pfn);
+}
+
+/**
+ * mm_clear_mce_nospec() - undo set_mce_nospec() for all pages of a range for which it was called
+ * @pfn: first page of the range, which is in the direct map
+ * @nr_pages: of the range
+ *
+ * What was taken out of the direct map for good keeps its page table from being freed, and the memory that comes there
+ * next would have a hole.
+ *
+ * Context: Process context, sleeps. Nobody uses the pages any more.
+ */
+void mm_clear_mce_nospec(unsigned long pfn, unsigned long nr_pages)
+{
+	const unsigned long end = pfn + nr_pages;
+	unsigned int level;
+	pte_t *pte;
+
+	/* There, all that is free is out of the direct map. */
+	if (debug_pagealloc_enabled())
+		return;
+	while (pfn < end) {
+		pte = lookup_address((unsigned long)__va(PFN_PHYS(pfn)), &level);
+		if (!pte || level != PG_LEVEL_4K) {
+			pfn = ALIGN(pfn + 1, PHYS_PFN(PMD_SIZE));
+			continue;
+		}
+		if (!(pte_flags(*pte) & _PAGE_PRESENT) && clear_mce_nospec(pfn))
+			pr_warn("the page at %#llx stays out of the direct map\n", PFN_PHYS(pfn));
+		pfn++;
+	}
+}
+#else
+void mm_clear_mce_nospec(unsigned long pfn, unsigned long nr_pages)
+{
 }
 #endif
 

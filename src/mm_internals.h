@@ -32,6 +32,8 @@ int mm_memory_failure(unsigned long pfn, int flags);
 int mm_soft_offline_page(unsigned long pfn, int flags);
 int mm_unpoison_memory(unsigned long pfn);
 int mm_broken_page_mapped(unsigned long pfn, unsigned long nr_pages);
+int mm_set_mce_nospec(unsigned long pfn);
+void mm_clear_mce_nospec(unsigned long pfn, unsigned long nr_pages);
 int mm_memory_subsys_online(struct device *dev);
 int mm_memory_subsys_offline(struct device *dev);
 ssize_t mm_write_kprobes_enabled(struct file *file, const char __user *text, size_t count, loff_t *pos);

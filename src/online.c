@@ -39,6 +39,7 @@
 #include <linux/numa.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/set_memory.h>
 #include <linux/suspend.h>
 #include <linux/sysfs.h>
 
@@ -597,6 +598,36 @@ static int wrapped_unpoison_memory(unsigned long pfn)
 	serialised_end();
 	return ret;
 }
+
+#ifdef CONFIG_X86_MCE
+static bool nospec_wanted(struct pt_regs *regs)
+{
+	return READ_ONCE(serialised_task) != current && region_of(pfn_argument(regs, 0));
+}
+
+/*
+ * After memory failure the page is taken out of the direct map. Not when there is no more of that; nor does it wait for
+ * long, since other errors wait for this one.
+ */
+static int wrapped_set_mce_nospec(unsigned long pfn)
+{
+	int ret;
+
+	atomic_inc(&visitors);
+	ret = mm_lock_device_hotplug_timeout(2);
+	if (ret) {
+		pr_warn("the broken page at %#llx stays in the direct map\n", PFN_PHYS(pfn));
+	} else {
+		WRITE_ONCE(serialised_task, current);
+		if (pfn_to_online_page(pfn))
+			ret = mm_set_mce_nospec(pfn);
+		WRITE_ONCE(serialised_task, NULL);
+		mm_unlock_device_hotplug();
+	}
+	atomic_dec(&visitors);
+	return ret;
+}
+#endif
 #endif
 
 static struct hook hooks[] = {
@@ -629,6 +660,9 @@ static typeof(firmware_map_remove) wrapped_firmware_map_remove __maybe_unused;
 static typeof(memory_failure) wrapped_memory_failure __maybe_unused;
 static typeof(soft_offline_page) wrapped_soft_offline_page __maybe_unused;
 static typeof(unpoison_memory) wrapped_unpoison_memory __maybe_unused;
+#ifdef CONFIG_X86_MCE
+static typeof(set_mce_nospec) wrapped_set_mce_nospec __maybe_unused;
+#endif
 #endif
 
 /*
@@ -698,6 +732,9 @@ static struct guard guards[] = {
 	{ "memory_failure", wrapped_memory_failure, failure_wanted },
 	{ "soft_offline_page", wrapped_soft_offline_page, serialised_wanted },
 	{ "unpoison_memory", wrapped_unpoison_memory, serialised_wanted },
+#ifdef CONFIG_X86_MCE
+	{ "set_mce_nospec", wrapped_set_mce_nospec, nospec_wanted },
+#endif
 #endif
 };
 

@@ -161,6 +161,7 @@ static void unmap_block(struct twostage_region *region, u64 start, struct vmem_a
 {
 	u64 started = trace_start();
 
+	mm_clear_mce_nospec(PHYS_PFN(start), PHYS_PFN(block_size()));
 	mm_arch_remove_memory(start, block_size(), altmap);
 	trace_remove_memmap(region, start, block_size(), trace_duration(started), 0);
 }

@@ -39,7 +39,7 @@ extern const struct group group_basic, group_errors, group_many, group_providers
 	group_virtio_mem_taken, group_alloc_failures, group_alloc_failures_online,
 	group_alloc_failures_unload, group_alloc_failures_virtio,
 	group_alloc_failures_dimm, group_virtio_mem_given_back, group_sleep, group_security,
-	group_security_relaxed, group_kdump, group_kdump_load, group_kexec, group_hostile,
+	group_security_relaxed, group_kdump, group_kdump_load, group_kexec, group_hostile, group_mce,
 	group_forced, group_fuzz, group_readers, group_pages, group_optimised,
 	group_contiguous;
 
@@ -266,6 +266,8 @@ void memory_write(struct memory *memory, uint64_t seed);
 ssize_t memory_check(const struct memory *memory);
 /* Bytes in pages that are not what was written */
 uint64_t memory_lost(const struct memory *memory);
+/* The physical address of its page at an offset, 0 if there is none */
+uint64_t memory_address(const struct memory *memory, size_t offset);
 /* Bytes of it that lie in a physical range */
 uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t size);
 void memory_free(struct memory *memory);

@@ -130,6 +130,19 @@ uint64_t memory_lost(const struct memory *memory)
 	return lost;
 }
 
+uint64_t memory_address(const struct memory *memory, size_t offset)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uintptr_t address = (uintptr_t)memory->words + offset;
+	uint64_t entry = 0;
+
+	if (fd < 0 || pread(fd, &entry, sizeof(entry), address / PAGE * 8) != sizeof(entry) || !(entry >> 63))
+		entry = 0;
+	if (fd >= 0)
+		close(fd);
+	return (entry & ((1ULL << 55) - 1)) * PAGE;
+}
+
 uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t size)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
