@@ -107,24 +107,40 @@ static int count_files(void)
 	return files;
 }
 
+/* A virtio-mem device, if there is one */
+static const char *device;
+
+/* What the host has plugged of it */
+static long long plugged(void)
+{
+	return device ? strtoll(host_ask("qom-get vm0 size"), NULL, 10) : 0;
+}
+
 /* What everything is to be compared with */
 struct state {
 	struct accounts *accounts;
 	int files;
+	long long plugged;
 };
 
 static struct state take(void)
 {
-	return (struct state){ accounts_take(), count_files() };
+	return (struct state){ accounts_take(), count_files(), plugged() };
 }
 
 static bool same(const struct state *state)
 {
-	int now = count_files();
+	int files_now = count_files(), tries;
+	long long plugged_now;
 
-	if (now != state->files)
-		diag("there were %d files and are %d", state->files, now);
-	return accounts_same(state->accounts) && now == state->files;
+	if (files_now != state->files)
+		diag("there were %d files and are %d", state->files, files_now);
+	/* What it did not take back for want of memory, it is asked for again. */
+	for (tries = 0; (plugged_now = plugged()) != state->plugged && tries < 50; tries++)
+		usleep(200000);
+	if (plugged_now != state->plugged)
+		diag("%lld bytes were plugged and %lld are", state->plugged, plugged_now);
+	return accounts_same(state->accounts) && files_now == state->files && plugged_now == state->plugged;
 }
 
 /* What the kernel itself does without, and says so: links between a block and its node */
@@ -379,8 +395,6 @@ const struct group group_alloc_failures_online = {
 	.name = "alloc-failures-online", .title = "every allocation fails once, when blocks go online and offline",
 	.run = run_online,
 };
-
-static const char *device;
 
 static int unbind(void)
 {

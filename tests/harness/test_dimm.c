@@ -186,6 +186,8 @@ static void hooks_off(void)
 
 	ok(plug("d6", size, -1) && is_dimm(0, size), "a DIMM is taken over");
 	write_file("0", ARMED);
+	ok(plug("d9", size, -1) && !exists(REGION, 1), "with the hooks off the next one is the kernel's own");
+	ok(unplug("d9", size) && is_dimm(0, size), "and is ejected as ever");
 	ok(unplug_stops("d6", "remove the region by name") && exists(REGION, 0),
 	   "with the hooks off its ejection leaves the region, and says so");
 	write_file("1", ARMED);

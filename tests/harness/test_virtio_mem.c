@@ -22,6 +22,7 @@
 
 /* As in the scenario */
 #define REGION_SIZE (4 * GIB)
+#define ARMED "/sys/kernel/debug/kprobes/enabled"
 #define BUDGET GIB
 
 static char device[32];
@@ -362,6 +363,24 @@ static void other_notifier(void)
 	notifier_remove(when);
 }
 
+static void hooks_off(void)
+{
+	ok(region_online(0, "1 online_movable") == 0, "a block is online");
+	write_file("0", ARMED);
+	ok(online_block(5) == -EIO && offline_block(0) == -EIO && plugged() == block_size,
+	   "with the hooks off blocks neither come nor go");
+	ok(virtio_unbind(device) == 0 && exists(REGION, 0) && blocks_online(0) == 1,
+	   "the driver lets go of the device, and the memory stays");
+	ok(virtio_bind(device, OURS) == 0 && ours() && plugged() == block_size, "and it takes it up again");
+	write_file("1", ARMED);
+	ok(offline_block(0) == 0 && plugged() == 0, "with the hooks on the block goes offline");
+	write_file("0", ARMED);
+	ok(virtio_unbind(device) == 0 && exists(REGION, 0), "let go of with the hooks off, a region without memory stays as well");
+	write_file("1", ARMED);
+	ok(region_there(0, false, 60), "and goes when they are on");
+	ok(virtio_bind(device, OURS) == 0 && ours() && comes_to(0), "the driver takes up the device");
+}
+
 /* The device goes without asking anybody. */
 static void pulled(void)
 {
@@ -600,6 +619,7 @@ static void run(void)
 	migrating();
 	let_go();
 	other_notifier();
+	hooks_off();
 	pulled();
 	hand_over();
 	sleeping();
