@@ -658,8 +658,19 @@ static void write_all(const int *files, int count, const char *text)
 			continue;
 }
 
+/*
+ * What vfree() gives back is described on until a lot of it has come together, or somebody changes the attributes of
+ * memory, as it happens with a module's.
+ */
+static void purge_vmalloc(void)
+{
+	if (!module_load_system("hwpoison-inject", NULL))
+		module_unload("hwpoison_inject");
+}
+
 static void offline_kept(void)
 {
+	purge_vmalloc();
 	write_all(&kept.caches, 1, "3");
 	/* Names are freed after a grace period. */
 	sleep(1);
