@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -615,27 +614,18 @@ static struct {
 	int shrink_count, state_count;
 } kept;
 
-static int keep(const char *path, ...)
-{
-	va_list arguments;
-	char name[256];
-
-	va_start(arguments, path);
-	vsnprintf(name, sizeof(name), path, arguments);
-	va_end(arguments);
-	return open(name, O_WRONLY | O_CLOEXEC);
-}
-
 static void keep_open(void)
 {
 	DIR *directory = opendir("/sys/kernel/slab");
 	struct region regions[MAX_REGIONS];
 	int count = all_regions(regions), i, block, fd;
 	struct dirent *entry;
+	char path[300];
 
-	kept.caches = keep("/proc/sys/vm/drop_caches");
+	kept.caches = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
 	while (directory && (entry = readdir(directory)) && kept.shrink_count < (int)ARRAY_SIZE(kept.shrink)) {
-		fd = keep("/sys/kernel/slab/%s/shrink", entry->d_name);
+		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", entry->d_name);
+		fd = open(path, O_WRONLY | O_CLOEXEC);
 		if (fd >= 0)
 			kept.shrink[kept.shrink_count++] = fd;
 	}
@@ -643,7 +633,8 @@ static void keep_open(void)
 		closedir(directory);
 	for (i = 0; i < count; i++) {
 		for (block = 0; is_steady(&regions[i]) && block < regions[i].blocks; block++) {
-			fd = keep(MEMORY "/memory%d/state", regions[i].first + block);
+			snprintf(path, sizeof(path), MEMORY "/memory%d/state", regions[i].first + block);
+			fd = open(path, O_WRONLY | O_CLOEXEC);
 			if (fd >= 0 && kept.state_count < (int)ARRAY_SIZE(kept.states))
 				kept.states[kept.state_count++] = fd;
 		}
