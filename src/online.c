@@ -526,6 +526,20 @@ static bool failure_wanted(struct pt_regs *regs)
 	return !(regs_get_kernel_argument(regs, 1) & MF_OURS) && region_of(pfn_argument(regs, 0));
 }
 
+static bool tell_offline(unsigned long pfn, unsigned long end)
+{
+	bool under_way;
+
+	spin_lock(&offlining.lock);
+	under_way = offlining.task && offlining.task != current && offlining.pfn < end && offlining.end > pfn;
+	if (under_way) {
+		offlining.told = true;
+		set_tsk_thread_flag(offlining.task, TIF_SIGPENDING);
+	}
+	spin_unlock(&offlining.lock);
+	return under_way;
+}
+
 /*
  * An offline looks for signals between two rounds through the block. There is an end to the wait, since what is broken
  * should not be used for long.
@@ -534,21 +548,15 @@ static void page_breaks(unsigned long pfn)
 {
 	const unsigned long until = jiffies + 10 * HZ, gigantic = PHYS_PFN(PUD_SIZE);
 	const unsigned long first = ALIGN_DOWN(pfn, gigantic), end = first + gigantic;
-	bool under_way;
 
-	do {
-		spin_lock(&offlining.lock);
-		offlining.first_broken = min(offlining.first_broken, first);
-		offlining.end_broken = max(offlining.end_broken, end);
-		under_way = offlining.task && offlining.task != current && offlining.pfn < end && offlining.end > first;
-		if (under_way) {
-			offlining.told = true;
-			set_tsk_thread_flag(offlining.task, TIF_SIGPENDING);
-		}
-		spin_unlock(&offlining.lock);
-		if (under_way)
-			schedule_timeout_uninterruptible(1);
-	} while (under_way && time_before(jiffies, until));
+	/* An offline that begins after this looks for itself. */
+	spin_lock(&offlining.lock);
+	offlining.first_broken = min(offlining.first_broken, first);
+	offlining.end_broken = max(offlining.end_broken, end);
+	spin_unlock(&offlining.lock);
+
+	while (tell_offline(first, end) && time_before(jiffies, until))
+		schedule_timeout_uninterruptible(1);
 }
 
 static int wrapped_memory_failure(unsigned long pfn, int flags)
@@ -600,6 +608,19 @@ static int wrapped_unpoison_memory(unsigned long pfn)
 }
 
 #ifdef CONFIG_X86_MCE
+static int serialised_begin_timeout(unsigned int seconds)
+{
+	int ret;
+
+	atomic_inc(&visitors);
+	ret = mm_lock_device_hotplug_timeout(seconds);
+	if (ret)
+		atomic_dec(&visitors);
+	else
+		WRITE_ONCE(serialised_task, current);
+	return ret;
+}
+
 static bool nospec_wanted(struct pt_regs *regs)
 {
 	return READ_ONCE(serialised_task) != current && region_of(pfn_argument(regs, 0));
@@ -613,18 +634,14 @@ static int wrapped_set_mce_nospec(unsigned long pfn)
 {
 	int ret;
 
-	atomic_inc(&visitors);
-	ret = mm_lock_device_hotplug_timeout(2);
+	ret = serialised_begin_timeout(2);
 	if (ret) {
 		pr_warn("the broken page at %#llx stays in the direct map\n", PFN_PHYS(pfn));
-	} else {
-		WRITE_ONCE(serialised_task, current);
-		if (pfn_to_online_page(pfn))
-			ret = mm_set_mce_nospec(pfn);
-		WRITE_ONCE(serialised_task, NULL);
-		mm_unlock_device_hotplug();
+		return ret;
 	}
-	atomic_dec(&visitors);
+	if (pfn_to_online_page(pfn))
+		ret = mm_set_mce_nospec(pfn);
+	serialised_end();
 	return ret;
 }
 #endif
