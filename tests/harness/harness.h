@@ -174,6 +174,8 @@ long look_at_block(int block);
 bool kcore_has(uint64_t physical);
 /* Whether it has a struct page, of online memory */
 bool has_struct_page(uint64_t physical);
+/* Whether that has the mark of memory failure */
+bool page_is_broken(uint64_t physical);
 
 /* kmemleak.c: the kernel's leak detector, where it has one */
 bool kmemleak_there(void);

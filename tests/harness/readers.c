@@ -66,18 +66,31 @@ static off_t kcore_offset(uint64_t physical)
 	return 0;
 }
 
-bool has_struct_page(uint64_t physical)
+/* KPF_* of linux/kernel-page-flags.h; the one for no page if that cannot be found out */
+#define NO_PAGE (UINT64_C(1) << 20)
+#define BROKEN (UINT64_C(1) << 19)
+
+static uint64_t page_flags(uint64_t physical)
 {
-	const uint64_t no_page = UINT64_C(1) << 20;
 	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
 	uint64_t flags;
-	bool has;
 
 	if (fd < 0)
-		return false;
-	has = pread(fd, &flags, 8, physical / 4096 * 8) == 8 && !(flags & no_page);
+		return NO_PAGE;
+	if (pread(fd, &flags, 8, physical / 4096 * 8) != 8)
+		flags = NO_PAGE;
 	close(fd);
-	return has;
+	return flags;
+}
+
+bool has_struct_page(uint64_t physical)
+{
+	return !(page_flags(physical) & NO_PAGE);
+}
+
+bool page_is_broken(uint64_t physical)
+{
+	return page_flags(physical) & BROKEN;
 }
 
 long look_at(enum view view, int block)

@@ -20,6 +20,7 @@
 #define UNPOISON "/sys/kernel/debug/hwpoison/unpoison-pfn"
 #define ARMED "/sys/kernel/debug/kprobes/enabled"
 #define PROVIDER "/sys/kernel/debug/twostage_test"
+#define FAULTS "/sys/module/fault_test/parameters/count"
 
 /* What needs no memory behind it */
 #define NOWHERE (64 * GIB)
@@ -217,6 +218,36 @@ static void removed_meanwhile(void)
 	accounts_free(before);
 }
 
+static int memmap_elsewhere(void)
+{
+	return write_file("0", REGION "/memmap_on_memory", 0);
+}
+
+/* Who waits in a knob for somebody else need not do so to the end. */
+static void killed_meanwhile(void)
+{
+	struct accounts *before = accounts_take();
+	pid_t online, knob;
+	bool waiting;
+	int status;
+
+	ok(add_slow() == 0, "a region of a slow provider is added");
+	slow("5000", "0");
+	online = meanwhile(online_one);
+	usleep(500000);
+	knob = meanwhile(memmap_elsewhere);
+	usleep(500000);
+	waiting = !waitpid(online, &status, WNOHANG) && !waitpid(knob, &status, WNOHANG);
+	kill(knob, SIGKILL);
+	ok(waiting && waitpid(knob, &status, 0) == knob && WIFSIGNALED(status) && !waitpid(online, &status, WNOHANG),
+	   "who waits for the end of an online that takes long can be killed");
+	ok(later(online) == 0 && blocks_online(0) == 1, "which comes to its end");
+	slow("0", "0");
+	ok(region_give_back(0) == 0 && remove_slow() == 0, "the block goes offline, and the region");
+	ok(accounts_same(before), "every account is what it was");
+	accounts_free(before);
+}
+
 /* The hooks would be gone between their first and their last. */
 static void switched_off_meanwhile(void)
 {
@@ -383,6 +414,32 @@ static int told_of_broken(struct kmsg *kmsg)
 	return kmsg_lines(kmsg, "has a page that is broken and in use", NULL, 0);
 }
 
+/* Has mmap_lock for as long as the call takes, which fails. */
+static int map_slowly(void)
+{
+	write_file("1", FAULTS);
+	return mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -errno : 0;
+}
+
+/* The region's block has a broken page, which no process has had that is still there. */
+static void memory_locked(struct kmsg *kmsg)
+{
+	bool refused;
+	int status;
+	pid_t pid;
+
+	if (!ok(module_load("fault_test", kernel_before(6, 10) ?
+			    "function=get_unmapped_area error=-12 delay_ms=6000" :
+			    "function=__get_unmapped_area error=-12 delay_ms=6000") == 0, "what makes mmap() slow is there"))
+		return;
+	pid = meanwhile(map_slowly);
+	usleep(500000);
+	refused = region_offline(0, "all") == -EBUSY && !waitpid(pid, &status, WNOHANG);
+	ok(refused && blocks_online(0) == 1 && kmsg_lines(kmsg, "and whose cannot be found out (-EBUSY)", NULL, 0) == 1,
+	   "nor while a process has its memory locked, so that nobody can look, and the log says why");
+	ok(later(pid) == -ENOMEM && module_unload("fault_test") == 0, "it has it no longer");
+}
+
 /* An offline takes no notice of who uses a page that is broken. */
 static void broken_and_held(void)
 {
@@ -409,8 +466,9 @@ static void broken_and_held(void)
 	ok(region_offline(0, "all") == -EBUSY && kmsg_lines(&kmsg, words, NULL, 0) == 1 &&
 	   *read_file("/proc/self/smaps") && blocks_online(0) == 1,
 	   "nor as long as a process has had it in its memory");
-	kmsg_close(&kmsg);
 	memory_free(&memory);
+	memory_locked(&kmsg);
+	kmsg_close(&kmsg);
 	ok(region_give_back(0) == 0 && region_remove(0) == 0, "once it has not, it does, and the region goes");
 	ok(meminfo("HardwareCorrupted") == corrupted && accounts_same(before), "every account is what it was");
 	accounts_free(before);
@@ -451,6 +509,50 @@ static void broken_while_waited_for(void)
 	accounts_free(before);
 }
 
+static int hard_offline(void)
+{
+	return page_offline("hard", LAST_PAGE);
+}
+
+/* A page that breaks should not be used for long: memory failure goes on if an offline does not give up in time. */
+static void broken_beside_slow_offline(void)
+{
+	long long corrupted = meminfo("HardwareCorrupted");
+	struct accounts *before = accounts_take();
+	pid_t offline, hard;
+	struct kmsg kmsg;
+	double started;
+	bool waiting;
+	int ret;
+
+	if (!exists(MEMORY "/hard_offline_page")) {
+		skip("this kernel does not do that", "a page breaks beside an offline that takes long");
+		return;
+	}
+	ok(region_add(START, block_size, NULL) == 0 && region_online(0, "all online_movable") == 0, "a region is online");
+	write_file("16000", PROVIDER "/offline_delay_ms");
+	kmsg = kmsg_mark();
+	offline = meanwhile(offline_one);
+	usleep(500000);
+	started = now();
+	hard = meanwhile(hard_offline);
+	while (!page_is_broken(LAST_PAGE) && now() - started < 20)
+		usleep(100000);
+	started = now() - started;
+	waiting = !waitpid(offline, &ret, WNOHANG);
+	ok(waiting && started > 9, "a page that breaks beside an offline that takes long is marked after a while (%.1f s)", started);
+	write_file("0", PROVIDER "/offline_delay_ms");
+	ret = later(offline);
+	ok(ret == -EBUSY && blocks_online(0) == 1 &&
+	   kmsg_lines(&kmsg, "a page of it breaks at this moment, try again", NULL, 0) == 1,
+	   "the offline gives up in the end (%s)", strerror(-ret));
+	ok(later(hard) == 0 && meminfo("HardwareCorrupted") == corrupted + 4, "and the page is out of use");
+	kmsg_close(&kmsg);
+	ok(region_give_back(0) == 0 && region_remove(0) == 0, "the next offline does it, and the region goes");
+	ok(meminfo("HardwareCorrupted") == corrupted && accounts_same(before), "every account is what it was");
+	accounts_free(before);
+}
+
 static void run(void)
 {
 	if (!load_twostage(NULL))
@@ -462,6 +564,8 @@ static void run(void)
 	neighbours();
 	ok(module_load("twostage_test", NULL) == 0, "a provider that is slow is there");
 	removed_meanwhile();
+	killed_meanwhile();
+	broken_beside_slow_offline();
 	switched_off_meanwhile();
 	ok(module_unload("twostage_test") == 0, "it unloads");
 	unload_twostage();

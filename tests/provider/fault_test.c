@@ -9,11 +9,13 @@
  *   argument	if given, only calls with this string as the first argument fail
  *   skip	how many calls do not fail before those that do
  *   count	how many calls fail, from when this is written
+ *   delay_ms	how long they take, with the locks that their callers have; for functions that may sleep
  *
  * Copyright (C) 2026 the twostage developers
  */
 #define pr_fmt(fmt) "fault_test: " fmt
 
+#include <linux/delay.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/string.h>
@@ -28,9 +30,13 @@ static int skip;
 module_param(skip, int, 0600);
 static int count;
 module_param(count, int, 0600);
+static unsigned int delay_ms;
+module_param(delay_ms, uint, 0400);
 
 static long failed(void)
 {
+	if (delay_ms)
+		msleep(delay_ms);
 	return error;
 }
 

@@ -12,6 +12,7 @@
  *   unassign_error	likewise
  *   refuse_offline	physical address: the memory block there is not let offline (EBUSY), 0 for none
  *   delay_ms		how long assign and unassign take
+ *   offline_delay_ms	how long a memory block takes to be let offline, whoever's it is
  *   assigned		bytes that are assigned now
  *   assigns		how often assign has succeeded
  *   unassigns		how often unassign has succeeded
@@ -56,6 +57,7 @@ static DEFINE_MUTEX(test_regions_lock);
 static u32 assign_error;
 static u32 unassign_error;
 static u32 delay_ms;
+static u32 offline_delay_ms;
 static u64 refuse_offline;
 static u64 assigned_bytes;
 static u32 assigns;
@@ -224,6 +226,8 @@ static int memory_callback(struct notifier_block *nb, unsigned long action, void
 	const struct memory_notify *notify = data;
 	const unsigned long refused = PHYS_PFN(READ_ONCE(refuse_offline));
 
+	if (action == MEM_GOING_OFFLINE)
+		msleep(READ_ONCE(offline_delay_ms));
 	if (action != MEM_GOING_OFFLINE || !refused || refused >= notify->start_pfn + notify->nr_pages ||
 	    refused + PHYS_PFN(memory_block_size_bytes()) <= notify->start_pfn)
 		return NOTIFY_DONE;
@@ -247,6 +251,7 @@ static int __init twostage_test_init(void)
 	debugfs_create_u32("unassign_error", 0600, root, &unassign_error);
 	debugfs_create_x64("refuse_offline", 0600, root, &refuse_offline);
 	debugfs_create_u32("delay_ms", 0600, root, &delay_ms);
+	debugfs_create_u32("offline_delay_ms", 0600, root, &offline_delay_ms);
 	debugfs_create_u64("assigned", 0400, root, &assigned_bytes);
 	debugfs_create_u32("assigns", 0400, root, &assigns);
 	debugfs_create_u32("unassigns", 0400, root, &unassigns);
