@@ -299,7 +299,12 @@ static void report_block(const struct change *change, uint64_t id, int err, cons
 static bool change_block(const struct request *request, struct change *change, uint64_t id,
 			 struct progress *progress)
 {
-	int ret = sysfs_write(request->state, "/sys/devices/system/memory/memory%" PRIu64 "/state", id);
+	int ret;
+
+	/* The kernel gives up for any signal, and for a system that goes to sleep. */
+	do {
+		ret = sysfs_write(request->state, "/sys/devices/system/memory/memory%" PRIu64 "/state", id);
+	} while (ret == -EINTR && !interrupted);
 
 	if (!ret) {
 		ranges_add(&change->done, (struct range){ id, id });
