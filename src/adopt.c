@@ -11,6 +11,10 @@
  * out of the added memory, and ranges that the kernel has already (a DIMM that was there at boot), which
  * the driver is told by the core.
  *
+ * Both functions are guarded, that is wrapped even while kprobes are switched off. What they do with a range that
+ * touches a region has to come first at any time: the driver would take the region's blocks for the DIMM's, and
+ * the core would tear down a memmap that is not there.
+ *
  * Copyright (C) 2026 the twostage developers
  */
 #define pr_fmt(fmt) "twostage: " fmt
@@ -30,7 +34,11 @@ static struct task_struct *passing;
 
 static int dimm_assign(struct twostage_region *region, u64 start, u64 size)
 {
-	return 0;
+	if (!region->gone)
+		return 0;
+	pr_err("%s: its memory is said to be gone, and is not used any more: remove the region by name\n",
+	       dev_name(&region->dev));
+	return -ENXIO;
 }
 
 static int dimm_unassign(struct twostage_region *region, u64 start, u64 size)
@@ -49,7 +57,9 @@ static bool add_wanted(struct pt_regs *regs)
 {
 	const mhp_t flags = (__force mhp_t)regs_get_kernel_argument(regs, 3);
 
-	return READ_ONCE(enabled) && flags & MHP_NID_IS_MGID && READ_ONCE(passing) != current;
+	return flags & MHP_NID_IS_MGID && READ_ONCE(passing) != current &&
+	       (READ_ONCE(enabled) ||
+		region_within(regs_get_kernel_argument(regs, 1), regs_get_kernel_argument(regs, 2)));
 }
 
 /* The driver takes -EEXIST for memory of this DIMM that is in use already, and binds it. */
@@ -79,32 +89,27 @@ static int wrapped_add_memory(int group, u64 start, u64 size, mhp_t flags)
 		/* Whether a DIMM comes online by itself is for the system to say, as ever. */
 		.auto_online = true,
 	};
-	struct twostage_region *region;
+	struct twostage_region *region = region_within(start, size);
 
-	if ((flags & MHP_MEMMAP_ON_MEMORY && mm_kernel_hosts_memmap(size)) ||
-	    (!region_of(start) && is_system_ram(start, size)))
+	/* Not -EEXIST: the driver would take it for memory of the DIMM that is in use already. */
+	if (region) {
+		pr_err("a DIMM is refused: [%#llx-%#llx] overlaps %s\n", start, start + size - 1, dev_name(&region->dev));
+		return -EBUSY;
+	}
+	if (!READ_ONCE(enabled) || !hooks_armed() || is_system_ram(start, size) ||
+	    (flags & MHP_MEMMAP_ON_MEMORY && mm_kernel_hosts_memmap(size)))
 		return pass_on(group, start, size, flags);
 
 	region = region_adopt(&params, group);
 	/* We are being unloaded. */
 	if (region == ERR_PTR(-ENODEV))
 		return pass_on(group, start, size, flags);
-	/* The driver would take this for memory of the DIMM that is in use already. */
-	if (region == ERR_PTR(-EEXIST))
-		return -EBUSY;
 	return PTR_ERR_OR_ZERO(region);
 }
 
 static typeof(__add_memory) wrapped_add_memory __maybe_unused;
 
-static struct hook hooks[] = {
-	HOOK(wrapped_add_memory, add_wanted, "__add_memory"),
-};
-
-/*
- * A guard, since it has to come first even if the hooks are switched off: the core would tear down a memmap
- * that is not there. The removal of a region by ourselves is under way already when it comes here.
- */
+/* The removal of a region by ourselves is under way already when it comes here. */
 static bool remove_wanted(struct pt_regs *regs)
 {
 	struct twostage_region *region = region_of(regs_get_kernel_argument(regs, 0));
@@ -112,15 +117,22 @@ static bool remove_wanted(struct pt_regs *regs)
 	return region && !READ_ONCE(region->removed);
 }
 
-static void guarded_remove_memory(u64 start, u64 size)
+static void wrapped_remove_memory(u64 start, u64 size)
 {
-	region_take_away(region_of(start));
+	struct twostage_region *region = region_of(start);
+
+	if (region->provider == &dimm_provider && region->start == start && region->size == size)
+		region_take_away(region);
+	else
+		pr_err("%s: stays, who removes [%#llx-%#llx] has not made it\n", dev_name(&region->dev), start,
+		       start + size - 1);
 }
 
-static typeof(__remove_memory) guarded_remove_memory __maybe_unused;
+static typeof(__remove_memory) wrapped_remove_memory __maybe_unused;
 
 static struct guard guards[] = {
-	{ "__remove_memory", guarded_remove_memory, remove_wanted },
+	{ "__add_memory", wrapped_add_memory, add_wanted },
+	{ "__remove_memory", wrapped_remove_memory, remove_wanted },
 };
 
 /**
@@ -145,12 +157,12 @@ void adopt_enable(bool on)
 }
 
 /**
- * adopt_show_hooks() - print a line for each hook
+ * adopt_show_hooks() - print a line for each guard
  * @m: where to
  */
 void adopt_show_hooks(struct seq_file *m)
 {
-	hooks_show(m, hooks, ARRAY_SIZE(hooks));
+	guards_show(m, guards, ARRAY_SIZE(guards));
 }
 
 /**
@@ -160,28 +172,19 @@ void adopt_show_hooks(struct seq_file *m)
  */
 int adopt_init(void)
 {
-	int ret;
-
-	ret = hooks_install(hooks, ARRAY_SIZE(hooks));
-	if (ret)
-		return ret;
-	ret = guards_install(guards, ARRAY_SIZE(guards));
-	if (ret)
-		hooks_remove(hooks, ARRAY_SIZE(hooks));
-	return ret;
+	return guards_install(guards, ARRAY_SIZE(guards));
 }
 
 /**
  * adopt_exit() - undo adopt_init()
  *
  * Context: There is no region left. An add that was redirected a moment ago may still be on its way to
- * the wrapper: with the hooks gone, wait for it.
+ * the wrapper: with the guards gone, wait for it.
  */
 void adopt_exit(void)
 {
 	adopt_enable(false);
 	guards_remove(guards, ARRAY_SIZE(guards));
-	hooks_remove(hooks, ARRAY_SIZE(hooks));
 	mm_lock_device_hotplug();
 	mm_unlock_device_hotplug();
 }

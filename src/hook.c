@@ -302,8 +302,10 @@ static void notrace guard_callback(unsigned long ip, unsigned long parent_ip,
 	struct guard *guard = container_of(ops, struct guard, ops);
 	struct pt_regs *regs = ftrace_get_regs(fregs);
 
-	if (regs && guard->wanted(regs))
-		instruction_pointer_set(regs, (unsigned long)guard->wrapper);
+	if (!regs || !guard->wanted(regs))
+		return;
+	atomic_long_inc(&guard->redirected);
+	instruction_pointer_set(regs, (unsigned long)guard->wrapper);
 }
 
 static int guard_install(struct guard *guard)
@@ -316,6 +318,7 @@ static int guard_install(struct guard *guard)
 		goto fail;
 	}
 
+	atomic_long_set(&guard->redirected, 0);
 	memset(&guard->ops, 0, sizeof(guard->ops));
 	guard->ops.func = guard_callback;
 	guard->ops.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_IPMODIFY |
@@ -371,4 +374,19 @@ void guards_remove(struct guard *guards, unsigned int count)
 		unregister_ftrace_function(&guards[count].ops);
 		ftrace_free_filter(&guards[count].ops);
 	}
+}
+
+/**
+ * guards_show() - print a line for each guard, as hooks_show() does
+ * @m: where to
+ * @guards: the table
+ * @count: number of its rows
+ */
+void guards_show(struct seq_file *m, const struct guard *guards, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		seq_printf(m, "%-28s armed redirected=%ld missed=0\n", guards[i].symbol,
+			   atomic_long_read(&guards[i].redirected));
 }

@@ -68,9 +68,11 @@ struct guard {
 
 	struct ftrace_ops ops;
 	unsigned long address;
+	atomic_long_t redirected;
 };
 
 int guards_install(struct guard *guards, unsigned int count);
 void guards_remove(struct guard *guards, unsigned int count);
+void guards_show(struct seq_file *m, const struct guard *guards, unsigned int count);
 
 #endif /* _TWOSTAGE_HOOK_H */

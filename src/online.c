@@ -827,12 +827,13 @@ static int pm_callback(struct notifier_block *nb, unsigned long action, void *da
 static struct notifier_block pm_notifier = { .notifier_call = pm_callback };
 
 /**
- * online_show_hooks() - print a line for each hook
+ * online_show_hooks() - print a line for each hook and guard
  * @m: where to
  */
 void online_show_hooks(struct seq_file *m)
 {
 	hooks_show(m, hooks, ARRAY_SIZE(hooks));
+	guards_show(m, guards, ARRAY_SIZE(guards));
 }
 
 /**

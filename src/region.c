@@ -83,6 +83,21 @@ struct twostage_region *region_of(u64 address)
 }
 
 /**
+ * region_within() - the first region that has some of a range
+ * @start: physical address in bytes
+ * @size: of the range in bytes, not 0
+ *
+ * Context: Any, as region_of().
+ * Return: the region, or NULL if no part of the range is under two-stage control.
+ */
+struct twostage_region *region_within(u64 start, u64 size)
+{
+	unsigned long first = block_number(start);
+
+	return xa_find(&region_by_block, &first, block_number(start + size - 1), XA_PRESENT);
+}
+
+/**
  * regions_exist() - whether there are any
  *
  * Context: Any.
@@ -800,7 +815,7 @@ static void drop_work(struct work_struct *work)
  * @region: the region; its directory goes a moment later
  *
  * Who adds memory can remove it, but cannot be told that this fails. Where it does, the region becomes
- * like one that was made by name, and stays until it is removed by name.
+ * like one that was made by name, and stays until it is removed by name; none of its blocks comes online any more.
  *
  * Context: Process context, device_hotplug_lock held.
  */
@@ -810,6 +825,7 @@ void region_take_away(struct twostage_region *region)
 		pr_err("%s: its memory is said to go; stop using it, and remove the region by name\n",
 		       dev_name(&region->dev));
 		region->own_group = true;
+		region->gone = true;
 		return;
 	}
 	queue_work(drop_workqueue, &region->drop_work);

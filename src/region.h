@@ -45,6 +45,7 @@ struct region_block {
  * @resource_name: that name
  * @adding: the task that runs stage 1 at this moment
  * @add_error: what has gone wrong in stage 1 without the core being able to know
+ * @gone: who added the memory has said that it goes, and it could not be removed; device_hotplug_lock
  * @removed: the memory blocks are gone, or about to go; changed under device_hotplug_lock, read without
  * @drop_work: for what is left to be done when device_hotplug_lock is free
  * @auto_online: the core's auto-online may reach the blocks when they are added
@@ -73,6 +74,7 @@ struct twostage_region {
 	char resource_name[40];
 	struct task_struct *adding;
 	int add_error;
+	bool gone;
 	bool removed;
 	struct work_struct drop_work;
 	bool auto_online;
@@ -102,6 +104,7 @@ void regions_exit(void);
 int regions_open(const struct twostage_region_params *params, unsigned int count);
 
 struct twostage_region *region_of(u64 address);
+struct twostage_region *region_within(u64 start, u64 size);
 bool regions_exist(void);
 bool regions_on_node(int nid);
 struct twostage_region *region_adopt(const struct twostage_region_params *params, int group);

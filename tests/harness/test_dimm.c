@@ -183,6 +183,7 @@ static void auto_online(void)
 static void hooks_off(void)
 {
 	const uint64_t size = 2 * block_size;
+	struct kmsg kmsg;
 
 	ok(plug("d6", size, -1) && is_dimm(0, size), "a DIMM is taken over");
 	write_file("0", ARMED);
@@ -192,6 +193,12 @@ static void hooks_off(void)
 	   "with the hooks off its ejection leaves the region, and says so");
 	write_file("1", ARMED);
 	dimm_forget("d6");
+	/* There is nothing at its addresses any more, and a memmap would be written to them. */
+	kmsg = kmsg_mark();
+	ok(region_online(0, "1 online_movable") == -ENXIO && blocks_online(0) == 0 &&
+	   write_file("online", MEMORY "/memory%d/state", block_at(region_begin(0))) == -ENXIO &&
+	   kmsg_lines(&kmsg, "is said to be gone", NULL, 0) == 2, "none of its blocks comes online any more");
+	kmsg_close(&kmsg);
 	ok(region_remove(0) == 0 && !exists(REGION, 0), "which can be removed by name");
 	ok(plug("d6", size, -1) && is_dimm(0, size) && unplug("d6", size), "then all works as before");
 }
@@ -240,26 +247,41 @@ static void pinned(void)
 }
 
 /* Somebody has made a region by name where the DIMM comes. */
+static void refused_at(const char *when, uint64_t start, uint64_t size)
+{
+	struct kmsg kmsg;
+	bool armed;
+
+	ok(region_add(start, block_size, NULL) == 0, "%s: a region by name is made where a DIMM comes", when);
+	armed = strcmp(when, "hooks off");
+	write_file(armed ? "1" : "0", ARMED);
+	kmsg = kmsg_mark();
+	dimm_plug("d7", size, -1);
+	ok(kmsg_wait(&kmsg, "a DIMM is refused", 60) && kmsg_wait(&kmsg, "add_memory failed", 10) && !exists(REGION, 1) &&
+	   !strcmp(read_file(REGION "/provider", 0), "ram"), "%s: the DIMM is refused", when);
+	kmsg_close(&kmsg);
+	ok(!bound(block_at(start)), "%s: and does not get hold of the region's blocks", when);
+	dimm_unplug("d7");
+	usleep(1000000);
+	dimm_forget("d7");
+	write_file("1", ARMED);
+	ok(exists(REGION, 0) && region_remove(0) == 0, "%s: the region stays when it is ejected, and is removed by name", when);
+}
+
 static void address_taken(void)
 {
 	const uint64_t size = 2 * block_size;
-	struct kmsg kmsg;
 	uint64_t start;
 
 	ok(plug("d7", size, -1) && exists(REGION, 0), "a DIMM shows where the next one comes");
 	start = region_begin(0);
 	ok(unplug("d7", size), "it is ejected");
-	ok(region_add(start, size, NULL) == 0, "a region by name is made there");
-	kmsg = kmsg_mark();
-	dimm_plug("d7", size, -1);
-	ok(kmsg_wait(&kmsg, "add_memory failed", 60) && !exists(REGION, 1) && !strcmp(read_file(REGION "/provider", 0), "ram"),
-	   "a DIMM that is plugged there is refused");
-	kmsg_close(&kmsg);
-	ok(!bound(block_at(start)), "and does not get hold of the region's blocks");
-	ok(region_remove(0) == 0, "the region is removed");
-	dimm_unplug("d7");
-	usleep(1000000);
-	dimm_forget("d7");
+	refused_at("at its start", start, size);
+	refused_at("in the middle", start + block_size, size);
+	refused_at("hooks off", start, size);
+	write_file("0", BUS "/adopt");
+	refused_at("adopt off", start + block_size, size);
+	write_file("1", BUS "/adopt");
 }
 
 /* The race of readers with a DIMM that is pulled */
