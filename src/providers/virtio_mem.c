@@ -143,18 +143,17 @@ static LIST_HEAD(devices);
  */
 static DEFINE_MUTEX(devices_lock);
 
+static struct virtio_driver virtio_mem_driver;
+
 /* Of our own, so that an unload can wait for what may just have given up the last reference to us. */
 static struct workqueue_struct *unplug_workqueue;
 
-static u64 read_size(struct virtio_mem *vm, unsigned int offset)
-{
-	__le64 value;
-
-	vm->vdev->config->get(vm->vdev, offset, &value, sizeof(value));
-	return le64_to_cpu(value);
-}
-
-#define read_config(vm, field) read_size(vm, offsetof(struct virtio_mem_config, field))
+/* In one piece, though the bus reads it in two: the host may change it in between. */
+#define read_config(vm, field) ({							\
+	u64 _value;									\
+	virtio_cread_le((vm)->vdev, struct virtio_mem_config, field, &_value);		\
+	_value;										\
+})
 
 static void queue_callback(struct virtqueue *queue)
 {
@@ -451,11 +450,17 @@ static u64 virtio_mem_budget(struct twostage_region *region)
 static u64 virtio_mem_plugged(struct twostage_region *region)
 {
 	struct virtio_mem *vm = twostage_region_data(region);
+	unsigned long i;
 	u64 plugged = 0;
 
 	mutex_lock(&vm->lock);
-	if (vm->vdev && !vm->frozen)
+	if (vm->vdev && !vm->frozen) {
 		plugged = read_config(vm, plugged_size);
+	} else {
+		/* Nobody can be asked. */
+		for (i = 0; i < vm->nr_granules; i++)
+			plugged += vm->granules[i] == GRANULE_UNPLUGGED ? 0 : vm->granule;
+	}
 	mutex_unlock(&vm->lock);
 	return plugged;
 }
@@ -478,6 +483,12 @@ static void free_device(struct virtio_mem *vm)
 static bool any_granule(const struct virtio_mem *vm, enum granule_state state)
 {
 	return memchr(vm->granules, state, vm->nr_granules);
+}
+
+/* Whether there is something that the device is to take back, which is not the core's */
+static bool any_left(const struct virtio_mem *vm)
+{
+	return vm->unplug_all || any_granule(vm, GRANULE_LEFT);
 }
 
 /* All that is left is unplugged, or the first error. */
@@ -537,8 +548,8 @@ static void unplug_work(struct work_struct *work)
 			retry_unplug(vm);
 		return;
 	}
-	/* A broken device is not asked again, and after a sleep others will. */
-	if (!vm->broken && !vm->frozen) {
+	/* A broken device is not asked again, and after a sleep others will. Or what was left is in use again. */
+	if (!vm->broken && !vm->frozen && any_left(vm)) {
 		ret = unplug_left(vm);
 		if (ret && !vm->broken)
 			retry_unplug(vm);
@@ -621,10 +632,10 @@ static int device_node(struct virtio_device *vdev)
 
 #ifdef CONFIG_ACPI_NUMA
 	if (virtio_has_feature(vdev, VIRTIO_MEM_F_ACPI_PXM)) {
-		__le16 pxm;
+		u16 pxm;
 
-		vdev->config->get(vdev, offsetof(struct virtio_mem_config, node_id), &pxm, sizeof(pxm));
-		nid = pxm_to_node(le16_to_cpu(pxm));
+		virtio_cread_le(vdev, struct virtio_mem_config, node_id, &pxm);
+		nid = pxm_to_node(pxm);
 	}
 #endif
 	return nid;
@@ -659,7 +670,13 @@ struct later {
 };
 
 static LIST_HEAD(probed_later);
+/* Whether the driver is there to be given a device */
+static bool registered;
+/* Protects these two. */
 static DEFINE_SPINLOCK(probed_later_lock);
+
+static void probe_work(struct work_struct *work);
+static DECLARE_DELAYED_WORK(probe_again, probe_work);
 
 static void forget_later(struct later *later)
 {
@@ -677,25 +694,19 @@ static bool is_listed(struct device *dev)
 	return false;
 }
 
-static void probe_work(struct work_struct *work)
+static void probe_soon(void)
 {
-	struct later *later, *next;
-	LIST_HEAD(again);
-
-	/* Those that fail once more are in the list again, and the work is asked for again, by then. */
-	spin_lock(&probed_later_lock);
-	list_splice_init(&probed_later, &again);
-	spin_unlock(&probed_later_lock);
-	list_for_each_entry_safe(later, next, &again, node) {
-		/* If not, the driver core has said why. */
-		if (device_attach(later->dev) > 0)
-			dev_info(later->dev, "is taken up now\n");
-		forget_later(later);
-	}
+	lockdep_assert_held(&probed_later_lock);
+	if (registered && !list_empty(&probed_later))
+		queue_delayed_work(unplug_workqueue, &probe_again, PROBE_DELAY);
 }
-static DECLARE_DELAYED_WORK(probe_again, probe_work);
 
-/* The driver core does that by itself, but not before some other device finds its driver. */
+/*
+ * The driver core's own ways of probing once more would give the device to any driver of its kind, perhaps to the
+ * one that it was taken from for us.
+ *
+ * Returns what a probe is to return.
+ */
 static int probe_later(struct virtio_device *vdev)
 {
 	struct later *later = kmalloc(sizeof(*later), GFP_KERNEL);
@@ -708,12 +719,50 @@ static int probe_later(struct virtio_device *vdev)
 	listed = is_listed(&vdev->dev);
 	if (!listed)
 		list_add_tail(&later->node, &probed_later);
+	probe_soon();
 	spin_unlock(&probed_later_lock);
-	/* The driver core may have been quicker than we. */
+	/* Somebody may have bound it again, without success, before we did. */
 	if (listed)
 		forget_later(later);
-	queue_delayed_work(unplug_workqueue, &probe_again, PROBE_DELAY);
-	return -EPROBE_DEFER;
+	return -EAGAIN;
+}
+
+static void probe_work(struct work_struct *work)
+{
+	struct later *later, *next;
+	LIST_HEAD(again);
+	int ret;
+
+	/* Those that fail once more are in the list again, and the work is asked for again, by then. */
+	spin_lock(&probed_later_lock);
+	list_splice_init(&probed_later, &again);
+	spin_unlock(&probed_later_lock);
+	list_for_each_entry_safe(later, next, &again, node) {
+		ret = device_driver_attach(&virtio_mem_driver.driver, later->dev);
+		if (!ret)
+			dev_info(later->dev, "is taken up now\n");
+		else if (ret == -EBUSY)
+			dev_notice(later->dev, "has a driver by now, which keeps it\n");
+		/* The driver core has said what else there is. */
+		forget_later(later);
+	}
+}
+
+static void probes_begin(void)
+{
+	spin_lock(&probed_later_lock);
+	registered = true;
+	probe_soon();
+	spin_unlock(&probed_later_lock);
+}
+
+/* Before the driver goes, which could be bound nevertheless */
+static void probes_end(void)
+{
+	spin_lock(&probed_later_lock);
+	registered = false;
+	spin_unlock(&probed_later_lock);
+	cancel_delayed_work_sync(&probe_again);
 }
 
 /* With the driver gone, or not there: nobody probes any more. */
@@ -721,7 +770,6 @@ static void forget_probes(void)
 {
 	struct later *later, *next;
 
-	cancel_delayed_work_sync(&probe_again);
 	list_for_each_entry_safe(later, next, &probed_later, node)
 		forget_later(later);
 	INIT_LIST_HEAD(&probed_later);
@@ -834,7 +882,7 @@ static int resume_abandoned(struct virtio_mem *vm, struct virtio_device *vdev)
 		goto unlock;
 	}
 	dev_info(&vdev->dev, "takes up %s again\n", twostage_region_name(vm->region));
-	if (any_granule(vm, GRANULE_LEFT) || vm->unplug_all)
+	if (any_left(vm))
 		retry_unplug_soon(vm);
 	virtio_mem_config_changed(vdev);
 unlock:
@@ -939,7 +987,7 @@ static void virtio_mem_remove(struct virtio_device *vdev)
 		cancel_delayed_work_sync(&vm->unplug_work);
 
 	mutex_lock(&vm->lock);
-	if (!any_granule(vm, GRANULE_PLUGGED) && any_granule(vm, GRANULE_LEFT) && unplug_left(vm))
+	if (!any_granule(vm, GRANULE_PLUGGED) && any_left(vm) && unplug_left(vm))
 		dev_warn(&vdev->dev, "%#llx bytes stay plugged, which nobody uses\n",
 			 read_config(vm, plugged_size));
 	stop_device(vm);
@@ -993,8 +1041,12 @@ static int __maybe_unused virtio_mem_restore(struct virtio_device *vdev)
 		virtio_device_ready(vdev);
 		vm->frozen = false;
 		vm->broken = false;
-		if (any_granule(vm, GRANULE_LEFT) || vm->unplug_all)
+		if (any_left(vm))
 			retry_unplug_soon(vm);
+	} else {
+		/* There is no queue to ask it by. */
+		vm->frozen = false;
+		vm->broken = true;
 	}
 	mutex_unlock(&vm->lock);
 	if (!ret)
@@ -1138,6 +1190,7 @@ static int __init virtio_mem_init(void)
 	 * brought with device_hotplug_lock held, which a region takes: that is for another thread.
 	 */
 	virtio_mem_driver.driver.probe_type = PROBE_PREFER_ASYNCHRONOUS;
+	probes_begin();
 	return 0;
 
 unregister:
@@ -1151,6 +1204,7 @@ destroy:
 /* Regions hold a reference on this module, so there are none left. */
 static void __exit virtio_mem_exit(void)
 {
+	probes_end();
 	unregister_virtio_driver(&virtio_mem_driver);
 	forget_probes();
 	twostage_wait_for_regions(THIS_MODULE);

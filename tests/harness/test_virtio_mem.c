@@ -566,6 +566,23 @@ static void locked(const char *other)
 	memory_free(&memory);
 }
 
+/* Whom the driver core would ask first, were it asked to find a driver for a device */
+static bool after_the_other_driver(const char *other)
+{
+	bool taken;
+
+	set_budget("vm0", 0);
+	set_budget("vm2", 0);
+	taken = virtio_unbind(device) == 0 && virtio_unbind(other) == 0 && module_unload(OURS) == 0 &&
+		module_load_system("virtio_mem", NULL) == 0 && !strcmp(virtio_driver(other), "virtio_mem");
+	taken = ok(taken && module_load(OURS, NULL) == 0 && virtio_unbind(device) == 0 && virtio_bind(device, OURS) == 0 &&
+		   ours() && virtio_unbind(other) == 0 && virtio_bind(other, OURS) == 0 && exists(REGION, 1),
+		   "both devices are taken from the kernel's own driver, which is there as well");
+	set_budget("vm0", BUDGET);
+	set_budget("vm2", 512 * MIB);
+	return taken;
+}
+
 /* The firmware's hotplug brings a device with device_hotplug_lock held. */
 static void plugged_later(void)
 {
@@ -589,7 +606,10 @@ static void plugged_later(void)
 		return;
 	ok(region_online(1, "all online_movable") == 0 && told("vm2", "size") == (long long)(512 * MIB) &&
 	   region_give_back(1) == 0 && told("vm2", "size") == 0, "its memory comes online, and goes");
+	if (!after_the_other_driver(other))
+		return;
 	locked(other);
+	ok(module_unload("virtio_mem") == 0, "the kernel's own driver goes, which had none of them");
 	ok(virtio_unbind(other) == 0 && region_there(1, false, 1), "the driver lets go of it");
 	ok(write_file("1", "/sys/bus/virtio/devices/%s/../remove", other) == 0 && accounts_same(before),
 	   "without it every account is as before");
