@@ -57,6 +57,16 @@ ssize_t write_enabled_file_bool(struct file *file, const char __user *text, size
 #define MM_INTERNALS_OF_MEMORY_FAILURE(...)
 #endif
 
+#ifdef CONFIG_PAGE_OWNER
+/* Static in mm/page_owner.c, what a read of debugfs page_owner comes to. */
+ssize_t read_page_owner(struct file *file, char __user *text, size_t count, loff_t *pos);
+
+#define MM_INTERNALS_OF_PAGE_OWNER(X)	\
+	X(read_page_owner)
+#else
+#define MM_INTERNALS_OF_PAGE_OWNER(...)
+#endif
+
 #ifdef CONFIG_X86_MCE
 #define MM_INTERNALS_OF_MCE(X)		\
 	X(set_mce_nospec)
@@ -91,6 +101,7 @@ ssize_t write_enabled_file_bool(struct file *file, const char __user *text, size
 	X(memory_subsys_offline)	\
 	X(write_enabled_file_bool)	\
 	MM_INTERNALS_OF_MEMORY_FAILURE(X)	\
+	MM_INTERNALS_OF_PAGE_OWNER(X)	\
 	MM_INTERNALS_OF_MCE(X)
 
 #define DEFINE_INTERNAL(function) \
@@ -440,6 +451,23 @@ ssize_t mm_write_kprobes_enabled(struct file *file, const char __user *text, siz
 {
 	return internal(write_enabled_file_bool)(file, text, count, pos);
 }
+
+#ifdef CONFIG_PAGE_OWNER
+/**
+ * mm_read_page_owner() - read_page_owner() of mm/page_owner.c
+ * @file: debugfs page_owner
+ * @text: where to
+ * @count: what there is room for, in bytes
+ * @pos: number of the page that it begins with
+ *
+ * Context: Process context, sleeps.
+ * Return: bytes, 0 at the end, or a negative errno, with which @pos moves on, too.
+ */
+ssize_t mm_read_page_owner(struct file *file, char __user *text, size_t count, loff_t *pos)
+{
+	return internal(read_page_owner)(file, text, count, pos);
+}
+#endif
 
 /* The most that the direct map of a range takes, and one page for each level above it */
 static unsigned long page_table_pages(u64 size)

@@ -37,6 +37,7 @@ void mm_clear_mce_nospec(unsigned long pfn, unsigned long nr_pages);
 int mm_memory_subsys_online(struct device *dev);
 int mm_memory_subsys_offline(struct device *dev);
 ssize_t mm_write_kprobes_enabled(struct file *file, const char __user *text, size_t count, loff_t *pos);
+ssize_t mm_read_page_owner(struct file *file, char __user *text, size_t count, loff_t *pos);
 int mm_arch_add_memory(int nid, u64 start, u64 size, struct vmem_altmap *altmap);
 void mm_arch_remove_memory(u64 start, u64 size, struct vmem_altmap *altmap);
 int mm_init_memmap_on_memory(unsigned long pfn, unsigned long nr_pages, struct zone *zone);

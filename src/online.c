@@ -36,12 +36,16 @@
 #include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/notifier.h>
+#include <linux/mutex.h>
 #include <linux/numa.h>
+#include <linux/pagemap.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/set_memory.h>
 #include <linux/suspend.h>
 #include <linux/sysfs.h>
+#include <linux/uaccess.h>
 
 #include "hook.h"
 #include "mm_internals.h"
@@ -647,6 +651,47 @@ static int wrapped_set_mce_nospec(unsigned long pfn)
 #endif
 #endif
 
+#ifdef CONFIG_PAGE_OWNER
+static struct task_struct *page_owner_reader;
+
+static bool page_owner_wanted(struct pt_regs *regs)
+{
+	return READ_ONCE(page_owner_reader) != current && regions_exist();
+}
+
+/*
+ * Who reads page_owner walks through every memmap there is, whether its pages are online or not, so the wait for
+ * readers does not keep him from one that is about to go: that waits for him. He may not wait for anybody meanwhile, and
+ * where the text goes to may be the memory of one who never answers: so there are no page faults.
+ */
+static ssize_t wrapped_read_page_owner(struct file *file, char __user *text, size_t count, loff_t *pos)
+{
+	const loff_t first = *pos;
+	ssize_t ret;
+
+	atomic_inc(&visitors);
+	do {
+		/* No more is written at a time. */
+		if (fault_in_writeable(text, min(count, PAGE_SIZE))) {
+			ret = -EFAULT;
+			break;
+		}
+		ret = mutex_lock_killable(&memmaps_lock);
+		if (ret)
+			break;
+		WRITE_ONCE(page_owner_reader, current);
+		pagefault_disable();
+		*pos = first;
+		ret = mm_read_page_owner(file, text, count, pos);
+		pagefault_enable();
+		WRITE_ONCE(page_owner_reader, NULL);
+		mutex_unlock(&memmaps_lock);
+	} while (ret == -EFAULT && !fatal_signal_pending(current));
+	atomic_dec(&visitors);
+	return ret;
+}
+#endif
+
 static struct hook hooks[] = {
 	HOOK(wrapped_online_pages,		block_call_wanted,  "online_pages"),
 	HOOK(wrapped_offline_pages,		block_call_wanted,  "offline_pages"),
@@ -752,6 +797,9 @@ static struct guard guards[] = {
 #ifdef CONFIG_X86_MCE
 	{ "set_mce_nospec", wrapped_set_mce_nospec, nospec_wanted },
 #endif
+#endif
+#ifdef CONFIG_PAGE_OWNER
+	{ "read_page_owner", wrapped_read_page_owner, page_owner_wanted },
 #endif
 };
 

@@ -157,12 +157,16 @@ static int map_block(struct twostage_region *region, u64 start, struct vmem_altm
 	return ret;
 }
 
+DEFINE_MUTEX(memmaps_lock);
+
 static void unmap_block(struct twostage_region *region, u64 start, struct vmem_altmap *altmap)
 {
 	u64 started = trace_start();
 
 	mm_clear_mce_nospec(PHYS_PFN(start), PHYS_PFN(block_size()));
+	mutex_lock(&memmaps_lock);
 	mm_arch_remove_memory(start, block_size(), altmap);
+	mutex_unlock(&memmaps_lock);
 	trace_remove_memmap(region, start, block_size(), trace_duration(started), 0);
 }
 

@@ -7,8 +7,13 @@
 #ifndef _TWOSTAGE_POPULATE_H
 #define _TWOSTAGE_POPULATE_H
 
+#include <linux/mutex.h>
+
 #include "mm_internals.h"
 #include "region.h"
+
+/* Who holds it finds no memmap going that he has found. Inside of mem_hotplug_lock. */
+extern struct mutex memmaps_lock;
 
 unsigned long block_memmap_pages(const struct twostage_region *region, unsigned long index);
 int block_populate(struct twostage_region *region, unsigned long index,
