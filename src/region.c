@@ -491,13 +491,14 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 		goto erase;
 	}
 
+	/* Before its blocks are there, which may come online at once. */
+	list_region(region);
 	ret = stage_one(region);
 	if (ret)
 		goto abandon;
 
 	dev_set_uevent_suppress(&region->dev, false);
 	kobject_uevent(&region->dev.kobj, KOBJ_ADD);
-	list_region(region);
 	pr_info("%s: [%#llx-%#llx], %lu blocks on node %d, provider %s\n", dev_name(&region->dev),
 		region->start, region->start + region->size - 1, region->nr_blocks, nid,
 		region->provider->name);
@@ -509,6 +510,7 @@ abandon:
 	 * drops the region gives up references of his own.
 	 */
 	WRITE_ONCE(region->removed, true);
+	unlist_region(region);
 	region_forget_blocks(region);
 	leave_group(region);
 	if (region->resource)
