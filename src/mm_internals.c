@@ -123,8 +123,14 @@ unsigned long mm_lookup_symbol(const char *name)
 	return internal(kallsyms_lookup_name)(name);
 }
 
+/*
+ * Static in mm/memory_hotplug.c: who hands out pages that come online. Drivers for what a hypervisor plugs put theirs
+ * there (hv_balloon, Xen's balloon), which keep pages that they do not know. NULL where it cannot be found.
+ */
+static online_page_callback_t *online_page_callback;
+
 /**
- * mm_online_pages() - online_pages() of mm/memory_hotplug.c
+ * mm_online_pages() - online_pages() of mm/memory_hotplug.c, which hands out all pages
  * @pfn: first page, pageblock aligned
  * @nr_pages: up to the end of a section
  * @zone: where to
@@ -135,7 +141,18 @@ unsigned long mm_lookup_symbol(const char *name)
 int mm_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
 		    struct memory_group *group)
 {
-	return internal(online_pages)(pfn, nr_pages, zone, group);
+	online_page_callback_t others;
+	int ret;
+
+	if (!online_page_callback)
+		return internal(online_pages)(pfn, nr_pages, zone, group);
+
+	/* Who looks at it, or changes it, has mem_hotplug_lock, too. */
+	others = *online_page_callback;
+	*online_page_callback = generic_online_page;
+	ret = internal(online_pages)(pfn, nr_pages, zone, group);
+	*online_page_callback = others;
+	return ret;
 }
 
 /**
@@ -1095,6 +1112,7 @@ int mm_internals_init(void)
 	} while (0);
 	MM_INTERNALS(RESOLVE_INTERNAL)
 
+	online_page_callback = (online_page_callback_t *)mm_lookup_symbol("online_page_callback");
 	switch_workqueue = alloc_workqueue("twostage", SWITCH_WORKQUEUE_FLAGS, 0);
 	if (!switch_workqueue)
 		return -ENOMEM;

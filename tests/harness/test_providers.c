@@ -132,6 +132,23 @@ static void refused_half_way(void)
 	accounts_free(standby);
 }
 
+/* hv_balloon and Xen's balloon say who hands out pages that come online: they, and nobody else's. */
+static void pages_kept(void)
+{
+	struct accounts *before = accounts_take();
+	long long total = meminfo("MemTotal");
+
+	ok(add(block_size, true) == 0, "pages kept: a region is added");
+	set("keep_pages", "1");
+	ok(region_online(0, "2 online_movable") == 0 &&
+	   meminfo("MemTotal") - total == 2 * (long long)(block_size / 1024 * 63 / 64),
+	   "pages kept: all pages of its blocks can be used, though somebody else would have kept them");
+	ok(write_file("0", PROVIDER "/keep_pages") == 0, "pages kept: who does so is still there, and goes");
+	ok(region_give_back(0) == 0 && write_file("region0", PROVIDER "/remove") == 0, "pages kept: the region is removed");
+	ok(accounts_same(before), "pages kept: every account is what it was");
+	accounts_free(before);
+}
+
 static void run(void)
 {
 	if (!load_twostage(NULL))
@@ -145,6 +162,7 @@ static void run(void)
 	failures("memmap elsewhere", block_size, false);
 	shared_granule();
 	refused_half_way();
+	pages_kept();
 	ok(module_unload("twostage_test") == 0, "the provider unloads");
 	unload_twostage();
 }

@@ -13,6 +13,7 @@
  *   refuse_offline	physical address: the memory block there is not let offline (EBUSY), 0 for none
  *   delay_ms		how long assign and unassign take
  *   offline_delay_ms	how long a memory block takes to be let offline, whoever's it is
+ *   keep_pages		1: who hands out pages that come online keeps them, as a hypervisor's balloon does; 0: not so
  *   assigned		bytes that are assigned now
  *   assigns		how often assign has succeeded
  *   unassigns		how often unassign has succeeded
@@ -26,6 +27,7 @@
 #include <linux/delay.h>
 #include <linux/list.h>
 #include <linux/memory.h>
+#include <linux/memory_hotplug.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
@@ -234,6 +236,16 @@ static int memory_callback(struct notifier_block *nb, unsigned long action, void
 	return notifier_from_errno(-EBUSY);
 }
 
+static void keep_page(struct page *page, unsigned int order)
+{
+}
+
+static int keep_pages_set(void *data, u64 on)
+{
+	return on ? set_online_page_callback(keep_page) : restore_online_page_callback(keep_page);
+}
+DEFINE_DEBUGFS_ATTRIBUTE(keep_pages_fops, NULL, keep_pages_set, "%llu\n");
+
 static struct notifier_block memory_notifier = { .notifier_call = memory_callback };
 
 static struct dentry *root;
@@ -252,6 +264,7 @@ static int __init twostage_test_init(void)
 	debugfs_create_x64("refuse_offline", 0600, root, &refuse_offline);
 	debugfs_create_u32("delay_ms", 0600, root, &delay_ms);
 	debugfs_create_u32("offline_delay_ms", 0600, root, &offline_delay_ms);
+	debugfs_create_file_unsafe("keep_pages", 0200, root, NULL, &keep_pages_fops);
 	debugfs_create_u64("assigned", 0400, root, &assigned_bytes);
 	debugfs_create_u32("assigns", 0400, root, &assigns);
 	debugfs_create_u32("unassigns", 0400, root, &unassigns);
