@@ -33,6 +33,7 @@
 #define pr_fmt(fmt) "twostage: " fmt
 
 #include <linux/firmware-map.h>
+#include <linux/list.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/notifier.h>
@@ -194,24 +195,54 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
  */
 static atomic_t visitors = ATOMIC_INIT(0);
 
-/* How many are in memory_failure(), for a page of a region */
-static atomic_t failures = ATOMIC_INIT(0);
+/*
+ * A call of memory_failure() for a page of a region, on the stack of the one who makes it. The page is part of no more
+ * than what is from first to end: how large it is, is not known by then, it may be gigantic, and in several blocks.
+ */
+struct failure {
+	struct list_head node;
+	unsigned long first, end;
+};
+
+/* All of them, and where pages have ever broken */
+static struct {
+	spinlock_t lock;
+	struct list_head list;
+	unsigned long first, end;
+} failures = {
+	.lock = __SPIN_LOCK_UNLOCKED(failures.lock),
+	.list = LIST_HEAD_INIT(failures.list),
+	.first = ULONG_MAX,
+};
+
+static bool failure_within(unsigned long pfn, unsigned long end)
+{
+	struct failure *failure;
+	bool within = false;
+
+	spin_lock(&failures.lock);
+	list_for_each_entry(failure, &failures.list, node)
+		within |= failure->first < end && failure->end > pfn;
+	spin_unlock(&failures.lock);
+	return within;
+}
 
 /* With the hooks gone; the first and the last instructions of a wrapper are not counted. */
 static void wait_for_visitors(void)
 {
 	synchronize_rcu_tasks();
-	while (atomic_read(&visitors) || atomic_read(&failures))
+	while (atomic_read(&visitors) || failure_within(0, ULONG_MAX))
 		schedule_timeout_idle(HZ / 10);
 	synchronize_rcu_tasks();
 }
 
-/* Blocks are offline: whoever is not counted by now does not find a page of theirs. */
-static void wait_for_failures(void)
+/*
+ * Blocks are offline: whoever is not in the list by now does not find a page of theirs. Of who has to do with other pages
+ * nobody knows what he waits for.
+ */
+static void wait_for_failures(unsigned long pfn, unsigned long nr_pages)
 {
-	/* After the blocks' sections have been marked offline: see wrapped_memory_failure(). */
-	smp_mb();
-	while (atomic_read(&failures))
+	while (failure_within(pfn, pfn + nr_pages))
 		schedule_timeout_uninterruptible(1);
 }
 
@@ -219,7 +250,7 @@ static void wait_for_readers(struct twostage_region *region, u64 start, u64 size
 {
 	u64 started = trace_start();
 
-	wait_for_failures();
+	wait_for_failures(PHYS_PFN(start), PHYS_PFN(size));
 	mm_wait_for_memmap_readers();
 	trace_wait_readers(region, start, size, trace_duration(started), 0);
 }
@@ -227,18 +258,14 @@ static void wait_for_readers(struct twostage_region *region, u64 start, u64 size
 /*
  * The offline that is under way, as long as it can be told to give up: without a way back, it would have gone past a page
  * that has broken meanwhile. An offline looks for signals all the time, whoever runs it.
- *
- * And where pages have ever broken; whose size is not known by then, which may be gigantic, and in several blocks.
  */
 static struct {
 	spinlock_t lock;
 	struct task_struct *task;
 	unsigned long pfn, end;
 	bool told;
-	unsigned long first_broken, end_broken;
 } offlining = {
 	.lock = __SPIN_LOCK_UNLOCKED(offlining.lock),
-	.first_broken = ULONG_MAX,
 };
 
 static void offlining_begin(unsigned long pfn, unsigned long nr_pages)
@@ -249,8 +276,6 @@ static void offlining_begin(unsigned long pfn, unsigned long nr_pages)
 	offlining.told = false;
 	offlining.task = current;
 	spin_unlock(&offlining.lock);
-	/* Whoever is not counted in failures by now tells us: see wrapped_memory_failure(). */
-	smp_mb();
 }
 
 /* Whether it was told to give up */
@@ -271,9 +296,9 @@ static bool may_have_broken_pages(unsigned long pfn, unsigned long nr_pages)
 {
 	bool may;
 
-	spin_lock(&offlining.lock);
-	may = pfn < offlining.end_broken && pfn + nr_pages > offlining.first_broken;
-	spin_unlock(&offlining.lock);
+	spin_lock(&failures.lock);
+	may = pfn < failures.end && pfn + nr_pages > failures.first;
+	spin_unlock(&failures.lock);
 	return may;
 }
 
@@ -407,7 +432,8 @@ static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, stru
 
 	operation_begin(region, index, PHASE_BUSY);
 	offlining_begin(pfn, nr_pages);
-	breaks = atomic_read(&failures);
+	/* Whoever is not in the list by now tells us: see wrapped_memory_failure(). */
+	breaks = failure_within(pfn, pfn + nr_pages);
 	ret = breaks ? -EBUSY : broken_pages_in_use(region, pfn + memmap_pages, nr_pages - memmap_pages);
 	if (!ret)
 		ret = offline_without_memmap(pfn, nr_pages, memmap_pages, zone, group);
@@ -544,36 +570,59 @@ static bool tell_offline(unsigned long pfn, unsigned long end)
 	return under_way;
 }
 
-/*
- * An offline looks for signals between two rounds through the block. There is an end to the wait, since what is broken
- * should not be used for long.
- */
-static void page_breaks(unsigned long pfn)
+static void failure_begin(struct failure *failure)
 {
-	const unsigned long until = jiffies + 10 * HZ, gigantic = PHYS_PFN(PUD_SIZE);
-	const unsigned long first = ALIGN_DOWN(pfn, gigantic), end = first + gigantic;
+	spin_lock(&failures.lock);
+	list_add(&failure->node, &failures.list);
+	failures.first = min(failures.first, failure->first);
+	failures.end = max(failures.end, failure->end);
+	spin_unlock(&failures.lock);
+}
 
-	/* An offline that begins after this looks for itself. */
-	spin_lock(&offlining.lock);
-	offlining.first_broken = min(offlining.first_broken, first);
-	offlining.end_broken = max(offlining.end_broken, end);
-	spin_unlock(&offlining.lock);
-
-	while (tell_offline(first, end) && time_before(jiffies, until))
-		schedule_timeout_uninterruptible(1);
+static void failure_end(struct failure *failure)
+{
+	spin_lock(&failures.lock);
+	list_del(&failure->node);
+	spin_unlock(&failures.lock);
 }
 
 static int wrapped_memory_failure(unsigned long pfn, int flags)
 {
+	const unsigned long until = jiffies + 10 * HZ, gigantic = PHYS_PFN(PUD_SIZE);
+	struct failure failure = {
+		.first = ALIGN_DOWN(pfn, gigantic),
+		.end = ALIGN_DOWN(pfn, gigantic) + gigantic,
+	};
 	int ret;
 
-	atomic_inc(&failures);
 	/* Before it is asked whether the page is online, or its block goes offline: see wait_for_failures(). */
-	smp_mb__after_atomic();
-	page_breaks(pfn);
+	failure_begin(&failure);
+	/*
+	 * An offline looks for signals between two rounds through the block. There is an end to the wait, since what is
+	 * broken should not be used for long.
+	 */
+	while (tell_offline(failure.first, failure.end) && time_before(jiffies, until))
+		schedule_timeout_uninterruptible(1);
 	ret = mm_memory_failure(pfn, flags | MF_OURS);
-	atomic_dec(&failures);
+	failure_end(&failure);
 	return ret;
+}
+
+/* Whether the original would wait for somebody to be done with the page. Nothing goes offline meanwhile. */
+static bool page_is_busy(unsigned long pfn)
+{
+	struct page *page = pfn_to_online_page(pfn);
+	struct folio *folio;
+	bool busy;
+
+	if (!page)
+		return false;
+	folio = page_folio(page);
+	if (!folio_try_get(folio))
+		return false;
+	busy = folio == page_folio(page) && (folio_test_locked(folio) || folio_test_writeback(folio));
+	folio_put(folio);
+	return busy;
 }
 
 /*
@@ -586,6 +635,24 @@ static bool serialised_wanted(struct pt_regs *regs)
 	return READ_ONCE(serialised_task) != current && regions_exist();
 }
 
+/* The same, in its turn, once nobody has the page who may need a turn himself to be done with it */
+static int soft_offline_idle_page(unsigned long pfn, int flags)
+{
+	const unsigned long until = jiffies + 5 * HZ;
+	bool busy;
+	int ret;
+
+	do {
+		serialised_begin();
+		busy = page_is_busy(pfn);
+		ret = busy ? -EBUSY : mm_soft_offline_page(pfn, flags);
+		serialised_end();
+		if (busy)
+			schedule_timeout_uninterruptible(1);
+	} while (busy && time_before(jiffies, until));
+	return ret;
+}
+
 static int wrapped_soft_offline_page(unsigned long pfn, int flags)
 {
 	int ret;
@@ -594,9 +661,7 @@ static int wrapped_soft_offline_page(unsigned long pfn, int flags)
 	atomic_inc(&visitors);
 	if (flags & MF_COUNT_INCREASED)
 		put_page(pfn_to_page(pfn));
-	serialised_begin();
-	ret = mm_soft_offline_page(pfn, flags & ~MF_COUNT_INCREASED);
-	serialised_end();
+	ret = soft_offline_idle_page(pfn, flags & ~MF_COUNT_INCREASED);
 	atomic_dec(&visitors);
 	return ret;
 }
@@ -748,6 +813,8 @@ static int guarded_call(struct device *dev, int (*original)(struct device *dev))
 	int ret;
 
 	if (!hooks_armed()) {
+		/* As the original does: the zone that was asked for is not for the next time. */
+		container_of(dev, struct memory_block, dev)->online_type = MMOP_OFFLINE;
 		pr_err("%s: refused, the hooks are switched off, see /sys/kernel/debug/kprobes/enabled\n",
 		       dev_name(dev));
 		return -EIO;

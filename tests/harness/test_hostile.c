@@ -509,6 +509,71 @@ static void broken_while_waited_for(void)
 	accounts_free(before);
 }
 
+/* A page of a file in memory that is being truncated, which takes long: it is locked all the time. */
+static int memfd;
+static void *memfd_page;
+
+static int truncate_slowly(void)
+{
+	write_file("1", FAULTS);
+	return ftruncate(memfd, 0) ? -errno : 0;
+}
+
+static uint64_t busy_page(void)
+{
+	struct memory memory = { .size = 4096 };
+
+	memfd = memfd_create("busy", MFD_CLOEXEC);
+	if (memfd < 0 || ftruncate(memfd, 4096))
+		return 0;
+	memfd_page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	if (memfd_page == MAP_FAILED)
+		return 0;
+	memory.words = memfd_page;
+	memory.words[0] = 1;
+	return memory_address(&memory, 0);
+}
+
+/* Who takes a page out of use that somebody else is busy with has to wait, but nobody else for him. */
+static void soft_offline_busy(void)
+{
+	struct accounts *before = accounts_take();
+	bool worked, waiting;
+	pid_t truncate, soft;
+	uint64_t address;
+	double started;
+	int ret, status;
+
+	if (!exists(MEMORY "/soft_offline_page")) {
+		skip("this kernel does not do that", "a page that is busy is taken out of use");
+		return;
+	}
+	address = busy_page();
+	if (!ok(address && module_load("fault_test", "function=truncate_inode_folio late=1 delay_ms=12000") == 0,
+		"a page of a file is there"))
+		return;
+	ok(region_add(START, block_size, NULL) == 0, "a region is there");
+	truncate = meanwhile(truncate_slowly);
+	usleep(500000);
+	soft = fork();
+	if (!soft)
+		_exit(-page_offline("soft", address));
+	usleep(500000);
+	started = now();
+	worked = region_online(0, "all online_movable") == 0 && region_offline(0, "all") == 0;
+	started = now() - started;
+	waiting = !waitpid(soft, &ret, WNOHANG);
+	ok(worked && waiting, "blocks go online and offline while a page that is busy is to be taken out of use (%.1f s)", started);
+	ret = later(soft);
+	ok(ret == -EBUSY && !waitpid(truncate, &status, WNOHANG), "which is given up after a while (%s)", strerror(-ret));
+	ok(later(truncate) == 0 && module_unload("fault_test") == 0, "it is busy no more");
+	munmap(memfd_page, 4096);
+	close(memfd);
+	ok(region_give_back(0) == 0 && region_remove(0) == 0, "the region goes");
+	ok(accounts_same(before), "every account is what it was");
+	accounts_free(before);
+}
+
 static int hard_offline(void)
 {
 	return page_offline("hard", LAST_PAGE);
@@ -566,6 +631,7 @@ static void run(void)
 	removed_meanwhile();
 	killed_meanwhile();
 	broken_beside_slow_offline();
+	soft_offline_busy();
 	switched_off_meanwhile();
 	ok(module_unload("twostage_test") == 0, "it unloads");
 	unload_twostage();

@@ -10,6 +10,7 @@
  *   skip	how many calls do not fail before those that do
  *   count	how many calls fail, from when this is written
  *   delay_ms	how long they take, with the locks that their callers have; for functions that may sleep
+ *   late		1: they do not fail, and are made after that time
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -32,11 +33,19 @@ static int count;
 module_param(count, int, 0600);
 static unsigned int delay_ms;
 module_param(delay_ms, uint, 0400);
+static bool late;
+module_param(late, bool, 0400);
 
-static long failed(void)
+static struct kprobe probe;
+
+static long failed(long a, long b, long c, long d, long e, long f)
 {
+	long (*original)(long, long, long, long, long, long) = (void *)probe.addr;
+
 	if (delay_ms)
 		msleep(delay_ms);
+	if (late)
+		return original(a, b, c, d, e, f);
 	return error;
 }
 
@@ -60,8 +69,6 @@ static int call(struct kprobe *kprobe, struct pt_regs *regs)
 static void after(struct kprobe *kprobe, struct pt_regs *regs, unsigned long flags)
 {
 }
-
-static struct kprobe probe;
 
 static int register_probe(kprobe_post_handler_t post_handler)
 {
