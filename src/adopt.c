@@ -104,7 +104,7 @@ static int wrapped_add_memory(int group, u64 start, u64 size, mhp_t flags)
 	/* We are being unloaded. */
 	if (region == ERR_PTR(-ENODEV))
 		return pass_on(group, start, size, flags);
-	return PTR_ERR_OR_ZERO(region);
+	return region == ERR_PTR(-EEXIST) ? -EBUSY : PTR_ERR_OR_ZERO(region);
 }
 
 static typeof(__add_memory) wrapped_add_memory __maybe_unused;

@@ -194,6 +194,17 @@ int mm_unpoison_memory(unsigned long pfn)
 	return internal(unpoison_memory)(pfn);
 }
 
+/* Static in mm/memory-failure.c: one page at a time. NULL where it cannot be found. */
+static struct mutex *mf_mutex;
+
+/**
+ * mm_memory_failure_busy() - whether somebody is in memory_failure() and its likes, who may wait for others
+ */
+bool mm_memory_failure_busy(void)
+{
+	return mf_mutex && mutex_is_locked(mf_mutex);
+}
+
 /**
  * mm_soft_offline_page() - soft_offline_page()
  * @pfn: of the page that is to be used no more
@@ -1040,9 +1051,9 @@ static void wait_for_compaction(void)
 /**
  * mm_wait_for_memmap_readers() - wait for those who may still look at struct pages of offline memory
  *
- * Those who walk physical memory without a lock (kpageflags, kcore, page_owner ...) ask pfn_to_online_page()
+ * Those who walk physical memory without a lock (kpageflags, kcore ...) ask pfn_to_online_page()
  * and then look at the page; between the two they neither sleep nor are they in an RCU read-side section.
- * (Compaction may; memory failure does, and its hooks see to that.) Offline memory in general keeps its memmap
+ * (Compaction may; memory failure does, and page_owner asks something else: their hooks see to that.) Offline memory in general keeps its memmap
  * until it is removed; ours loses it at once, so wait until all of them have gone on.
  *
  * Context: Process context, sleeps. mem_hotplug_lock held, and thereby cpu_hotplug_lock.
@@ -1113,6 +1124,9 @@ int mm_internals_init(void)
 	MM_INTERNALS(RESOLVE_INTERNAL)
 
 	online_page_callback = (online_page_callback_t *)mm_lookup_symbol("online_page_callback");
+#ifdef CONFIG_MEMORY_FAILURE
+	mf_mutex = (struct mutex *)mm_lookup_symbol("mf_mutex");
+#endif
 	switch_workqueue = alloc_workqueue("twostage", SWITCH_WORKQUEUE_FLAGS, 0);
 	if (!switch_workqueue)
 		return -ENOMEM;

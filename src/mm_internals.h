@@ -29,6 +29,7 @@ int mm_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone
 int mm_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
 		     struct memory_group *group);
 int mm_memory_failure(unsigned long pfn, int flags);
+bool mm_memory_failure_busy(void);
 int mm_soft_offline_page(unsigned long pfn, int flags);
 int mm_unpoison_memory(unsigned long pfn);
 int mm_broken_page_mapped(unsigned long pfn, unsigned long nr_pages);

@@ -231,18 +231,20 @@ static bool failure_within(unsigned long pfn, unsigned long end)
 static void wait_for_visitors(void)
 {
 	synchronize_rcu_tasks();
-	while (atomic_read(&visitors) || failure_within(0, ULONG_MAX))
+	while (atomic_read(&visitors))
 		schedule_timeout_idle(HZ / 10);
 	synchronize_rcu_tasks();
 }
 
 /*
- * Blocks are offline: whoever is not in the list by now does not find a page of theirs. Of who has to do with other pages
+ * A block is offline: whoever is not in the list by now does not find a page of it. Of who has to do with other pages
  * nobody knows what he waits for.
  */
-static void wait_for_failures(unsigned long pfn, unsigned long nr_pages)
+static void wait_for_failures(struct twostage_region *region, unsigned long index)
 {
-	while (failure_within(pfn, pfn + nr_pages))
+	const unsigned long pfn = PHYS_PFN(region_block_start(region, index));
+
+	while (failure_within(pfn, pfn + PHYS_PFN(memory_block_size_bytes())))
 		schedule_timeout_uninterruptible(1);
 }
 
@@ -250,7 +252,6 @@ static void wait_for_readers(struct twostage_region *region, u64 start, u64 size
 {
 	u64 started = trace_start();
 
-	wait_for_failures(PHYS_PFN(start), PHYS_PFN(size));
 	mm_wait_for_memmap_readers();
 	trace_wait_readers(region, start, size, trace_duration(started), 0);
 }
@@ -352,6 +353,7 @@ static void depopulate_or_defer(struct twostage_region *region, unsigned long in
 		region->blocks[index].leaving = true;
 		return;
 	}
+	wait_for_failures(region, index);
 	wait_for_readers(region, region_block_start(region, index), memory_block_size_bytes());
 	block_depopulate(region, index);
 }
@@ -366,6 +368,7 @@ static void depopulate_leaving(struct twostage_region *region)
 		if (!region->blocks[i].leaving)
 			continue;
 		mm_hotplug_begin();
+		wait_for_failures(region, i);
 		if (!waited)
 			wait_for_readers(region, region->start, region->size);
 		waited = true;
@@ -438,7 +441,7 @@ static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, stru
 	if (!ret)
 		ret = offline_without_memmap(pfn, nr_pages, memmap_pages, zone, group);
 	if ((offlining_end() && ret == -EINTR) || breaks) {
-		pr_err("%s: block at %#llx: a page of it breaks at this moment, try again\n", dev_name(&region->dev),
+		pr_err("%s: block at %#llx: a page of it, or near it, breaks at this moment, try again\n", dev_name(&region->dev),
 		       PFN_PHYS(pfn));
 		ret = -EBUSY;
 	}
@@ -595,6 +598,8 @@ static int wrapped_memory_failure(unsigned long pfn, int flags)
 	};
 	int ret;
 
+	/* The next line may sleep, on PREEMPT_RT. */
+	atomic_inc(&visitors);
 	/* Before it is asked whether the page is online, or its block goes offline: see wait_for_failures(). */
 	failure_begin(&failure);
 	/*
@@ -605,6 +610,7 @@ static int wrapped_memory_failure(unsigned long pfn, int flags)
 		schedule_timeout_uninterruptible(1);
 	ret = mm_memory_failure(pfn, flags | MF_OURS);
 	failure_end(&failure);
+	atomic_dec(&visitors);
 	return ret;
 }
 
@@ -635,22 +641,30 @@ static bool serialised_wanted(struct pt_regs *regs)
 	return READ_ONCE(serialised_task) != current && regions_exist();
 }
 
-/* The same, in its turn, once nobody has the page who may need a turn himself to be done with it */
-static int soft_offline_idle_page(unsigned long pfn, int flags)
+/*
+ * A turn when nobody has the page, or memory failure's lock, who may need a turn himself to be done with it. They are
+ * waited for without.
+ */
+static int serialised_begin_idle(unsigned long pfn)
 {
-	const unsigned long until = jiffies + 5 * HZ;
-	bool busy;
-	int ret;
+	unsigned long until = 0;
+	bool idle;
 
-	do {
+	atomic_inc(&visitors);
+	for (;;) {
 		serialised_begin();
-		busy = page_is_busy(pfn);
-		ret = busy ? -EBUSY : mm_soft_offline_page(pfn, flags);
+		idle = !page_is_busy(pfn) && !mm_memory_failure_busy();
+		if (idle)
+			break;
 		serialised_end();
-		if (busy)
-			schedule_timeout_uninterruptible(1);
-	} while (busy && time_before(jiffies, until));
-	return ret;
+		/* The wait for the first turn does not count. */
+		until = until ?: jiffies + 5 * HZ;
+		if (time_after(jiffies, until) || fatal_signal_pending(current))
+			break;
+		schedule_timeout_uninterruptible(1);
+	}
+	atomic_dec(&visitors);
+	return idle ? 0 : -EBUSY;
 }
 
 static int wrapped_soft_offline_page(unsigned long pfn, int flags)
@@ -661,7 +675,11 @@ static int wrapped_soft_offline_page(unsigned long pfn, int flags)
 	atomic_inc(&visitors);
 	if (flags & MF_COUNT_INCREASED)
 		put_page(pfn_to_page(pfn));
-	ret = soft_offline_idle_page(pfn, flags & ~MF_COUNT_INCREASED);
+	ret = serialised_begin_idle(pfn);
+	if (!ret) {
+		ret = mm_soft_offline_page(pfn, flags & ~MF_COUNT_INCREASED);
+		serialised_end();
+	}
 	atomic_dec(&visitors);
 	return ret;
 }
@@ -670,7 +688,9 @@ static int wrapped_unpoison_memory(unsigned long pfn)
 {
 	int ret;
 
-	serialised_begin();
+	ret = serialised_begin_idle(pfn);
+	if (ret)
+		return ret;
 	ret = mm_unpoison_memory(pfn);
 	serialised_end();
 	return ret;
@@ -731,16 +751,17 @@ static bool page_owner_wanted(struct pt_regs *regs)
  */
 static ssize_t wrapped_read_page_owner(struct file *file, char __user *text, size_t count, loff_t *pos)
 {
+	/* No more is written at a time. */
+	const size_t most = min(count, PAGE_SIZE);
 	const loff_t first = *pos;
-	ssize_t ret;
+	ssize_t ret = -EFAULT;
+	int tries;
 
 	atomic_inc(&visitors);
-	do {
-		/* No more is written at a time. */
-		if (fault_in_writeable(text, min(count, PAGE_SIZE))) {
-			ret = -EFAULT;
+	/* What has been faulted in may be gone again. */
+	for (tries = 0; tries < 100 && ret == -EFAULT; tries++) {
+		if (most && fault_in_subpage_writeable(text, most) == most)
 			break;
-		}
 		ret = mutex_lock_killable(&memmaps_lock);
 		if (ret)
 			break;
@@ -751,7 +772,7 @@ static ssize_t wrapped_read_page_owner(struct file *file, char __user *text, siz
 		pagefault_enable();
 		WRITE_ONCE(page_owner_reader, NULL);
 		mutex_unlock(&memmaps_lock);
-	} while (ret == -EFAULT && !fatal_signal_pending(current));
+	}
 	atomic_dec(&visitors);
 	return ret;
 }

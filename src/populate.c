@@ -121,6 +121,15 @@ static int check_ordinary_memory(const struct twostage_region *region, u64 start
 	return -ENOMEM;
 }
 
+DEFINE_MUTEX(memmaps_lock);
+
+static void unmap_range(u64 start, u64 size, struct vmem_altmap *altmap)
+{
+	mutex_lock(&memmaps_lock);
+	mm_arch_remove_memory(start, size, altmap);
+	mutex_unlock(&memmaps_lock);
+}
+
 /*
  * arch_add_memory() leaves behind what it has done when it fails. Sections that got a memmap lose it
  * again, one by one. Page tables of the direct map may stay behind a section that got none: they are
@@ -133,7 +142,7 @@ static void remove_valid_sections(u64 start, struct vmem_altmap *altmap)
 
 	for (address = start; address < start + block_size(); address += section_size)
 		if (mm_section_valid(address))
-			mm_arch_remove_memory(address, section_size, altmap);
+			unmap_range(address, section_size, altmap);
 }
 
 static int map_block(struct twostage_region *region, u64 start, struct vmem_altmap *altmap)
@@ -157,16 +166,12 @@ static int map_block(struct twostage_region *region, u64 start, struct vmem_altm
 	return ret;
 }
 
-DEFINE_MUTEX(memmaps_lock);
-
 static void unmap_block(struct twostage_region *region, u64 start, struct vmem_altmap *altmap)
 {
 	u64 started = trace_start();
 
 	mm_clear_mce_nospec(PHYS_PFN(start), PHYS_PFN(block_size()));
-	mutex_lock(&memmaps_lock);
-	mm_arch_remove_memory(start, block_size(), altmap);
-	mutex_unlock(&memmaps_lock);
+	unmap_range(start, block_size(), altmap);
 	trace_remove_memmap(region, start, block_size(), trace_duration(started), 0);
 }
 

@@ -93,7 +93,7 @@ enum granule_state {
  * @request: what is asked; the device's until it has answered, or has been reset
  * @response: its answer; likewise
  * @answered: it has answered
- * @broken: it did not answer in time; nothing is asked of it any more
+ * @broken: it did not answer in time, or has no queue after a sleep; nothing is asked of it any more
  * @frozen: the system sleeps
  * @unplug_all: something may be plugged from before our time, and all of it goes before anything is plugged
  * @config_work: for a change of the configuration
@@ -741,7 +741,7 @@ static void probe_work(struct work_struct *work)
 		ret = device_driver_attach(&virtio_mem_driver.driver, later->dev);
 		if (!ret)
 			dev_info(later->dev, "is taken up now\n");
-		else if (ret == -EBUSY)
+		else if (ret == -EBUSY && READ_ONCE(later->dev->driver) != &virtio_mem_driver.driver)
 			dev_notice(later->dev, "has a driver by now, which keeps it\n");
 		/* The driver core has said what else there is. */
 		forget_later(later);

@@ -28,6 +28,17 @@ void dimm_unplug(const char *name)
 	host("device_del %s", name);
 }
 
+bool dimm_gone(const char *name)
+{
+	char id[40];
+	int tries;
+
+	snprintf(id, sizeof(id), "\"%s\"", name);
+	for (tries = 0; tries < 100 && strstr(host_ask("info memory-devices"), id); tries++)
+		usleep(100000);
+	return tries < 100;
+}
+
 void dimm_forget(const char *name)
 {
 	host("object_del mem-%s", name);

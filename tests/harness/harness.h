@@ -221,6 +221,8 @@ bool readers_trip_over_huge_pages(void);
 /* On a node, or on none in particular if that is negative */
 void dimm_plug(const char *name, uint64_t size, int node);
 void dimm_unplug(const char *name);
+/* Waits until the host has it back. */
+bool dimm_gone(const char *name);
 /* Once it is unplugged: the host forgets the memory behind it. */
 void dimm_forget(const char *name);
 /* Memory blocks of the system */

@@ -498,7 +498,7 @@ static void broken_while_waited_for(void)
 	break_page(&memory);
 	ret = later(offline);
 	ok(waiting && ret == -EBUSY && blocks_online(0) == 1 &&
-	   kmsg_lines(&kmsg, "a page of it breaks at this moment, try again", NULL, 0) == 1,
+	   kmsg_lines(&kmsg, "a page of it, or near it, breaks at this moment, try again", NULL, 0) == 1,
 	   "an offline that waits for it gives up when it breaks (%s)", strerror(-ret));
 	ok(region_offline(0, "all") == -EBUSY && told_of_broken(&kmsg) == 1, "nor does the next one as long as it is held");
 	kmsg_close(&kmsg);
@@ -574,6 +574,56 @@ static void soft_offline_busy(void)
 	accounts_free(before);
 }
 
+static struct memory failing;
+
+static int hard_offline_slowly(void)
+{
+	write_file("1", FAULTS);
+	return page_offline("hard", memory_address(&failing, 0));
+}
+
+/* There is one at a time who handles an error, and who is next has to wait, but nobody else for him. */
+static void soft_offline_beside_failure(void)
+{
+	long long corrupted = meminfo("HardwareCorrupted");
+	struct accounts *before = accounts_take();
+	bool worked, waiting;
+	pid_t hard, soft;
+	double started;
+	int ret, status;
+
+	if (!exists(MEMORY "/soft_offline_page")) {
+		skip("this kernel does not do that", "a page is taken out of use beside one that breaks");
+		return;
+	}
+	ok(region_add(START, block_size, NULL) == 0 && region_online(0, "all online_movable") == 0 &&
+	   memory_map(&failing, 4096, MAP_PRIVATE, 0), "a region is online");
+	memory_write(&failing, 3);
+	if (!ok(memory_inside(&failing, START, block_size) &&
+		module_load("fault_test", "function=try_to_unmap late=1 delay_ms=12000") == 0, "a page of it is used"))
+		return;
+	hard = meanwhile(hard_offline_slowly);
+	usleep(500000);
+	soft = fork();
+	if (!soft)
+		_exit(-page_offline("soft", LAST_PAGE));
+	usleep(500000);
+	started = now();
+	worked = region_add(NOWHERE, block_size, NULL) == 0 && region_remove(1) == 0;
+	started = now() - started;
+	waiting = !waitpid(hard, &ret, WNOHANG) && !waitpid(soft, &ret, WNOHANG);
+	ok(worked && waiting, "a region comes and goes while a page breaks for long, and another is to be taken out of use (%.1f s)",
+	   started);
+	ret = later(soft);
+	ok(ret == -EBUSY && !waitpid(hard, &status, WNOHANG), "which is given up after a while (%s)", strerror(-ret));
+	ok(later(hard) == 0 && module_unload("fault_test") == 0 && meminfo("HardwareCorrupted") == corrupted + 4,
+	   "the first is out of use in the end");
+	memory_free(&failing);
+	ok(region_give_back(0) == 0 && region_remove(0) == 0, "the region goes");
+	ok(meminfo("HardwareCorrupted") == corrupted && accounts_same(before), "every account is what it was");
+	accounts_free(before);
+}
+
 static int hard_offline(void)
 {
 	return page_offline("hard", LAST_PAGE);
@@ -609,7 +659,7 @@ static void broken_beside_slow_offline(void)
 	write_file("0", PROVIDER "/offline_delay_ms");
 	ret = later(offline);
 	ok(ret == -EBUSY && blocks_online(0) == 1 &&
-	   kmsg_lines(&kmsg, "a page of it breaks at this moment, try again", NULL, 0) == 1,
+	   kmsg_lines(&kmsg, "a page of it, or near it, breaks at this moment, try again", NULL, 0) == 1,
 	   "the offline gives up in the end (%s)", strerror(-ret));
 	ok(later(hard) == 0 && meminfo("HardwareCorrupted") == corrupted + 4, "and the page is out of use");
 	kmsg_close(&kmsg);
@@ -632,6 +682,7 @@ static void run(void)
 	killed_meanwhile();
 	broken_beside_slow_offline();
 	soft_offline_busy();
+	soft_offline_beside_failure();
 	switched_off_meanwhile();
 	ok(module_unload("twostage_test") == 0, "it unloads");
 	unload_twostage();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Makes one of the kernel's functions fail, or not be there
+ * Makes one of the kernel's functions fail, or take long
  *
  * Parameters:
  *
