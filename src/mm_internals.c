@@ -198,7 +198,10 @@ int mm_unpoison_memory(unsigned long pfn)
 static struct mutex *mf_mutex;
 
 /**
- * mm_memory_failure_busy() - whether somebody is in memory_failure() and its likes, who may wait for others
+ * mm_memory_failure_busy() - whether somebody is in memory_failure() or its likes, where he may wait for others
+ *
+ * Context: Any; it may be otherwise a moment later.
+ * Return: false, too, where that cannot be found out.
  */
 bool mm_memory_failure_busy(void)
 {
@@ -1053,8 +1056,8 @@ static void wait_for_compaction(void)
  *
  * Those who walk physical memory without a lock (kpageflags, kcore ...) ask pfn_to_online_page()
  * and then look at the page; between the two they neither sleep nor are they in an RCU read-side section.
- * (Compaction may; memory failure does, and page_owner asks something else: their hooks see to that.) Offline memory in general keeps its memmap
- * until it is removed; ours loses it at once, so wait until all of them have gone on.
+ * (Compaction may; memory failure does, and page_owner asks something else: their guards see to that.) Offline
+ * memory in general keeps its memmap until it is removed; ours loses it at once, so wait until all of them have gone on.
  *
  * Context: Process context, sleeps. mem_hotplug_lock held, and thereby cpu_hotplug_lock.
  */
