@@ -429,8 +429,8 @@ static void memory_locked(struct kmsg *kmsg)
 	pid_t pid;
 
 	if (!ok(module_load("fault_test", kernel_before(6, 10) ?
-			    "function=get_unmapped_area error=-12 delay_ms=6000" :
-			    "function=__get_unmapped_area error=-12 delay_ms=6000") == 0, "what makes mmap() slow is there"))
+			    "function=get_unmapped_area error=-12 delay_ms=4000" :
+			    "function=__get_unmapped_area error=-12 delay_ms=4000") == 0, "what makes mmap() slow is there"))
 		return;
 	pid = meanwhile(map_slowly);
 	usleep(500000);
@@ -679,11 +679,21 @@ static void run(void)
 	neighbours();
 	ok(module_load("twostage_test", NULL) == 0, "a provider that is slow is there");
 	removed_meanwhile();
+	switched_off_meanwhile();
+	ok(module_unload("twostage_test") == 0, "it unloads");
+	unload_twostage();
+}
+
+/* Waits that have an end by themselves, and one that is ended */
+static void run_patience(void)
+{
+	if (!load_twostage(NULL))
+		return;
+	ok(module_load("twostage_test", NULL) == 0, "a provider that is slow is there");
 	killed_meanwhile();
 	broken_beside_slow_offline();
 	soft_offline_busy();
 	soft_offline_beside_failure();
-	switched_off_meanwhile();
 	ok(module_unload("twostage_test") == 0, "it unloads");
 	unload_twostage();
 }
@@ -748,4 +758,5 @@ static void run_forced(void)
 }
 
 const struct group group_hostile = { .name = "hostile", .title = "thousands of regions, and races with root", .run = run };
+const struct group group_patience = { .name = "patience", .title = "waits that come to an end", .run = run_patience };
 const struct group group_forced = { .name = "forced", .title = "rmmod -f", .run = run_forced };

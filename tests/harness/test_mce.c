@@ -82,7 +82,7 @@ static void broken_beside_online(void)
 	ok(memory_prefer(1) && memory_fill(&memory, 4096, 3), "a page of another one is used");
 	memory_prefer(-1);
 	address = memory_address(&memory, 0);
-	write_file("20000", PROVIDER "/delay_ms");
+	write_file("10000", PROVIDER "/delay_ms");
 	kmsg = kmsg_mark();
 	pid = fork();
 	if (!pid)
