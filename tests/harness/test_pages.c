@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/io_uring.h>
-#include <linux/mman.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,7 +243,8 @@ static void gigantic_pages(const char *memmap, int wanted)
 		ok(pages == wanted, "%s: %d of them can be had", kind, wanted);
 		if (pages) {
 			struct memory memory;
-			bool well = memory_map(&memory, GIB, MAP_PRIVATE | MAP_HUGETLB | MAP_HUGE_1GB, 0);
+			/* The logarithm of a GiB */
+			bool well = memory_map(&memory, GIB, MAP_PRIVATE | MAP_HUGETLB | 30 << MAP_HUGE_SHIFT, 0);
 
 			if (well)
 				memory_write(&memory, 8);
