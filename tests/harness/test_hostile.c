@@ -534,6 +534,15 @@ static uint64_t busy_page(void)
 	return memory_address(&memory, 0);
 }
 
+static pid_t soft_offline_meanwhile(uint64_t address)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	_exit(-page_offline("soft", address));
+}
+
 /* Who takes a page out of use that somebody else is busy with has to wait, but nobody else for him. */
 static void soft_offline_busy(void)
 {
@@ -555,9 +564,7 @@ static void soft_offline_busy(void)
 	ok(region_add(START, block_size, NULL) == 0, "a region is there");
 	truncate = meanwhile(truncate_slowly);
 	usleep(500000);
-	soft = fork();
-	if (!soft)
-		_exit(-page_offline("soft", address));
+	soft = soft_offline_meanwhile(address);
 	usleep(500000);
 	started = now();
 	worked = region_online(0, "all online_movable") == 0 && region_offline(0, "all") == 0;
@@ -604,9 +611,7 @@ static void soft_offline_beside_failure(void)
 		return;
 	hard = meanwhile(hard_offline_slowly);
 	usleep(500000);
-	soft = fork();
-	if (!soft)
-		_exit(-page_offline("soft", LAST_PAGE));
+	soft = soft_offline_meanwhile(LAST_PAGE);
 	usleep(500000);
 	started = now();
 	worked = region_add(NOWHERE, block_size, NULL) == 0 && region_remove(1) == 0;
