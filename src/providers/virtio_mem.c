@@ -1037,16 +1037,13 @@ static int __maybe_unused virtio_mem_restore(struct virtio_device *vdev)
 
 	mutex_lock(&vm->lock);
 	ret = find_queue(vm, vdev);
+	vm->frozen = false;
+	/* Without a queue there is nothing to ask it by. */
+	vm->broken = ret;
 	if (!ret) {
 		virtio_device_ready(vdev);
-		vm->frozen = false;
-		vm->broken = false;
 		if (any_left(vm))
 			retry_unplug_soon(vm);
-	} else {
-		/* There is no queue to ask it by. */
-		vm->frozen = false;
-		vm->broken = true;
 	}
 	mutex_unlock(&vm->lock);
 	if (!ret)
