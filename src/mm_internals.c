@@ -116,18 +116,26 @@ DEFINE_STATIC_CALL_NULL(internal_kallsyms_lookup_name, kallsyms_lookup_name);
  * @name: the symbol
  *
  * Context: Process context, after mm_internals_init().
- * Return: the address, 0 if there is no such symbol.
+ * Return: the address, 0 if there is no such symbol in the kernel proper. Those of data are known with
+ * CONFIG_KALLSYMS_ALL only.
  */
 unsigned long mm_lookup_symbol(const char *name)
 {
-	return internal(kallsyms_lookup_name)(name);
+	unsigned long address = internal(kallsyms_lookup_name)(name);
+
+	/* What the kernel has no symbol for is looked for in modules. One of that name, of ours even, is something else. */
+#ifdef MODULES_VADDR
+	if (address >= MODULES_VADDR && address < MODULES_END)
+		return 0;
+#endif
+	return address;
 }
 
 /*
  * Static in mm/memory_hotplug.c: who hands out pages that come online. Drivers for what a hypervisor plugs put theirs
  * there (hv_balloon, Xen's balloon), which keep pages that they do not know. NULL where it cannot be found.
  */
-static online_page_callback_t *online_page_callback;
+static online_page_callback_t *page_callback;
 
 /**
  * mm_online_pages() - online_pages() of mm/memory_hotplug.c, which hands out all pages
@@ -144,14 +152,14 @@ int mm_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone
 	online_page_callback_t others;
 	int ret;
 
-	if (!online_page_callback)
+	if (!page_callback)
 		return internal(online_pages)(pfn, nr_pages, zone, group);
 
 	/* Who looks at it, or changes it, has mem_hotplug_lock, too. */
-	others = *online_page_callback;
-	*online_page_callback = generic_online_page;
+	others = *page_callback;
+	*page_callback = generic_online_page;
 	ret = internal(online_pages)(pfn, nr_pages, zone, group);
-	*online_page_callback = others;
+	*page_callback = others;
 	return ret;
 }
 
@@ -195,7 +203,7 @@ int mm_unpoison_memory(unsigned long pfn)
 }
 
 /* Static in mm/memory-failure.c: one page at a time. NULL where it cannot be found. */
-static struct mutex *mf_mutex;
+static struct mutex *failure_mutex;
 
 /**
  * mm_memory_failure_busy() - whether somebody is in memory_failure() or its likes, where he may wait for others
@@ -205,7 +213,7 @@ static struct mutex *mf_mutex;
  */
 bool mm_memory_failure_busy(void)
 {
-	return mf_mutex && mutex_is_locked(mf_mutex);
+	return failure_mutex && mutex_is_locked(failure_mutex);
 }
 
 /**
@@ -1126,9 +1134,9 @@ int mm_internals_init(void)
 	} while (0);
 	MM_INTERNALS(RESOLVE_INTERNAL)
 
-	online_page_callback = (online_page_callback_t *)mm_lookup_symbol("online_page_callback");
+	page_callback = (online_page_callback_t *)mm_lookup_symbol("online_page_callback");
 #ifdef CONFIG_MEMORY_FAILURE
-	mf_mutex = (struct mutex *)mm_lookup_symbol("mf_mutex");
+	failure_mutex = (struct mutex *)mm_lookup_symbol("mf_mutex");
 #endif
 	switch_workqueue = alloc_workqueue("twostage", SWITCH_WORKQUEUE_FLAGS, 0);
 	if (!switch_workqueue)
