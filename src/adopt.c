@@ -112,14 +112,15 @@ static typeof(__add_memory) wrapped_add_memory __maybe_unused;
 /* The removal of a region by ourselves is under way already when it comes here. */
 static bool remove_wanted(struct pt_regs *regs)
 {
-	struct twostage_region *region = region_of(regs_get_kernel_argument(regs, 0));
+	struct twostage_region *region = region_within(regs_get_kernel_argument(regs, 0),
+						       regs_get_kernel_argument(regs, 1));
 
 	return region && !READ_ONCE(region->removed);
 }
 
 static void wrapped_remove_memory(u64 start, u64 size)
 {
-	struct twostage_region *region = region_of(start);
+	struct twostage_region *region = region_within(start, size);
 
 	if (region->provider == &dimm_provider && region->start == start && region->size == size)
 		region_take_away(region);
