@@ -730,6 +730,7 @@ static int probe_later(struct virtio_device *vdev)
 static void probe_work(struct work_struct *work)
 {
 	struct later *later, *next;
+	struct device_driver *driver;
 	LIST_HEAD(again);
 	int ret;
 
@@ -739,9 +740,10 @@ static void probe_work(struct work_struct *work)
 	spin_unlock(&probed_later_lock);
 	list_for_each_entry_safe(later, next, &again, node) {
 		ret = device_driver_attach(&virtio_mem_driver.driver, later->dev);
+		driver = READ_ONCE(later->dev->driver);
 		if (!ret)
 			dev_info(later->dev, "is taken up now\n");
-		else if (ret == -EBUSY && READ_ONCE(later->dev->driver) != &virtio_mem_driver.driver)
+		else if (ret == -EBUSY && driver && driver != &virtio_mem_driver.driver)
 			dev_notice(later->dev, "has a driver by now, which keeps it\n");
 		/* The driver core has said what else there is. */
 		forget_later(later);
