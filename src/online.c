@@ -238,7 +238,8 @@ static void wait_for_visitors(void)
 
 /*
  * A block is offline: whoever is not in the list by now does not find a page of it. Of who has to do with other pages
- * nobody knows what he waits for.
+ * nobody knows what he waits for. (Of these who is here may have to wait for one, who was first to have memory failure's
+ * lock.)
  */
 static void wait_for_failures(struct twostage_region *region, unsigned long index)
 {
@@ -741,7 +742,8 @@ static struct task_struct *page_owner_reader;
 
 static bool page_owner_wanted(struct pt_regs *regs)
 {
-	return READ_ONCE(page_owner_reader) != current && regions_exist();
+	/* Whether there are regions or not: there may be one before he is done. */
+	return READ_ONCE(page_owner_reader) != current;
 }
 
 /*
