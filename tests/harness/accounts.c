@@ -191,7 +191,9 @@ void accounts_tell(const struct accounts *before)
 	diag("account MemTotal: %lld KiB before, %lld KiB after", before->mem_total, after->mem_total);
 	diag("account direct map: %lld KiB before, %lld KiB after", before->direct_map, after->direct_map);
 	diag("account HardwareCorrupted: %lld KiB before, %lld KiB after", before->corrupted, after->corrupted);
-	diag("account memory blocks: %d before, %d after", before->blocks, after->blocks);
+	diag("account memory blocks: %d before, %d after; under nodes %d and %d", before->blocks, after->blocks,
+	     before->blocks_linked, after->blocks_linked);
+	diag("account /sys/firmware/memmap: %s", strcmp(before->firmware, after->firmware) ? "differs" : "the same");
 	diag("account /proc/iomem: %s", strcmp(before->iomem, after->iomem) ? "differs" : "the same");
 	diag("account /proc/zoneinfo: %s", strcmp(before->zones, after->zones) ? "differs" : "the same");
 	diag("account nodes with memory: %s before, %s after", before->nodes, after->nodes);
