@@ -101,17 +101,22 @@ static void refusals(const char *when)
 	}
 }
 
-/* What the provider has assigned, it gets back. */
-static void of_a_provider(const char *when)
+/* What the provider has assigned, it gets back. A notifier before ours refuses before anything is assigned. */
+static void of_a_provider(const char *when, bool before)
 {
 	char text[128], name[128];
+	long long assigns;
 
 	snprintf(name, sizeof(name), "%s, a provider", when);
 	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64 " %#" PRIx64 " 1", (uint64_t)START, block_size, block_size);
 	ok(module_load("twostage_test", NULL) == 0 && write_file(text, PROVIDER "/add") == 0, "%s: a region is added", name);
 	notifier_refuse("MEM_GOING_ONLINE", ENOMEM);
+	assigns = read_number(PROVIDER "/assigns");
 	ok(region_online(0, "1 online_movable") == -ENOMEM && read_number(PROVIDER "/assigned") == 0,
 	   "%s: what was assigned for an online that it refuses is taken back", name);
+	assigns = read_number(PROVIDER "/assigns") - assigns;
+	ok(before ? assigns == 0 : assigns > 0, "%s: it is called %s the provider was asked (%lld times)", name,
+	   before ? "before" : "after", assigns);
 	notifier_refuse("MEM_GOING_ONLINE", 0);
 	notifier_refusals(name, "online_movable", 0, block_at(START));
 	ok(read_number(PROVIDER "/assigned") == 0 && read_number(PROVIDER "/violations") == 0,
@@ -126,7 +131,7 @@ static void after_ours(const char *when, const char *priority)
 		return;
 	ok(two_actions(), "%s: what it can refuse is an online and an offline", when);
 	refusals(when);
-	of_a_provider(when);
+	of_a_provider(when, false);
 	notifier_remove(when);
 }
 
@@ -144,7 +149,7 @@ static void run(void)
 		return;
 	if (load_twostage(NULL)) {
 		refusals("a notifier before ours");
-		of_a_provider("a notifier before ours");
+		of_a_provider("a notifier before ours", true);
 		unload_twostage();
 	}
 	notifier_remove("a notifier before ours");
