@@ -88,9 +88,11 @@ static void crash(const char *how)
 	if (!kexec_fetch() || !load_twostage(NULL))
 		return;
 	ok(region_add(START, BLOCKS * block_size, NULL) == 0, "a region is added");
-	ok(set_blocks(POPULATED | BEFORE, "online_movable"), "some of its blocks come online");
+	ok(set_blocks(POPULATED, "online_movable"), "some of its blocks come online");
 	inside = make_data();
 	ok(inside > (long long)(DATA / PAGE / 2), "there is data in them");
+	/* After the data, so that next to nothing of them is ever in use: see look_back(). */
+	ok(set_blocks(BEFORE, "online_movable"), "others come online as well");
 	ret = kexec_load(how, STAGE "=2 nr_cpus=1 irqpoll reset_devices twostage_inside=%lld", inside);
 	if (!ok(ret == 0 && read_number(IMAGE_LOADED) == 1, "a kernel is loaded for the case of a crash (%s)", how)) {
 		run_command("sed 's/^/# /' " KEXEC_OUTPUT " >/dev/kmsg");
@@ -203,9 +205,13 @@ static long long shared_mib(void)
 
 static void look_back(void)
 {
-	/* What has been in use once stays backed after the offline: the provider is ram. */
-	const int untouched = BLOCKS - __builtin_popcount(POPULATED | BEFORE);
-	const long long most = boot_number("twostage_memory") - untouched * (long long)(block_size / MIB);
+	/*
+	 * What has been in use once stays backed after the offline: the provider is ram. That is a memmap, and a page here
+	 * and there; with all its debugging a kernel writes to every free page.
+	 */
+	const int untouched = BLOCKS - __builtin_popcount(POPULATED | BEFORE), before = __builtin_popcount(BEFORE);
+	const long long size = block_size / MIB, in_use = kernel_debugs() ? size : 16;
+	const long long most = boot_number("twostage_memory") - untouched * size - before * (size - in_use);
 	long long backed;
 
 	module_load_system("virtio_pci", NULL);
@@ -216,7 +222,7 @@ static void look_back(void)
 	dump();
 	backed = shared_mib();
 	ok(backed > 0 && backed <= most, "nobody has touched standby memory");
-	diag("the host backs %lld MiB; all but what was never populated is %lld", backed, most);
+	diag("the host backs %lld MiB; all but what standby blocks have never used is %lld", backed, most);
 }
 
 static void run_with(const char *how)
