@@ -59,7 +59,8 @@ enum {
 
 /* What others do between a look and the operation that follows */
 #define RACE(error) { error, "somebody else was there first", NULL }
-#define GONE { ENOENT, "somebody else was there first", "there is no " }, RACE(ENODEV), RACE(ENXIO)
+#define GONE { ENOENT, "somebody else was there first", "there is no " }, \
+	     { ENODEV, "somebody else was there first", "is in no region" }, RACE(ENXIO)
 /* More blocks than there are, or one that is in that state already */
 #define NOT_SO { EINVAL, "somebody else was there first", "are standby" }, \
 	       { EINVAL, "somebody else was there first", "are online" }, \
