@@ -34,7 +34,7 @@ extern const struct group group_basic, group_errors, group_many, group_providers
 	group_bench_scale_online, group_bench_bystanders, group_bench_virtio,
 	group_bench_virtio_stock, group_bench_cost_twostage, group_bench_cost_dimm,
 	group_bench_cost_hosted, group_bench_cost_kmem, group_bench_cost_virtio,
-	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_hosted,
+	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_reserved, group_dimm_hosted,
 	group_large_blocks, group_faults, group_virtio_mem, group_virtio_mem_odd,
 	group_virtio_mem_taken, group_alloc_failures, group_alloc_failures_online,
 	group_alloc_failures_unload, group_alloc_failures_virtio,

@@ -16,6 +16,9 @@
 
 #define AUTO_ONLINE MEMORY "/auto_online_blocks"
 #define ARMED "/sys/kernel/debug/kprobes/enabled"
+/* The first slot for DIMMs, and its status when there is one in it that works */
+#define SLOT "/sys/bus/acpi/devices/PNP0C80:00"
+#define PRESENT 15
 
 static uint64_t region_begin(int id)
 {
@@ -348,6 +351,38 @@ static void run(void)
 	unload_twostage();
 }
 
+/*
+ * A DIMM of which the kernel has a piece reserved, which keeps all of it from being added. Its driver takes that for
+ * memory of the DIMM that is in use, and when it is ejected removes what is a region by now.
+ */
+static void run_reserved(void)
+{
+	const uint64_t start = 4 * GIB + 3 * block_size;
+	struct accounts *before, *standby;
+	int blocks, tries;
+
+	if (!load_twostage(NULL))
+		return;
+	before = accounts_take();
+	blocks = count_blocks();
+	dimm_plug("reserved", 4 * block_size, -1);
+	/* Nobody says so. */
+	for (tries = 0; tries < 200 && read_number(SLOT "/status") != PRESENT; tries++)
+		usleep(100000);
+	usleep(1000000);
+	ok(tries < 200 && count_blocks() == blocks, "a DIMM is not added that has something reserved in it");
+	ok(region_add(start, block_size, NULL) == 0, "a region is made of that");
+	standby = accounts_take();
+	ok(unplug_stops("reserved", "stays, who removes") && dimm_gone("reserved"), "the DIMM is ejected all the same");
+	ok(exists(REGION, 0) && !strcmp(block_stage(block_at(start)), "standby") && accounts_same(standby),
+	   "and the region stays, as it was");
+	ok(region_remove(0) == 0 && accounts_same(before), "removed by name, every account is what it was");
+	dimm_forget("reserved");
+	accounts_free(before);
+	accounts_free(standby);
+	unload_twostage();
+}
+
 /* A DIMM of many times the guest's memory */
 static void run_large(void)
 {
@@ -447,6 +482,9 @@ static void run_hosted(void)
 }
 
 const struct group group_dimm = { .name = "dimm", .title = "DIMMs that are taken over", .run = run };
+const struct group group_dimm_reserved = {
+	.name = "dimm-reserved", .title = "a DIMM with a region in the middle", .run = run_reserved,
+};
 const struct group group_dimm_large = { .name = "dimm-large", .title = "a DIMM larger than the guest", .run = run_large };
 const struct group group_dimm_stock = { .name = "dimm-stock", .title = "the same without the module", .run = run_stock };
 const struct group group_dimm_hosted = { .name = "dimm-hosted", .title = "the kernel hosts the memmap itself", .run = run_hosted };
