@@ -176,6 +176,8 @@ bool kcore_has(uint64_t physical);
 bool has_struct_page(uint64_t physical);
 /* Whether that has the mark of memory failure */
 bool page_is_broken(uint64_t physical);
+/* Takes a page out of use, "soft" or "hard" */
+int page_offline(const char *how, uint64_t physical);
 
 /* kmemleak.c: the kernel's leak detector, where it has one */
 bool kmemleak_there(void);

@@ -5,6 +5,7 @@
  * Copyright (C) 2026 the twostage developers
  */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,14 @@ long kcore_words(uint64_t physical, long words)
 		count += pread(fd, &word, sizeof(word), kcore_offset(physical)) == sizeof(word) && word;
 	close(fd);
 	return count;
+}
+
+int page_offline(const char *how, uint64_t physical)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%#" PRIx64, physical);
+	return write_file(text, MEMORY "/%s_offline_page", how);
 }
 
 long look_at_block(int block)

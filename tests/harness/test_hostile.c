@@ -26,6 +26,11 @@
 #define NOWHERE (64 * GIB)
 #define REGIONS 2000
 
+/* What others have done with the module meanwhile; shared by all processes */
+static struct uses {
+	long regions, blocks, knobs, attributes;
+} *uses;
+
 static uint64_t nowhere(int n)
 {
 	return NOWHERE + n * block_size;
@@ -305,14 +310,6 @@ static int offline_first(void)
 {
 	memory_unpin(&pin);
 	return write_file("offline", MEMORY "/memory%d/state", block_at(START));
-}
-
-static int page_offline(const char *how, uint64_t address)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%#" PRIx64, address);
-	return write_file(text, MEMORY "/%s_offline_page", how);
 }
 
 /* Takes back that a page is broken. */
@@ -673,6 +670,89 @@ static void broken_beside_slow_offline(void)
 	accounts_free(before);
 }
 
+/* Who uses the module all the time, whether it is there or not */
+static void use_region(void)
+{
+	if (region_add(START, 2 * block_size, NULL) == 0)
+		__atomic_fetch_add(&uses->regions, 1, __ATOMIC_RELAXED);
+	if (region_online(0, "1 online_movable") == 0)
+		__atomic_fetch_add(&uses->blocks, 1, __ATOMIC_RELAXED);
+	region_offline(0, "1");
+	region_remove(0);
+	region_remove(1);
+	/* For an unload there has to be a moment without regions. */
+	usleep(rand() % 60000);
+}
+
+static void use_knobs(void)
+{
+	if (write_file("1", BUS "/adopt") == 0)
+		__atomic_fetch_add(&uses->knobs, 1, __ATOMIC_RELAXED);
+	write_file("0", BUS "/adopt");
+	write_file("0", REGION "/memmap_on_memory", 0);
+	write_file("nonsense", BUS "/add_region");
+	region_remove(7);
+	usleep(1000);
+}
+
+static void use_attributes(void)
+{
+	read_file(BUS "/adopt");
+	read_file(REGION "/blocks_online", 0);
+	read_file("/sys/kernel/debug/twostage/hooks");
+	usleep(1000);
+	if (*block_stage(block_at(START)))
+		__atomic_fetch_add(&uses->attributes, 1, __ATOMIC_RELAXED);
+}
+
+/* It comes and goes under those who use it. */
+static void unloaded_meanwhile(void)
+{
+	static void (*const use[])(void) = { use_region, use_region, use_knobs, use_attributes };
+	struct accounts *before = accounts_take();
+	int i, loads = 0, unloads = 0, refused = 0, other = 0, ret;
+	pid_t users[ARRAY_SIZE(use)];
+	double started = now(), loaded;
+
+	uses = mmap(NULL, sizeof(*uses), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	for (i = 0; i < (int)ARRAY_SIZE(use); i++) {
+		users[i] = fork();
+		if (users[i])
+			continue;
+		srand(i + 1);
+		for (;;)
+			use[i]();
+	}
+	/* The kernel of make check-debug takes seconds for a load. */
+	while (!other && (now() - started < 10 || (now() - started < 120 && (unloads < 3 || !refused || !uses->blocks ||
+									     !uses->attributes)))) {
+		ret = module_load("twostage", NULL);
+		loads += ret == 0;
+		loaded = now();
+		usleep(rand() % 300000);
+		/* A region is there, or one of them is about to make one. */
+		while ((ret = module_unload("twostage")) == -EWOULDBLOCK && now() - loaded < 60) {
+			refused++;
+			usleep(rand() % 3000);
+		}
+		if (ret)
+			diag("unload: %s", strerror(-ret));
+		other += ret != 0;
+		unloads += ret == 0;
+	}
+	for (i = 0; i < (int)ARRAY_SIZE(use); i++) {
+		kill(users[i], SIGKILL);
+		waitpid(users[i], NULL, 0);
+	}
+	diag("%d loads, %d unloads, %d unloads refused; %ld regions, %ld blocks, %ld knobs, %ld attributes", loads, unloads,
+	     refused, uses->regions, uses->blocks, uses->knobs, uses->attributes);
+	ok(loads && loads == unloads && !other && refused && uses->regions && uses->blocks && uses->knobs && uses->attributes,
+	   "it is loaded and unloaded while its knobs are written to all the time");
+	ok(accounts_same(before), "then every account is what it was");
+	munmap(uses, sizeof(*uses));
+	accounts_free(before);
+}
+
 static void run(void)
 {
 	if (!load_twostage(NULL))
@@ -687,6 +767,7 @@ static void run(void)
 	switched_off_meanwhile();
 	ok(module_unload("twostage_test") == 0, "it unloads");
 	unload_twostage();
+	unloaded_meanwhile();
 }
 
 /* Waits that have an end by themselves, and one that is ended */

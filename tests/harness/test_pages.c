@@ -167,7 +167,7 @@ static void huge_pages(const char *memmap, bool optimize)
 	int n;
 
 	snprintf(kind, sizeof(kind), "huge pages%s, %s", optimize ? " with an optimised memmap" : "", memmap);
-	if (optimize && !kernel_before(6, 12)) {
+	if (optimize && !kernel_before(6, 12) && kernel_before(6, 13)) {
 		skip("of these kernels one, 6.12.117, reports bad pages when such are freed, without any module", "%s", kind);
 		return;
 	}
@@ -344,14 +344,6 @@ static void in_the_way(void)
 	ok(region_give_back(0) == 0 && region_remove(0) == 0, "the region goes");
 	ok(accounts_same(before), "every account is what it was");
 	accounts_free(before);
-}
-
-static int page_offline(const char *how, uint64_t address)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%#" PRIx64, address);
-	return write_file(text, MEMORY "/%s_offline_page", how);
 }
 
 /* The physical address of the first of its pages that is in the region, which is at *page */
@@ -589,8 +581,10 @@ static void run_contiguous(void)
 	   "all of the contiguous memory is taken back, and the data has moved unharmed");
 	diag("%" PRIu64 " MiB are in the region", (uint64_t)(memory_inside(&memory, START, region_bytes()) / MIB));
 	ok(region_give_back(0) == 0 && memory_check(&memory) < 0, "blocks go offline beside it");
+	free = meminfo("CmaFree");
 	write_file("0", HUGE_ON, 0, 1048576);
-	ok(read_number(HUGE_ON, 0, 1048576) == 0 && meminfo("CmaFree") <= meminfo("CmaTotal"), "it is given back");
+	free = meminfo("CmaFree") - free;
+	ok(read_number(HUGE_ON, 0, 1048576) == 0 && free > 512 * 1024, "it is given back (%lld MiB)", free / 1024);
 	memory_free(&memory);
 	ok(region_remove(0) == 0, "the region goes");
 	unload_twostage();

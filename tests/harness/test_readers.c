@@ -190,31 +190,58 @@ static const struct reader {
 
 /* Counted by all processes */
 static struct counts {
-	long read[ARRAY_SIZE(readers)], stages, busy;
+	long read[ARRAY_SIZE(readers)], stages, busy, refused;
 } *counts;
+
+static void online(const char *what)
+{
+	int ret = region_online(0, what);
+
+	if (ret) {
+		diag("online \"%s\": %s", what, strerror(-ret));
+		counts->refused++;
+	} else {
+		counts->stages++;
+	}
+}
+
+/* A round of all blocks through all stages */
+static void round_of_stages(int n, const char *type)
+{
+	static const char *const memmaps[] = { "1", "0" };
+	char what[48];
+
+	write_file(memmaps[n % 2], REGION "/memmap_on_memory", 0);
+	/* Of the round before, some may have stayed. */
+	snprintf(what, sizeof(what), "2 %s", type);
+	if (blocks_online(0) <= BLOCKS - 2)
+		online(what);
+	if (blocks_online(0) < BLOCKS)
+		online("all online_movable");
+	/* A page that is looked at cannot be moved for the moment. */
+	if (region_give_back(0))
+		counts->busy++;
+	else
+		counts->stages++;
+}
+
+static void counts_begin(void)
+{
+	counts->stages = 0;
+	counts->busy = 0;
+	counts->refused = 0;
+}
 
 /* All blocks through all stages, with the reader beside it */
 static void stages(double until)
 {
 	static const char *const types[] = { "online_movable", "online_kernel", "online" };
-	static const char *const memmaps[] = { "1", "0" };
 	int n;
 
-	for (n = 0; now() < until || n < 2; n++) {
-		char what[48];
-
-		write_file(memmaps[n % 2], REGION "/memmap_on_memory", 0);
-		/* In the kernel's zones there, its notes of all that is allocated would keep the blocks. */
-		snprintf(what, sizeof(what), "2 %s", kernel_debugs() ? "online_movable" : types[n % 3]);
-		counts->stages += region_online(0, what) == 0;
-		snprintf(what, sizeof(what), "%d online_movable", BLOCKS - 2);
-		counts->stages += region_online(0, what) == 0;
-		/* A page that is looked at cannot be moved for the moment. */
-		if (region_give_back(0))
-			counts->busy++;
-		else
-			counts->stages++;
-	}
+	counts_begin();
+	/* In the kernel's zones there, its notes of all that is allocated would keep the blocks. */
+	for (n = 0; now() < until || n < 2; n++)
+		round_of_stages(n, kernel_debugs() ? "online_movable" : types[n % 3]);
 }
 
 static void reader_beside_stages(int n)
@@ -237,14 +264,12 @@ static void reader_beside_stages(int n)
 		for (;;)
 			counts->read[n] += reader->read() > 0;
 	}
-	counts->stages = 0;
-	counts->busy = 0;
 	stages(until);
 	well = waitpid(pid, &status, WNOHANG) == 0;
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
 	diag("%s: %ld times read, %ld changes of stage", reader->name, counts->read[n], counts->stages);
-	ok(well && counts->read[n] > 0 && counts->stages >= 3 && !counts->busy,
+	ok(well && counts->read[n] > 0 && counts->stages >= 3 && !counts->busy && !counts->refused,
 	   "%s: read while blocks go through all stages", reader->name);
 	ok(region_give_back(0) == 0 && accounts_same(standby), "%s: afterwards every account is as after stage 1",
 	   reader->name);
@@ -267,8 +292,6 @@ static void all_at_once(void)
 				counts->read[i] += readers[i].read() > 0;
 		}
 	}
-	counts->stages = 0;
-	counts->busy = 0;
 	stages(now() + 3 * SECONDS);
 	for (i = 0; i < (int)ARRAY_SIZE(readers); i++) {
 		well &= waitpid(readers_of[i], &status, WNOHANG) == 0;
@@ -280,9 +303,89 @@ static void all_at_once(void)
 		}
 	}
 	diag("%ld changes of stage, %ld that took too long", counts->stages, counts->busy);
-	ok(well && counts->stages >= 3, "all of them at once");
+	ok(well && counts->stages >= 3 && !counts->refused, "all of them at once");
 	ok(region_give_back(0) == 0 && accounts_same(standby), "afterwards every account is as after stage 1");
 	accounts_free(standby);
+}
+
+/* A page of any block, but none of a memmap: the kernel before 6.2 would count that as broken for ever. */
+static uint64_t any_page(void)
+{
+	const uint64_t memmap = block_size / 32;
+
+	return START + rand() % BLOCKS * block_size + memmap + rand() % ((block_size - memmap) / PAGE) * PAGE;
+}
+
+/* What one who takes pages out of use has done, softly and as broken ones; and how often there was none */
+static struct taken {
+	long soft, hard, refused;
+	bool ready;
+} *taken;
+
+static void take_pages_out(void)
+{
+	int n;
+
+	/* He is not to have a page there himself: who uses one that breaks is killed. */
+	taken->ready = mlockall(MCL_CURRENT) == 0;
+	srand(200);
+	for (n = 0;; n++) {
+		const bool hard = n % 8 == 7;
+
+		/* An offline gives up when a page of it breaks. */
+		usleep(10000);
+		if (page_offline(hard ? "hard" : "soft", any_page()))
+			taken->refused++;
+		else if (hard)
+			taken->hard++;
+		else
+			taken->soft++;
+	}
+}
+
+/* At addresses that have no page at the moment, too */
+static void pages_taken_out(void)
+{
+	double until = now() + 3 * SECONDS, limit = now() + 120;
+	struct accounts *before;
+	int status, n;
+	bool well;
+	pid_t pid;
+
+	if (!exists(MEMORY "/soft_offline_page")) {
+		skip("this kernel does not do that", "pages are taken out of use while blocks go through all stages");
+		return;
+	}
+	ok(region_remove(0) == 0, "the region is removed");
+	before = accounts_take();
+	taken = mmap(NULL, sizeof(*taken), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid = fork();
+	if (!pid)
+		take_pages_out();
+	well = mlockall(MCL_CURRENT) == 0;
+	for (n = 0; n < 100 && !taken->ready; n++)
+		usleep(50000);
+	well &= taken->ready;
+	counts_begin();
+	for (n = 0; well && (now() < until || (now() < limit && !(taken->soft && taken->hard && taken->refused))); n++) {
+		well &= region_add(START, BLOCKS * block_size, NULL) == 0;
+		/* In a kernel zone a block with a page that is broken stays. */
+		round_of_stages(n, "online_movable");
+		/* A block with such pages does not come online again. */
+		well &= region_give_back(0) == 0 && region_remove(0) == 0;
+	}
+	well &= waitpid(pid, &status, WNOHANG) == 0;
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	munlockall();
+	diag("%ld pages softly, %ld as broken, %ld times there was none; %d rounds, %ld times it took long, %ld times refused",
+	     taken->soft, taken->hard, taken->refused, n, counts->busy, counts->refused);
+	ok(well && taken->soft && taken->hard && taken->refused && n >= 2 && !counts->refused,
+	   "pages are taken out of use while blocks go through all stages");
+	ok(accounts_same(before), "with all of it gone every account is what it was, that of broken pages, too");
+	accounts_free(before);
+	munmap(taken, sizeof(*taken));
+	ok(region_add(START, BLOCKS * block_size, NULL) == 0, "the region is added again");
 }
 
 /* Zeroes are what there is to read of standby memory, and what was in it is not. */
@@ -323,6 +426,7 @@ static void run(void)
 	for (i = 0; i < (int)ARRAY_SIZE(readers); i++)
 		reader_beside_stages(i);
 	all_at_once();
+	pages_taken_out();
 	nothing_of_standby();
 	ok(region_remove(0) == 0, "the region is removed");
 	munmap(counts, sizeof(*counts));

@@ -220,6 +220,29 @@ static bool rebind(void)
 	return virtio_unbind(device) == 0 && virtio_bind(device, OURS) == 0 && ours();
 }
 
+/* The device is busy, and goes on being asked for a block, when its driver lets go of it. */
+static void unbound_meanwhile(void)
+{
+	int status = -1, ret;
+	bool waiting;
+	pid_t pid;
+
+	set_answer(2, 1000000);
+	pid = fork();
+	if (!pid)
+		_exit(-online_block(0));
+	usleep(700000);
+	waiting = !waitpid(pid, &status, WNOHANG);
+	ret = virtio_unbind(device);
+	waitpid(pid, &status, 0);
+	ok(waiting && ret == 0 && WIFEXITED(status) && WEXITSTATUS(status) == EBUSY,
+	   "the driver lets go of a device that is being asked for a block, which is refused (%s)",
+	   strerror(WEXITSTATUS(status)));
+	set_answer(-1, 0);
+	ok(region_there(0, false, 10) && virtio_bind(device, OURS) == 0 && ours() && comes_to(0) && online_block(0) == 0 &&
+	   offline_block(0) == 0 && plugged() == 0, "taken up again, the block comes online and goes");
+}
+
 static void answers(void)
 {
 	struct kmsg kmsg = kmsg_mark();
@@ -294,6 +317,7 @@ static void answers(void)
 	   "a device that does not have that memory plugged is not taken up");
 	set_answer(-1, 0);
 	ok(virtio_bind(device, OURS) == 0 && ours() && offline_block(0) == 0 && plugged() == 0, "one that has is");
+	unbound_meanwhile();
 	ok(module_unload("virtio_mem_test") == 0, "the device's answers are its own again");
 	kmsg_close(&kmsg);
 }
@@ -753,11 +777,8 @@ static void run_given_back(void)
 	for (i = 0; i < 32 * 16; i++)
 		look_at_block(first_block() + i / 16);
 	for (i = 0; i < 32; i++) {
-		char address[32];
-
-		snprintf(address, sizeof(address), "%#" PRIx64, (first_block() + i) * block_size);
-		write_file(address, MEMORY "/soft_offline_page");
-		write_file(address, MEMORY "/hard_offline_page");
+		page_offline("soft", (first_block() + i) * block_size);
+		page_offline("hard", (first_block() + i) * block_size);
 	}
 	run_command("for file in /proc/kpage* /proc/pagetypeinfo /proc/zoneinfo /proc/iomem; do cat $file >/dev/null; done");
 	run_command("lsmem -a >/dev/null; cat /sys/devices/system/memory/*/* >/dev/null 2>&1");
