@@ -86,6 +86,12 @@ static void visit_initialisation(const char *name, const char *module, struct ra
 		extend(data, range.start, range.end);
 }
 
+static void visit_parameters(const char *name, const char *module, struct range range, void *data)
+{
+	if (!*module && !strcmp(name, "parse_args"))
+		extend(data, range.start, range.end);
+}
+
 static void visit_twostage(const char *name, const char *module, struct range range, void *data)
 {
 	(void)name;
@@ -138,6 +144,8 @@ void failures_only_in(enum failures_place place)
 		visit_functions(visit_twostage, &within);
 	else if (place == FAILURES_IN_INITIALISATION)
 		visit_functions(visit_initialisation, &within);
+	else if (place == FAILURES_IN_PARAMETERS)
+		visit_functions(visit_parameters, &within);
 	else
 		within.end = UINT64_MAX;
 	set("failslab", "require-start", within.start);

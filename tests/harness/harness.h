@@ -149,6 +149,8 @@ void notifier_refuse(const char *action, int error);
 void notifier_refusals(const char *when, const char *type, int id, int block);
 
 /* virtio.c: devices on the virtio bus */
+/* It is part of the system, not of what has to be gone at the end: for a group's setup. */
+void virtio_bus(void);
 /* The n-th of those with this device ID, "" if there is none */
 const char *virtio_device(int id, int n);
 const char *virtio_driver(const char *device);
@@ -198,6 +200,8 @@ enum failures_place {
 	FAILURES_IN_TWOSTAGE,
 	/* when a module is initialised */
 	FAILURES_IN_INITIALISATION,
+	/* before that, when its parameters are read */
+	FAILURES_IN_PARAMETERS,
 };
 void failures_only_in(enum failures_place place);
 /* The nth allocation of this process from now on fails; 0: none. */

@@ -297,6 +297,10 @@ static void run_ram(void)
 	static const struct operation load_it = {
 		.name = "load", .file = "/twostage/twostage.ko", .run = insert, .undo = delete,
 	};
+	static const struct operation load_with_parameters = {
+		.name = "parameters of a load", .file = "/twostage/twostage.ko", .run = insert_with_region,
+		.undo = delete_with_region,
+	};
 	struct operation load_with_region = {
 		.name = "load with a region", .file = "/twostage/twostage.ko", .run = insert_with_region,
 		.undo = delete_with_region,
@@ -320,6 +324,8 @@ static void run_ram(void)
 	fail_each(&remove_one);
 	ok(region_remove(0) == 0, "the region is removed");
 	unload_twostage();
+	failures_only_in(FAILURES_IN_PARAMETERS);
+	fail_each(&load_with_parameters);
 	failures_only_in(FAILURES_IN_INITIALISATION);
 	load_with_region.tried = fail_each(&load_it);
 	fail_each(&load_with_region);
@@ -359,19 +365,29 @@ static void run_unload(void)
 {
 	struct kmsg kmsg = kmsg_mark();
 	bool failed = true, gone = true;
-	unsigned int nth;
+	unsigned int nth, wrong = 0;
+	struct state before;
 	int blocks;
 
 	if (!usable())
 		return;
 	failures_configure();
 	failures_only_in(FAILURES_ANYWHERE);
+	if (!load_twostage(NULL) || !unload_twostage())
+		return;
 
+	before = take();
 	for (nth = 1; failed && gone; nth++) {
 		if (module_load("twostage", "adopt=1"))
 			break;
 		gone = unloads(nth, &failed);
+		if (gone && !same(&before)) {
+			diag("that was allocation %u", nth);
+			wrong++;
+		}
 	}
+	accounts_free(before.accounts);
+	ok(nth > 2 && !wrong, "an unload does without each of its first %u allocations, and nothing stays", nth - 2);
 	ok(nth > 1 && failed && !gone && module_loaded("twostage") &&
 	   kmsg_lines(&kmsg, "cannot be taken away", NULL, 0) == 1,
 	   "an unload waits for ever if a probe cannot be taken away (allocation %u)", nth - 1);
@@ -417,8 +433,44 @@ static int bind(void)
 	return virtio_bind(device, OURS);
 }
 
+static int insert_driver(void)
+{
+	int ret = module_insert(fd, "");
+
+	/* A device that it could not take up does not keep a driver from being there. */
+	if (!ret && !exists(REGION, 0)) {
+		module_unload(OURS);
+		ret = -ENXIO;
+	}
+	return ret;
+}
+
+static int delete_driver(void)
+{
+	const char *bus = "/sys/bus/pci/drivers/virtio-pci";
+	char link[128], target[256];
+	ssize_t length;
+	int ret;
+
+	if (exists("/sys/bus/virtio/drivers/" OURS "/unbind"))
+		return unbind() ?: module_unload(OURS);
+
+	/* The driver core does without the files for that: then the device goes, and comes again. */
+	snprintf(link, sizeof(link), "/sys/bus/virtio/devices/%s", device);
+	length = readlink(link, target, sizeof(target) - 1);
+	if (length < 0)
+		return -errno;
+	target[length] = '\0';
+	*strrchr(target, '/') = '\0';
+	ret = write_file(strrchr(target, '/') + 1, "%s/unbind", bus) ?: module_unload(OURS);
+	return write_file(strrchr(target, '/') + 1, "%s/bind", bus) ?: ret;
+}
+
 static void run_virtio(void)
 {
+	static const struct operation load_driver = {
+		.name = "load of the driver", .file = "/twostage/" OURS ".ko", .run = insert_driver, .undo = delete_driver,
+	};
 	char name[32], unbind_path[128];
 	struct operation bind_it = {
 		.name = "bind", .path = "/sys/bus/virtio/drivers/" OURS "/bind", .text = name, .undo = unbind,
@@ -441,13 +493,9 @@ static void run_virtio(void)
 	ok(unbind() == 0, "the driver is unbound");
 	fail_each(&bind_it);
 	ok(module_unload(OURS) == 0, "the driver unloads");
+	failures_only_in(FAILURES_IN_INITIALISATION);
+	fail_each(&load_driver);
 	unload_twostage();
-}
-
-static void virtio_bus(void)
-{
-	module_load_system("virtio_pci", NULL);
-	usleep(500000);
 }
 
 const struct group group_alloc_failures_virtio = {
@@ -492,6 +540,63 @@ static bool eject(void)
 	dimm_forget(DIMM);
 	usleep(200000);
 	return gone && !dimm_there();
+}
+
+/* An ejection that may be refused */
+static bool eject_failing(unsigned int nth, enum failures_outcome *outcome)
+{
+	int tries;
+
+	failures_begin_in_workers(nth);
+	dimm_unplug(DIMM);
+	for (tries = 0; tries < 800 && count_blocks() != blocks_without; tries++) {
+		usleep(50000);
+		if (tries < 700 && failures_in_workers(nth) == FAILURES_FAILED)
+			tries = 700;
+	}
+	/* The region itself goes a little later, and so does the DIMM. */
+	for (tries = 0; tries < 100 && count_blocks() == blocks_without && dimm_there(); tries++)
+		usleep(50000);
+	usleep(300000);
+	*outcome = failures_end_in_workers(nth);
+	return count_blocks() == blocks_without && dimm_gone(DIMM);
+}
+
+static void eject_each(const struct state *before, const struct state *after)
+{
+	unsigned int nth, refused = 0, wrong = 0, asked_again = 0, untouched = 0;
+	enum failures_outcome outcome = FAILURES_NOT_ASKED;
+	bool gone, right;
+
+	/* Of two workers the one who allocates more may be one who has not been told: it has to be so twice. */
+	for (nth = 1; wrong < 20 && asked_again < 20 && untouched < 2; nth++) {
+		right = plug(0, &outcome) && same(after);
+		gone = eject_failing(nth, &outcome);
+		if (gone) {
+			dimm_forget(DIMM);
+			usleep(200000);
+		}
+		if (outcome != FAILURES_FAILED) {
+			if (outcome == FAILURES_UNTOUCHED && gone)
+				untouched++;
+			else
+				asked_again++;
+			nth--;
+			if (!gone)
+				eject();
+			continue;
+		}
+		untouched = 0;
+		refused += !gone;
+		right &= gone ? same(before) : same(after) && eject() && same(before);
+		if (!right) {
+			diag("eject: that was allocation %u, and the DIMM was %s", nth, gone ? "gone" : "there");
+			wrong++;
+		}
+	}
+	ok(untouched == 2 && nth > 1 && !wrong && same(before),
+	   "eject: each of %u allocations fails once: %u times the ejection is refused, and all is as before; "
+	   "%u times it does without; the next try works (%d more tries)", nth - 1, refused, nth - 1 - refused, asked_again);
 }
 
 static void run_dimm(void)
@@ -544,6 +649,7 @@ static void run_dimm(void)
 	   asked_again);
 	ok(!wrong, "adopt: each of %u allocations fails once: %u times the DIMM is refused, and all is as before; "
 	   "%u times it does without; the next try works", nth - 1, refused, nth - 1 - refused);
+	eject_each(&before, &after);
 	failures_only_in(FAILURES_ANYWHERE);
 	write_file("online", MEMORY "/auto_online_blocks");
 	accounts_free(before.accounts);

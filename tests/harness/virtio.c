@@ -15,6 +15,12 @@
 #define DEVICES "/sys/bus/virtio/devices"
 #define DRIVERS "/sys/bus/virtio/drivers"
 
+void virtio_bus(void)
+{
+	module_load_system("virtio_pci", NULL);
+	usleep(500000);
+}
+
 const char *virtio_device(int id, int n)
 {
 	static char name[32];
