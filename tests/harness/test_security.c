@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -24,18 +25,28 @@
 #define START (4 * GIB)
 #define BLOCKS 8
 #define POPULATED 2
+#define VIRTIO_ID_MEM 24
+#define DRIVER "twostage_virtio_mem"
+/* As in linux/syslog.h */
+#define READ_ALL 3
 
-/* Where the module's files are; %d is the first block of the region */
+/* Where the module's files are, and the driver's */
 static const char *const places[] = {
-	"/sys/bus/twostage", "/sys/devices/twostage", MEMORY "/memory%d/twostage", "/sys/module/twostage",
+	"/sys/bus/twostage", "/sys/devices/twostage", MEMORY "/memory32/twostage", "/sys/module/twostage",
 	"/sys/kernel/debug/twostage", "/sys/kernel/tracing/events/twostage",
+};
+static char device_place[128];
+static const char *const driver_places[] = {
+	"/sys/devices/twostage", "/sys/module/" DRIVER, "/sys/bus/virtio/drivers/" DRIVER, device_place,
 };
 
 /* As in the README; the last part of the path */
-static const struct {
+struct mode {
 	const char *directory, *name;
 	mode_t mode;
-} modes[] = {
+};
+
+static const struct mode modes[] = {
 	{ BUS, "add_region", 0200 },
 	{ BUS, "remove_region", 0200 },
 	{ BUS, "adopt", 0600 },
@@ -52,6 +63,19 @@ static const struct {
 	{ MEMORY "/memory32/twostage", "stage", 0444 },
 	{ MEMORY "/memory32/twostage", "region", 0444 },
 	{ "/sys/kernel/debug/twostage", "hooks", 0400 },
+};
+
+static const struct mode driver_modes[] = {
+	{ BUS "/devices/region1", "start", 0444 },
+	{ BUS "/devices/region1", "budget", 0444 },
+	{ BUS "/devices/region1", "plugged", 0444 },
+	{ BUS "/devices/region1", "online", 0200 },
+	{ BUS "/devices/region1", "offline", 0200 },
+	{ device_place, "region", 0444 },
+	{ device_place, "block_size", 0444 },
+	{ device_place, "left_over", 0444 },
+	{ device_place, "usable_size", 0444 },
+	{ device_place, "state", 0444 },
 };
 
 /* What the child found; it prints, and its parent counts. */
@@ -85,7 +109,10 @@ static int run_as_nobody(void (*look)(void), int *seen)
 	return found[1];
 }
 
-/* An address of the kernel's, or what %p makes of one: 16 digits that are not a number with 0x before it */
+/*
+ * An address of the kernel's, or what %p makes of one: 16 digits that are not a number with 0x before it, or are as high
+ * as the kernel is, which with five levels of page tables begins with ff.
+ */
 static bool has_pointer(const char *text)
 {
 	const char *digits;
@@ -93,7 +120,7 @@ static bool has_pointer(const char *text)
 
 	for (digits = text; *digits; digits += length ? length : 1) {
 		length = strspn(digits, "0123456789abcdefABCDEF");
-		if (length >= 16 && (!strncasecmp(digits, "ffff", 4) ||
+		if (length >= 16 && (!strncasecmp(digits, "ff", 2) ||
 				     digits == text || tolower(digits[-1]) != 'x'))
 			return true;
 	}
@@ -137,13 +164,38 @@ static int look_at_file(const char *path, const struct stat *status, int type, s
 
 static void look_at_places(void)
 {
-	char path[128];
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(places); i++) {
-		snprintf(path, sizeof(path), places[i], block_at(START));
-		nftw(path, look_at_file, 16, FTW_PHYS);
+	for (i = 0; i < ARRAY_SIZE(places); i++)
+		nftw(places[i], look_at_file, 16, FTW_PHYS);
+}
+
+static void look_at_driver_places(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(driver_places); i++)
+		nftw(driver_places[i], look_at_file, 16, FTW_PHYS);
+}
+
+/* Its lines have addresses in them. */
+static void read_log(void)
+{
+	static char text[4096];
+	int fd;
+
+	files_seen++;
+	if (klogctl(READ_ALL, text, sizeof(text)) >= 0 || errno != EPERM) {
+		diag("nobody reads the log (%s)", strerror(errno));
+		faults++;
 	}
+	fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0 && read(fd, text, sizeof(text)) >= 0) {
+		diag("nobody reads /dev/kmsg");
+		faults++;
+	}
+	if (fd >= 0)
+		close(fd);
 }
 
 /* Directories of debugfs and tracefs are root's: what is in there needs no look. */
@@ -204,25 +256,27 @@ static void read_iomem(void)
 	free(iomem);
 }
 
-static void knobs(void)
+static bool modes_are(const struct mode *mode, size_t count)
 {
 	struct stat status;
-	int seen, found;
 	bool right = true;
-	size_t i;
+	char path[256];
 
-	for (i = 0; i < ARRAY_SIZE(modes); i++) {
-		char path[160];
-
-		snprintf(path, sizeof(path), "%s/%s", modes[i].directory, modes[i].name);
-		if (stat(path, &status) || (status.st_mode & 07777) != modes[i].mode || status.st_uid ||
-		    status.st_gid) {
-			diag("%s: mode %o of %u:%u", path, status.st_mode & 07777, status.st_uid,
-			     status.st_gid);
+	for (; count > 0; count--, mode++) {
+		snprintf(path, sizeof(path), "%s/%s", mode->directory, mode->name);
+		if (stat(path, &status) || (status.st_mode & 07777) != mode->mode || status.st_uid || status.st_gid) {
+			diag("%s: mode %o of %u:%u", path, status.st_mode & 07777, status.st_uid, status.st_gid);
 			right = false;
 		}
 	}
-	ok(right, "every file has the mode and owner that it is to have");
+	return right;
+}
+
+static void knobs(void)
+{
+	int seen, found;
+
+	ok(modes_are(modes, ARRAY_SIZE(modes)), "every file has the mode and owner that it is to have");
 	found = run_as_nobody(look_at_places, &seen);
 	diag("%d files", seen);
 	ok(found == 0 && seen > 30, "nobody but root writes any, nor reads what is root's, nor finds a pointer in one");
@@ -232,6 +286,27 @@ static void knobs(void)
 	ok(found == 0 && seen == 1 + POPULATED, "/proc/iomem tells nobody but root where anything is");
 	found = run_as_nobody(locate_region, &seen);
 	ok(found == 0 && seen == BLOCKS, "start and size tell no more than the numbers of the memory blocks");
+	/* As distributions have it */
+	if (kernel_debugs())
+		write_file("1", "/proc/sys/kernel/dmesg_restrict");
+	found = run_as_nobody(read_log, &seen);
+	ok(found == 0 && seen == 1, "the log is root's");
+}
+
+static void knobs_of_a_device(void)
+{
+	int seen, found;
+
+	snprintf(device_place, sizeof(device_place), "/sys/bus/virtio/devices/%s/twostage", virtio_device(VIRTIO_ID_MEM, 0));
+	if (!ok(module_load(DRIVER, NULL) == 0 && exists(REGION, 1), "a virtio-mem device has a region"))
+		return;
+	ok(modes_are(driver_modes, ARRAY_SIZE(driver_modes)), "every file of its has the mode and owner that it is to have");
+	found = run_as_nobody(look_at_driver_places, &seen);
+	diag("%d files", seen);
+	ok(found == 0 && seen > (int)ARRAY_SIZE(driver_modes),
+	   "nobody but root writes any, nor reads what is root's, nor finds a pointer in one");
+	ok(virtio_unbind(virtio_device(VIRTIO_ID_MEM, 0)) == 0 && module_unload(DRIVER) == 0 && !exists(REGION, 1),
+	   "the driver unloads");
 }
 
 static void log_lines(struct kmsg *kmsg)
@@ -239,7 +314,7 @@ static void log_lines(struct kmsg *kmsg)
 	int lines = 0, bad = 0;
 	char line[2048];
 
-	while (kmsg_next(kmsg, "twostage: ", line, sizeof(line))) {
+	while (kmsg_next(kmsg, "twostage", line, sizeof(line))) {
 		lines++;
 		if (has_pointer(line)) {
 			diag("%s", line);
@@ -336,6 +411,7 @@ static void run(void)
 	ok(region_add(START, BLOCKS * block_size, NULL) == 0 && region_online(0, "2 online_movable") == 0,
 	   "a region has blocks of both stages");
 	knobs();
+	knobs_of_a_device();
 
 	ok(access_blocks(POPULATED, BLOCKS - POPULATED) == REFUSED,
 	   "/dev/mem neither reads, writes nor maps standby memory");
@@ -369,7 +445,7 @@ static void run_relaxed(void)
 }
 
 const struct group group_security = {
-	.name = "security", .title = "who sees and does what", .run = run,
+	.name = "security", .title = "who sees and does what", .setup = virtio_bus, .run = run,
 };
 const struct group group_security_relaxed = {
 	.name = "security-relaxed", .title = "likewise with iomem=relaxed", .run = run_relaxed,
