@@ -324,15 +324,14 @@ static struct taken {
 
 static void take_pages_out(void)
 {
-	int n;
+	bool hard;
 
 	/* He is not to have a page there himself: who uses one that breaks is killed. */
 	taken->ready = mlockall(MCL_CURRENT) == 0;
 	srand(200);
-	for (n = 0;; n++) {
-		const bool hard = n % 8 == 7;
-
-		/* An offline gives up when a page of it breaks. */
+	for (;;) {
+		/* An offline gives up when a page of it breaks: there are to be some of those, and not many. */
+		hard = taken->soft > 8 * taken->hard;
 		usleep(10000);
 		if (page_offline(hard ? "hard" : "soft", any_page()))
 			taken->refused++;
