@@ -273,7 +273,9 @@ static int note_claimed(struct resource *resource, void *claimed)
 
 /*
  * The resource is exclusive: nobody maps standby memory through /dev/mem. It is not System RAM, or
- * those who walk System RAM (kcore, kexec, kdump) would find memory that has no memmap.
+ * those who walk System RAM (kcore, kexec, kdump) would find memory that has no memmap. A kernel that keeps memblock
+ * (ARCH_KEEP_MEMBLOCK) walks that for kexec, where stage 1 enters the region: as managed by a driver, or the next kernel
+ * would be put there.
  *
  * A resource that is not busy would let ours in, even if it is a PCI device's register window, so those
  * are ruled out before.
@@ -288,7 +290,8 @@ static int request_resource_of(struct twostage_region *region)
 		snprintf(region->resource_name, sizeof(region->resource_name), "Standby memory (%s)",
 			 dev_name(&region->dev));
 		region->resource = __request_region(&iomem_resource, region->start, region->size,
-						    region->resource_name, IORESOURCE_EXCLUSIVE);
+						    region->resource_name,
+						    IORESOURCE_EXCLUSIVE | IORESOURCE_SYSRAM_DRIVER_MANAGED);
 		if (region->resource)
 			return 0;
 		claimed = "only a part of what is reserved there";
