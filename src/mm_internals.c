@@ -988,13 +988,18 @@ static atomic_t compacting = ATOMIC_INIT(0);
 /* Nobody tells: as if somebody did all the time */
 #define COMPACTION_UNKNOWN (INT_MAX / 2)
 
-static void compaction_begins(void *unused)
+/* As the events have it in trace/events/compaction.h: where indirect calls are checked (CFI), types have to be the same. */
+struct compact_control;
+
+static void compaction_begins(void *unused, struct compact_control *cc, unsigned long zone_start, unsigned long zone_end,
+			      bool sync)
 {
 	atomic_inc(&compacting);
 }
 
 /* Who had begun before we were told does not count. */
-static void compaction_ends(void *unused)
+static void compaction_ends(void *unused, struct compact_control *cc, unsigned long zone_start, unsigned long zone_end,
+			    bool sync, int status)
 {
 	atomic_dec_if_positive(&compacting);
 }
