@@ -1033,7 +1033,6 @@ static void unwatch_compaction(void)
 	tracepoint_synchronize_unregister();
 }
 
-/* The probes leave alone what the events tell, which differs between kernels. */
 static void watch_compaction(void)
 {
 	unsigned int i;
@@ -1054,10 +1053,14 @@ static void watch_compaction(void)
 	}
 }
 
-/* Those who have begun end sooner or later; where others begin all the time, it is for the rest of the wait. */
+/*
+ * Those who have begun end sooner or later; where others begin all the time, it is for the rest of the wait. On a kernel
+ * without preemption that may not have been built for it either, nothing comes after this that waits for a task which is
+ * kept from running.
+ */
 static void wait_for_compaction(void)
 {
-	const unsigned long until = jiffies + HZ;
+	const unsigned long until = jiffies + (IS_ENABLED(CONFIG_TASKS_RCU) ? HZ : 10 * HZ);
 	int count;
 
 	while ((count = atomic_read(&compacting)) && count < COMPACTION_UNKNOWN / 2 && time_before(jiffies, until))
