@@ -515,16 +515,26 @@ static bool dimm_there(void)
 /* One worker of the kernel plugs a DIMM, or ejects it: what it allocates for the module is made to fail. */
 static bool plug(unsigned int nth, enum failures_outcome *outcome)
 {
+	struct kmsg kmsg = kmsg_mark();
+	bool told = false;
+	char line[512];
 	int tries;
 
 	failures_begin_in_workers(nth);
 	dimm_plug(DIMM, block_size, -1);
-	for (tries = 0; tries < 400 && !dimm_there(); tries++) {
+	/* Its region is there for a while even if that is going to be refused. */
+	for (tries = 0; tries < 400 && !told; tries++) {
+		if (kmsg_next(&kmsg, "", line, sizeof(line))) {
+			told = strstr(line, "provider dimm") || strstr(line, "add_memory failed");
+			tries--;
+			continue;
+		}
 		usleep(50000);
-		/* It may be refused now, or come all the same. */
+		/* It may be neither. */
 		if (nth && tries < 340 && failures_in_workers(nth) == FAILURES_FAILED)
 			tries = 340;
 	}
+	kmsg_close(&kmsg);
 	usleep(300000);
 	*outcome = failures_end_in_workers(nth);
 	return dimm_there();
