@@ -86,6 +86,7 @@ static int run_as_nobody(void (*look)(void), int *seen)
 	int pipes[2], found[2] = { 0, -1 }, status;
 	pid_t child;
 
+	*seen = 0;
 	if (pipe(pipes))
 		return -1;
 	child = fork();
