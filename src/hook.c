@@ -1,28 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Wrapping a function of the running kernel, by kprobe
+ * Wrapping functions of the running kernel
  *
- * A kprobe on the function's entry looks at the arguments of each call. For a call that is wanted it
- * sets the instruction pointer to the wrapper, which then runs in the caller's own context and may
- * sleep like the function itself; for all others nothing has changed. The wrapper calls the function
- * itself through mm_internals; it is for the hook's wanted() to know such a call and to let it pass.
+ * A kprobe (of a guard: an ftrace callback) on the function's entry looks at
+ * the arguments of each call. For a call that is wanted it sets the instruction
+ * pointer to the wrapper, which then runs in the caller's own context and may
+ * sleep like the function itself. All other calls proceed unchanged. The
+ * wrapper calls the function itself by mm_call(); the hook's wanted() has to
+ * recognise such a call and let it pass.
  *
  * Copyright (C) 2026 the twostage developers
  */
 #define pr_fmt(fmt) "twostage: " fmt
 
-#include <linux/kallsyms.h>
+#include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 
 #include "hook.h"
-#include "mm_internals.h"
+#include "symbols.h"
+#include "twostage_arch.h"
+
+/* Installed tables, in the order of their installation */
+static LIST_HEAD(tables);
+static DEFINE_MUTEX(tables_lock);
 
 static int hook_pre_handler(struct kprobe *kprobe, struct pt_regs *regs)
 {
 	struct hook *hook = container_of(kprobe, struct hook, kprobe);
+	unsigned long arguments[HOOK_ARGUMENTS];
+	unsigned int i;
 
-	if (!hook->wanted(regs))
+	for (i = 0; i < HOOK_ARGUMENTS; i++)
+		arguments[i] = arch_kprobe_argument(regs, i);
+	if (!hook->wanted(arguments))
 		return 0;
 
 	atomic_long_inc(&hook->redirected);
@@ -30,10 +41,23 @@ static int hook_pre_handler(struct kprobe *kprobe, struct pt_regs *regs)
 	return 1;
 }
 
+static void notrace guard_callback(unsigned long ip, unsigned long parent_ip,
+				   struct ftrace_ops *ops, struct ftrace_regs *fregs)
+{
+	struct hook *hook = container_of(ops, struct hook, ops);
+	unsigned long arguments[HOOK_ARGUMENTS];
+
+	if (!arch_ftrace_arguments(fregs, arguments, HOOK_ARGUMENTS) || !hook->wanted(arguments))
+		return;
+	atomic_long_inc(&hook->redirected);
+	arch_ftrace_redirect(fregs, hook->wrapper);
+}
+
 /*
- * The canary tells whether kprobes are armed: a probe of its own sets the flag that it is called with.
- * noipa, or the compiler calls a clone of it that has no probe. One that does not know that (clang) leaves out an
- * argument that nobody looks at.
+ * The canary tells whether kprobes are armed: its own probe sets the flag that
+ * it is called with. noipa keeps gcc from calling a clone of it that has no
+ * probe; the asm keeps clang, which does not know noipa, from dropping the
+ * unused argument.
  */
 static noinline __noipa void canary(bool *alive)
 {
@@ -42,7 +66,7 @@ static noinline __noipa void canary(bool *alive)
 
 static int canary_pre_handler(struct kprobe *kprobe, struct pt_regs *regs)
 {
-	bool *alive = (bool *)regs_get_kernel_argument(regs, 0);
+	bool *alive = (bool *)arch_kprobe_argument(regs, 0);
 
 	WRITE_ONCE(*alive, true);
 	return 0;
@@ -54,14 +78,13 @@ static struct kprobe canary_probe = {
 };
 
 /**
- * hooks_armed() - whether the hooks work at this moment
+ * hooks_armed() - whether hooks redirect calls at this moment
  *
- * The administrator can disarm all kprobes, and the hooks with them, without anybody being told
- * (``/sys/kernel/debug/kprobes/enabled``).
+ * root can disarm all kprobes, and the hooks with them, by
+ * ``/sys/kernel/debug/kprobes/enabled``. The kernel notifies nobody of that.
  *
- * Context: Process context; not from within a kprobe or ftrace callback, where recursion protection
- * hides the canary's probe.
- * Return: true if a call of a wrapped function would be redirected.
+ * Context: Process context; not from within a kprobe or ftrace callback, where
+ * recursion protection hides the canary's probe.
  */
 bool hooks_armed(void)
 {
@@ -72,29 +95,49 @@ bool hooks_armed(void)
 }
 
 /*
- * unregister_kprobe() tells nobody that it could not (it needs memory for that), and the kernel would go on to call
- * a handler of ours where there is none any more. Nothing of the module goes before this returns, so then it does not.
+ * The kernel still calls into the module, and that cannot be ended. Returning
+ * would free the code that is called. So the module must stay, and with it the
+ * task that unloads it.
  */
-static void remove_probe(struct kprobe *kprobe)
+static void __noreturn stay_loaded(const char *function, int error)
+{
+	pr_crit("the hook on %s() cannot be removed (%pe): the module stays loaded, and this task waits, until the next boot\n",
+		function, ERR_PTR(error));
+	for (;;)
+		schedule_timeout_idle(MAX_SCHEDULE_TIMEOUT);
+}
+
+/*
+ * unregister_kprobe() does not report that it failed to disarm the probe, for
+ * which it needs memory. disable_kprobe() does; it returns -EINVAL for a probe
+ * whose code is gone, which cannot be the case here.
+ */
+static void remove_probe(struct kprobe *kprobe, const char *function)
 {
 	int ret = disable_kprobe(kprobe);
 
-	if (ret && ret != -EINVAL) {
-		pr_crit("the probe of %pS cannot be taken away (%pe): the module stays, and this task with it, until the next boot\n",
-			kprobe->addr, ERR_PTR(ret));
-		for (;;)
-			schedule_timeout_idle(MAX_SCHEDULE_TIMEOUT);
-	}
+	if (ret && ret != -EINVAL)
+		stay_loaded(function, ret);
 	unregister_kprobe(kprobe);
+}
+
+/* Fails if ftrace has shut itself down after an error: then it stays as it is. */
+static void remove_ftrace(struct ftrace_ops *ops, const char *function)
+{
+	int ret = unregister_ftrace_function(ops);
+
+	if (ret)
+		stay_loaded(function, ret);
+	ftrace_free_filter(ops);
 }
 
 static const char *why_not(int error)
 {
 	switch (error) {
 	case -ENOENT:
-		return "this kernel has no such function, or it was inlined";
+		return "this kernel has no such function, or inlined it";
 	case -EBUSY:
-		return "a live patch or another redirection holds it, or ftrace is switched off";
+		return "a live patch or another redirection uses it, or ftrace is switched off";
 	case -EINVAL:
 		return "it cannot be probed";
 	case -EOPNOTSUPP:
@@ -106,15 +149,17 @@ static const char *why_not(int error)
 }
 
 /*
- * Kprobes at the entry of a function work by way of ftrace, and taking one away while ftrace is switched
- * off breaks ftrace for good. Ops that are permanent cannot be registered while it is off, and it cannot
- * be switched off while they are there.
+ * Kprobes at the entry of a function are based on ftrace, and removing one
+ * while ftrace is switched off breaks ftrace for good. While permanent ops are
+ * registered, ftrace cannot be switched off; while it is off, they cannot be
+ * registered.
  *
- * These are on all functions that are wrapped, too, and claim the right to change the instruction pointer
- * there, so that ftrace refuses a second one who wants it (a live patch) instead of silently losing one of
- * them. A kprobe with a post_handler makes such a claim by itself, but not if it joins somebody else's probe,
- * and then the kernel gives up a claim that it never made: a WARNING, and an Oops later. So the hooks' probes
- * have none.
+ * These ops are on all wrapped functions, too, and claim the right to change
+ * the instruction pointer there (IPMODIFY). So ftrace refuses a second user who
+ * wants that (a live patch), instead of silently losing one of the two. A
+ * kprobe with a post_handler makes this claim by itself, but not if it joins an
+ * existing probe; in that case the kernel gives up a claim that it never made,
+ * which is a WARNING, and an Oops later. So the hooks' probes have none.
  */
 static void notrace pin_callback(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 				 struct ftrace_regs *fregs)
@@ -123,14 +168,14 @@ static void notrace pin_callback(unsigned long ip, unsigned long parent_ip, stru
 
 static struct ftrace_ops pin = {
 	.func = pin_callback,
-	.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_SAVE_REGS,
+	.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_IPMODIFY | ARCH_FTRACE_FLAGS,
 };
 
 /**
- * hooks_init() - make sure that hooks can be installed and work, before anything else
+ * hooks_init() - make sure that hooks can be installed and work
  *
- * Context: Process context, may sleep.
- * Return: 0, or why there is no using kprobes, with a line in the log.
+ * Context: Process context, may sleep. Before any hook is installed.
+ * Return: 0, or why kprobes cannot be used, with the reason in the log.
  */
 int hooks_init(void)
 {
@@ -159,27 +204,26 @@ int hooks_init(void)
 	return 0;
 
 unregister:
-	remove_probe(&canary_probe);
+	remove_probe(&canary_probe, "canary");
 unpin:
-	unregister_ftrace_function(&pin);
+	remove_ftrace(&pin, "canary");
+	return ret;
 free_filter:
 	ftrace_free_filter(&pin);
 	return ret;
 }
 
-/**
- * hooks_exit() - undo hooks_init(); no hooks are installed any more
- */
+/** hooks_exit() - undo hooks_init(); no hook is installed any more */
 void hooks_exit(void)
 {
-	remove_probe(&canary_probe);
-	unregister_ftrace_function(&pin);
-	ftrace_free_filter(&pin);
+	remove_probe(&canary_probe, "canary");
+	remove_ftrace(&pin, "canary");
 }
 
 /*
- * Of a function that ftrace cannot trace (some of those that are there for memory hotplug only): the probe is a
- * breakpoint. Does nothing, but keeps it from being optimised into a jump, which could not redirect.
+ * For a function that ftrace cannot trace (some memory hotplug functions): the
+ * probe is a breakpoint. This keeps it from being optimised into a jump, which
+ * could not redirect.
  */
 static void hook_post_handler(struct kprobe *kprobe, struct pt_regs *regs, unsigned long flags)
 {
@@ -191,28 +235,25 @@ static void unclaim(const struct hook *hook)
 		ftrace_set_filter_ip(&pin, hook->claimed, 1, 0);
 }
 
-static int hook_install_at(struct hook *hook, const char *symbol)
+static int install_probe(struct hook *hook, unsigned long address)
 {
-	unsigned long address = mm_lookup_symbol(symbol);
 	int ret;
 
-	if (!address)
-		return -ENOENT;
 	ret = ftrace_set_filter_ip(&pin, address, 0, 0);
-	/* Nothing of ftrace's is at this address, so nobody else can have a claim there either. */
+	/* -EINVAL: ftrace knows nothing at this address, so it cannot be claimed there. */
 	if (ret && ret != -EINVAL)
 		return ret;
 	hook->claimed = ret ? 0 : address;
 
-	/* A struct kprobe keeps state from an earlier registration, so start from nothing. */
+	/* A struct kprobe keeps state from an earlier registration: start from nothing. */
 	hook->kprobe = (struct kprobe){
-		.symbol_name = symbol,
+		.symbol_name = hook->symbol,
 		.pre_handler = hook_pre_handler,
 		.post_handler = hook->claimed ? NULL : hook_post_handler,
 	};
 	ret = register_kprobe(&hook->kprobe);
 	if (!ret && hook->claimed && !kprobe_ftrace(&hook->kprobe)) {
-		remove_probe(&hook->kprobe);
+		remove_probe(&hook->kprobe, hook->symbol);
 		ret = -EINVAL;
 	}
 	if (ret)
@@ -220,174 +261,131 @@ static int hook_install_at(struct hook *hook, const char *symbol)
 	return ret;
 }
 
-static int hook_install(struct hook *hook)
+static int install_guard(struct hook *hook, unsigned long address)
 {
-	const char *const *symbol;
-	int ret = -ENOENT;
+	int ret;
 
-	atomic_long_set(&hook->redirected, 0);
-	for (symbol = hook->symbols; *symbol && ret == -ENOENT; symbol++)
-		ret = hook_install_at(hook, *symbol);
+	memset(&hook->ops, 0, sizeof(hook->ops));
+	hook->ops.func = guard_callback;
+	hook->ops.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_IPMODIFY | ARCH_FTRACE_FLAGS;
+	ret = ftrace_set_filter_ip(&hook->ops, address, 0, 0);
 	if (ret)
-		pr_err("cannot wrap %s(): %s (%pe)\n", hook->symbols[0], why_not(ret), ERR_PTR(ret));
+		return ret;
+	ret = register_ftrace_function(&hook->ops);
+	if (ret)
+		ftrace_free_filter(&hook->ops);
 	return ret;
 }
 
-static void remove_first(struct hook *hooks, unsigned int count)
+static int hook_install(struct hook *hook)
 {
-	while (count--) {
-		remove_probe(&hooks[count].kprobe);
-		unclaim(&hooks[count]);
+	unsigned long address = symbol_address(hook->symbol);
+	int ret;
+
+	atomic_long_set(&hook->redirected, 0);
+	if (!address)
+		ret = -ENOENT;
+	else if (hook->guard)
+		ret = install_guard(hook, address);
+	else
+		ret = install_probe(hook, address);
+	hook->installed = !ret;
+	if (!ret)
+		return 0;
+
+	if (!hook->without) {
+		pr_err("cannot wrap %s(): %s (%pe)\n", hook->symbol, why_not(ret), ERR_PTR(ret));
+		return ret;
 	}
+	pr_notice("%s() is not wrapped: %s (%pe): %s\n", hook->symbol, why_not(ret), ERR_PTR(ret),
+		  hook->without);
+	return 0;
+}
+
+static void hook_remove(struct hook *hook)
+{
+	if (!hook->installed)
+		return;
+	if (hook->guard) {
+		remove_ftrace(&hook->ops, hook->symbol);
+	} else {
+		remove_probe(&hook->kprobe, hook->symbol);
+		unclaim(hook);
+	}
+	hook->installed = false;
+}
+
+static void remove_first(struct hook_table *table, unsigned int count)
+{
+	while (count--)
+		hook_remove(&table->hooks[count]);
 }
 
 /**
- * hooks_install() - install a table of hooks, all or none
- * @hooks: the table
- * @count: number of its rows
+ * hooks_install() - install a table of hooks
+ * @table: the table
  *
  * Context: Process context, may sleep.
- * Return: 0, or the error of the first hook that could not be installed, which is then in the log
- * with its reason, and no hook is installed.
+ * Return: 0; or the error of the first required hook that could not be
+ * installed, with the reason in the log, and no hook is installed.
  */
-int hooks_install(struct hook *hooks, unsigned int count)
+int hooks_install(struct hook_table *table)
 {
 	unsigned int i;
 	int ret;
 
-	for (i = 0; i < count; i++) {
-		ret = hook_install(&hooks[i]);
-		if (ret)
-			goto remove;
+	for (i = 0; i < table->count; i++) {
+		ret = hook_install(&table->hooks[i]);
+		if (ret) {
+			remove_first(table, i);
+			return ret;
+		}
 	}
+	mutex_lock(&tables_lock);
+	list_add_tail(&table->node, &tables);
+	mutex_unlock(&tables_lock);
 	return 0;
-
-remove:
-	remove_first(hooks, i);
-	return ret;
 }
 
 /**
- * hooks_remove() - remove what hooks_install() installed
- * @hooks: the table
- * @count: number of its rows
+ * hooks_remove() - remove the hooks of a table that hooks_install() installed
+ * @table: the table
  *
- * Context: Process context, may sleep. Who is in a wrapper, or about to be, may still be there afterwards: the caller
- * waits for him.
+ * Context: Process context, may sleep. Other tasks may still be in a wrapper
+ * afterwards, or about to enter it: the caller waits for them.
  */
-void hooks_remove(struct hook *hooks, unsigned int count)
+void hooks_remove(struct hook_table *table)
 {
-	remove_first(hooks, count);
+	mutex_lock(&tables_lock);
+	list_del(&table->node);
+	mutex_unlock(&tables_lock);
+	remove_first(table, table->count);
+}
+
+static void hook_show(struct seq_file *m, const struct hook *hook, bool armed)
+{
+	if (!hook->installed) {
+		seq_printf(m, "%-28s missing: %s\n", hook->symbol, hook->without);
+		return;
+	}
+	seq_printf(m, "%-28s %s redirected=%ld missed=%lu\n", hook->symbol,
+		   armed || hook->guard ? "armed" : "disarmed",
+		   atomic_long_read(&hook->redirected), hook->guard ? 0 : hook->kprobe.nmissed);
 }
 
 /**
  * hooks_show() - print a line for each hook
- * @m: where to
- * @hooks: the table
- * @count: number of its rows
+ * @m: where to print
  */
-void hooks_show(struct seq_file *m, struct hook *hooks, unsigned int count)
+void hooks_show(struct seq_file *m)
 {
-	bool armed = hooks_armed();
+	const bool armed = hooks_armed();
+	struct hook_table *table;
 	unsigned int i;
 
-	for (i = 0; i < count; i++)
-		seq_printf(m, "%-28s %s redirected=%ld missed=%lu\n", hooks[i].kprobe.symbol_name,
-			   armed ? "armed" : "disarmed", atomic_long_read(&hooks[i].redirected),
-			   hooks[i].kprobe.nmissed);
-}
-
-static void notrace guard_callback(unsigned long ip, unsigned long parent_ip,
-				   struct ftrace_ops *ops, struct ftrace_regs *fregs)
-{
-	struct guard *guard = container_of(ops, struct guard, ops);
-	struct pt_regs *regs = ftrace_get_regs(fregs);
-
-	if (!regs || !guard->wanted(regs))
-		return;
-	atomic_long_inc(&guard->redirected);
-	instruction_pointer_set(regs, (unsigned long)guard->wrapper);
-}
-
-static int guard_install(struct guard *guard)
-{
-	int ret;
-
-	guard->address = mm_lookup_symbol(guard->symbol);
-	if (!guard->address) {
-		ret = -ENOENT;
-		goto fail;
-	}
-
-	atomic_long_set(&guard->redirected, 0);
-	memset(&guard->ops, 0, sizeof(guard->ops));
-	guard->ops.func = guard_callback;
-	guard->ops.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_IPMODIFY |
-			   FTRACE_OPS_FL_SAVE_REGS;
-	ret = ftrace_set_filter_ip(&guard->ops, guard->address, 0, 0);
-	if (ret)
-		goto fail;
-	ret = register_ftrace_function(&guard->ops);
-	if (ret) {
-		ftrace_free_filter(&guard->ops);
-		goto fail;
-	}
-	return 0;
-
-fail:
-	pr_err("cannot guard %s(): %s (%pe)\n", guard->symbol, why_not(ret), ERR_PTR(ret));
-	return ret;
-}
-
-/**
- * guards_install() - install a table of guards, all or none
- * @guards: the table
- * @count: number of its rows
- *
- * Context: Process context, may sleep.
- * Return: 0, or an error as hooks_install().
- */
-int guards_install(struct guard *guards, unsigned int count)
-{
-	unsigned int i;
-	int ret;
-
-	for (i = 0; i < count; i++) {
-		ret = guard_install(&guards[i]);
-		if (ret) {
-			guards_remove(guards, i);
-			return ret;
-		}
-	}
-	return 0;
-}
-
-/**
- * guards_remove() - remove what guards_install() installed
- * @guards: the table
- * @count: number of its rows
- *
- * Context: Process context, may sleep.
- */
-void guards_remove(struct guard *guards, unsigned int count)
-{
-	while (count--) {
-		unregister_ftrace_function(&guards[count].ops);
-		ftrace_free_filter(&guards[count].ops);
-	}
-}
-
-/**
- * guards_show() - print a line for each guard, as hooks_show() does
- * @m: where to
- * @guards: the table
- * @count: number of its rows
- */
-void guards_show(struct seq_file *m, const struct guard *guards, unsigned int count)
-{
-	unsigned int i;
-
-	for (i = 0; i < count; i++)
-		seq_printf(m, "%-28s armed redirected=%ld missed=0\n", guards[i].symbol,
-			   atomic_long_read(&guards[i].redirected));
+	mutex_lock(&tables_lock);
+	list_for_each_entry(table, &tables, node)
+		for (i = 0; i < table->count; i++)
+			hook_show(m, &table->hooks[i], armed);
+	mutex_unlock(&tables_lock);
 }

@@ -2,7 +2,7 @@
 /*
  * twostage: memory that is added in two stages
  *
- * Load and unload: in order, all or nothing.
+ * Load and unload, and the module's parameters
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -12,18 +12,26 @@
 #include <linux/moduleparam.h>
 #include <linux/slab.h>
 
-#include "adopt.h"
+#include "debugfs.h"
+#include "hibernate.h"
 #include "hook.h"
+#include "hotplug_lock.h"
+#include "kprobes_guard.h"
+#include "log.h"
+#include "memory_failure.h"
 #include "mm_internals.h"
 #include "online.h"
+#include "page_owner.h"
+#include "parse.h"
+#include "pfn_walkers.h"
+#include "providers/dimm.h"
 #include "providers/ram.h"
 #include "region.h"
+#include "symbols.h"
 #include "sysfs.h"
+#include "sysfs_block.h"
 
-#define CREATE_TRACE_POINTS
-#include "trace.h"
-
-/* A region= parameter, until the regions are made at the end of the load. */
+/* A region= parameter, until its region is added at the end of the load */
 struct region_parameter {
 	struct list_head node;
 	struct twostage_region_params params;
@@ -43,7 +51,7 @@ static int region_parameter_parse(char *text, struct twostage_region_params *par
 	return node ? parse_node(node, &params->nid) : 0;
 }
 
-/* Runs before the load proper. */
+/* The kernel parses parameters before it calls twostage_init(). */
 static int region_parameter_set(const char *value, const struct kernel_param *kp)
 {
 	struct region_parameter *parameter;
@@ -80,7 +88,7 @@ static void free_region_parameters(void)
 	}
 }
 
-/* Called when a later parameter is refused, and at the unload. */
+/* Called when a later parameter is refused, and at unload. */
 static void region_parameter_free(void *arg)
 {
 	free_region_parameters();
@@ -95,7 +103,7 @@ MODULE_PARM_DESC(region, "START:SIZE[:NODE] of a region of the ram provider to a
 
 static bool adopt;
 module_param(adopt, bool, 0);
-MODULE_PARM_DESC(adopt, "take over memory that the ACPI memory driver adds, as /sys/bus/twostage/adopt does (default: 0)");
+MODULE_PARM_DESC(adopt, "adopt DIMMs that are plugged, as /sys/bus/twostage/adopt does (default: 0)");
 
 static int add_region_parameters(void)
 {
@@ -116,64 +124,67 @@ static int add_region_parameters(void)
 
 	if (ret)
 		pr_err("a region= cannot be added, so the module is not loaded\n");
-	/* EEXIST from a load means that the module is loaded already, which modprobe takes for success. */
+	/* modprobe takes -EEXIST for "the module is loaded already", a success. */
 	return ret == -EEXIST ? -EBUSY : ret;
+}
+
+/* In the order of the floors: a file uses only those above it in this table. */
+static const struct {
+	int (*init)(void);
+	void (*exit)(void);
+} files[] = {
+	{ symbols_init },
+	{ hooks_init, hooks_exit },
+	{ mm_internals_init },
+	{ pfn_walkers_init, pfn_walkers_exit },
+	{ .exit = region_table_exit },
+	{ .exit = wrappers_wait },
+	{ memory_failure_init, memory_failure_exit },
+	{ page_owner_init, page_owner_exit },
+	{ hibernate_init, hibernate_exit },
+	{ kprobes_guard_init, kprobes_guard_exit },
+	{ online_init, online_exit },
+	{ regions_init, regions_exit },
+	{ dimm_init, dimm_exit },
+	{ sysfs_init, sysfs_exit },
+	{ sysfs_block_init, sysfs_block_exit },
+	{ twostage_debugfs_init, twostage_debugfs_exit },
+};
+
+static void exit_first(unsigned int count)
+{
+	while (count--)
+		if (files[count].exit)
+			files[count].exit();
 }
 
 static int __init twostage_init(void)
 {
+	unsigned int i;
 	int ret;
 
-	ret = hooks_init();
-	if (ret)
-		return ret;
-	ret = mm_internals_init();
-	if (ret)
-		goto exit_hooks;
-	ret = online_init();
-	if (ret)
-		goto exit_internals;
-	ret = regions_init();
-	if (ret)
-		goto exit_online;
-	ret = adopt_init();
-	if (ret)
-		goto exit_regions;
-	ret = sysfs_init();
-	if (ret)
-		goto exit_adopt;
+	for (i = 0; i < ARRAY_SIZE(files); i++) {
+		ret = files[i].init ? files[i].init() : 0;
+		if (ret)
+			goto exit;
+	}
 	ret = add_region_parameters();
 	if (ret)
-		goto exit_sysfs;
+		goto exit;
 
 	free_region_parameters();
-	adopt_enable(adopt);
+	dimm_adopt(adopt);
 	return 0;
 
-exit_sysfs:
-	sysfs_exit();
-exit_adopt:
-	adopt_exit();
-exit_regions:
-	regions_exit();
-exit_online:
-	online_exit();
-exit_internals:
-	mm_internals_exit();
-exit_hooks:
-	hooks_exit();
+exit:
+	exit_first(i);
 	return ret;
 }
 
 static void __exit twostage_exit(void)
 {
 	twostage_wait_for_regions(THIS_MODULE);
-	sysfs_exit();
-	adopt_exit();
-	regions_exit();
-	online_exit();
-	mm_internals_exit();
-	hooks_exit();
+	exit_first(ARRAY_SIZE(files));
 }
 
 module_init(twostage_init);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The kernel's internal functions that are called or wrapped, and every difference between kernels
+ * The kernel's internal functions, and every difference between kernels
  *
- * The rest of the module reads as if one kernel existed. A HAVE_... macro is the result of a compile
- * test in features/, run against the kernel that is built for.
+ * The rest of the module reads as if there were only one kernel. HAVE_... is
+ * the result of a compile test in features/, run against the kernel that the
+ * module is built for.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -14,51 +15,95 @@
 #include <linux/memory.h>
 #include <linux/memory_hotplug.h>
 #include <linux/memremap.h>
+#include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/static_call.h>
 
-/* Of mm/internal.h, which nobody else sees */
+/* In mm/internal.h, which is private to mm/ */
 void set_zone_contiguous(struct zone *zone);
+/* Static in drivers/base/memory.c: "online" and "offline" of the bus of memory blocks */
+int memory_subsys_online(struct device *dev);
+int memory_subsys_offline(struct device *dev);
+/* Static in kernel/kprobes.c: a write to debugfs kprobes/enabled */
+ssize_t write_enabled_file_bool(struct file *file, const char __user *text, size_t count,
+				loff_t *pos);
+/* Static in mm/page_owner.c: a read of debugfs page_owner */
+ssize_t read_page_owner(struct file *file, char __user *text, size_t count, loff_t *pos);
+
+/* Without one of these the module does not load. */
+#define MM_INTERNALS_REQUIRED(X)	\
+	X(online_pages)			\
+	X(offline_pages)		\
+	X(move_pfn_range_to_zone)	\
+	X(arch_add_memory)		\
+	X(arch_remove_memory)		\
+	X(mhp_init_memmap_on_memory)	\
+	X(mhp_deinit_memmap_on_memory)	\
+	X(adjust_present_page_count)	\
+	X(add_memory_resource)		\
+	X(__add_memory)			\
+	X(__remove_memory)		\
+	X(mhp_supports_memmap_on_memory) \
+	X(memory_group_find_by_id)	\
+	X(walk_memory_blocks)		\
+	X(for_each_memory_block)	\
+	X(mem_hotplug_begin)		\
+	X(mem_hotplug_done)		\
+	X(lock_device_hotplug)		\
+	X(unlock_device_hotplug)	\
+	X(lock_device_hotplug_sysfs)	\
+	X(device_online)		\
+	X(device_offline)		\
+	X(memory_subsys_online)		\
+	X(memory_subsys_offline)
+
+/*
+ * Wrapped where the kernel has them: the file with the hook says whether the
+ * module loads without.
+ */
+#define MM_INTERNALS_CONFIGURED(X)	\
+	X(memory_failure)		\
+	X(soft_offline_page)		\
+	X(write_enabled_file_bool)	\
+	X(read_page_owner)
+
+#define MM_INTERNALS(X)			\
+	MM_INTERNALS_REQUIRED(X)	\
+	MM_INTERNALS_CONFIGURED(X)
+
+#define DECLARE_INTERNAL(function) DECLARE_STATIC_CALL(mm_##function, function);
+MM_INTERNALS(DECLARE_INTERNAL)
+#undef DECLARE_INTERNAL
+
+/*
+ * mm_call(function)(arguments) calls a function of the lists above, with the
+ * types of its prototype in the kernel's headers. Of a wrapped function this
+ * is the original: the hook's wanted() tells such a call from others.
+ *
+ * It is a static call, which is a direct call where the architecture can do
+ * that: an indirect call of a function that the kernel never calls indirectly
+ * faults where indirect branches are tracked (IBT).
+ */
+#define mm_call(function) static_call(mm_##function)
 
 int mm_internals_init(void);
-void mm_internals_exit(void);
-unsigned long mm_lookup_symbol(const char *name);
 
-/* The functions themselves: of those that are wrapped, @wanted of the hook tells such a call from others. */
+/* Functions whose prototypes or conditions differ between kernels */
 int mm_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
 		    struct memory_group *group);
-int mm_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
-		     struct memory_group *group);
-int mm_memory_failure(unsigned long pfn, int flags);
-bool mm_memory_failure_busy(void);
-int mm_soft_offline_page(unsigned long pfn, int flags);
-int mm_unpoison_memory(unsigned long pfn);
-int mm_broken_page_mapped(unsigned long pfn, unsigned long nr_pages);
-int mm_set_mce_nospec(unsigned long pfn);
-void mm_clear_mce_nospec(unsigned long pfn, unsigned long nr_pages);
-int mm_memory_subsys_online(struct device *dev);
-int mm_memory_subsys_offline(struct device *dev);
-ssize_t mm_write_kprobes_enabled(struct file *file, const char __user *text, size_t count, loff_t *pos);
-ssize_t mm_read_page_owner(struct file *file, char __user *text, size_t count, loff_t *pos);
 int mm_arch_add_memory(int nid, u64 start, u64 size, struct vmem_altmap *altmap);
 void mm_arch_remove_memory(u64 start, u64 size, struct vmem_altmap *altmap);
 int mm_init_memmap_on_memory(unsigned long pfn, unsigned long nr_pages, struct zone *zone);
-void mm_deinit_memmap_on_memory(unsigned long pfn, unsigned long nr_pages);
-void mm_adjust_present_page_count(struct page *page, struct memory_group *group, long nr_pages);
-int mm_add_memory_resource(int nid, struct resource *resource, mhp_t flags);
-int mm_add_memory(int nid, u64 start, u64 size, mhp_t flags);
-void mm_remove_memory(u64 start, u64 size);
 bool mm_kernel_hosts_memmap(u64 size);
+unsigned long mm_memmap_on_memory_pages(void);
 int mm_group_nid(int group);
-void mm_hotplug_begin(void);
-void mm_hotplug_done(void);
-void mm_forget_false_signal(void);
-void mm_lock_device_hotplug(void);
-int mm_lock_device_hotplug_timeout(unsigned int seconds);
-void mm_unlock_device_hotplug(void);
-int mm_device_online(struct device *dev);
-int mm_device_offline(struct device *dev);
 struct memory_block *mm_find_memory_block(unsigned long pfn);
 const struct bus_type *mm_memory_subsys(void);
+
+/* Sections: present means that the core has memory there, valid that they have a memmap. */
+int mm_sections_alloc(u64 start, u64 size, int nid);
+bool mm_sections_present(u64 start, u64 size);
+bool mm_section_valid(u64 address);
 
 /**
  * struct zone_move - a call of move_pfn_range_to_zone(), to be carried out later
@@ -94,7 +139,7 @@ void mm_move_pfn_range_to_zone(const struct zone_move *move);
 	{ zone, start_pfn, nr_pages, altmap, migratetype, false }
 #endif
 
-/* The parameters of arch_remove_memory() in this kernel, likewise. */
+/* The parameters of arch_remove_memory() in this kernel, for a wrapper's definition */
 #ifdef HAVE_ARCH_REMOVE_MEMORY_PGMAP
 #define ARCH_REMOVE_MEMORY_PARAMETERS						\
 	u64 start, u64 size, struct vmem_altmap *altmap, struct dev_pagemap *pgmap
@@ -110,12 +155,11 @@ typedef const struct bus_type bus_attribute_bus;
 typedef struct bus_type bus_attribute_bus;
 #endif
 
-/* Sections: present means that the core has memory there, valid that they have a memmap. */
-int mm_sections_alloc(u64 start, u64 size, int nid);
-bool mm_sections_present(u64 start, u64 size);
-bool mm_section_valid(u64 address);
-
-unsigned long mm_memmap_on_memory_pages(void);
-void mm_wait_for_memmap_readers(void);
+/* Flags of a workqueue whose works run on the CPU that they are queued on */
+#ifdef HAVE_WORKQUEUE_PERCPU
+#define MM_WQ_PERCPU WQ_PERCPU
+#else
+#define MM_WQ_PERCPU 0
+#endif
 
 #endif /* _TWOSTAGE_MM_INTERNALS_H */

@@ -7,13 +7,11 @@
 #ifndef _TWOSTAGE_ONLINE_H
 #define _TWOSTAGE_ONLINE_H
 
-struct seq_file;
 struct twostage_region;
 
 int online_init(void);
 void online_exit(void);
 void online_batch_begin(void);
 void online_batch_end(struct twostage_region *region);
-void online_show_hooks(struct seq_file *m);
 
 #endif /* _TWOSTAGE_ONLINE_H */

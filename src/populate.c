@@ -2,13 +2,14 @@
 /*
  * Stage 2 of one block, and its exact inverse
  *
- * In this order, and undone in the reverse one: the provider makes the memory accessible (assign); the
- * direct map and the memmap are made, the latter at the block's start by way of an altmap; the block
- * becomes System RAM in /proc/iomem; the struct pages are initialised, first those of the memmap's own
- * pages and then the others, which brings the block into its zone.
+ * In this order, and undone in the reverse one: the provider makes the memory
+ * accessible (assign); the direct map and the memmap are made, the latter at
+ * the block's start by way of an altmap; the block becomes System RAM in
+ * /proc/iomem; the struct pages are initialised, first those of the memmap's
+ * own pages and then the others, which brings the block into its zone.
  *
- * Whoever walks System RAM expects a memmap there (kcore refuses to be opened without), so the resource
- * comes after the memmap and goes before it.
+ * Code that walks System RAM expects a memmap there (kcore cannot be opened
+ * without), so the resource is made after the memmap and removed before it.
  *
  * All of it runs with mem_hotplug_lock held for writing.
  *
@@ -20,6 +21,8 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
+#include "mm_internals.h"
+#include "pfn_walkers.h"
 #include "populate.h"
 #include "trace.h"
 
@@ -30,18 +33,18 @@ static u64 block_size(void)
 	return memory_block_size_bytes();
 }
 
-static bool unit_populated(const struct twostage_region *region, unsigned long unit)
+static bool unit_in_use(const struct twostage_region *region, unsigned long unit)
 {
 	unsigned long index = unit * region->unit_blocks;
 	unsigned long end = index + region->unit_blocks;
 
 	for (; index < end; index++)
-		if (region->blocks[index].populated)
+		if (region->blocks[index].stage != BLOCK_STANDBY)
 			return true;
 	return false;
 }
 
-/* What an earlier unassign has failed to take back is still assigned, and not assigned again. */
+/* A unit that could not be unassigned before is still assigned. */
 static int unit_assign(struct twostage_region *region, unsigned long unit)
 {
 	const u64 size = region->unit_blocks * block_size();
@@ -53,7 +56,7 @@ static int unit_assign(struct twostage_region *region, unsigned long unit)
 		return 0;
 
 	ret = region->provider->assign(region, start, size);
-	trace_assign(region, start, size, trace_duration(started), ret);
+	trace_assign(region->id, start, size, trace_duration(started), ret);
 	if (ret) {
 		pr_err("%s: provider %s does not assign [%#llx-%#llx] (%pe)\n",
 		       dev_name(&region->dev), region->provider->name, start, start + size - 1,
@@ -71,11 +74,11 @@ static void unit_unassign(struct twostage_region *region, unsigned long unit)
 	u64 started = trace_start();
 	int ret;
 
-	if (!test_bit(unit, region->assigned) || unit_populated(region, unit))
+	if (!test_bit(unit, region->assigned) || unit_in_use(region, unit))
 		return;
 
 	ret = region->provider->unassign(region, start, size);
-	trace_unassign(region, start, size, trace_duration(started), ret);
+	trace_unassign(region->id, start, size, trace_duration(started), ret);
 	if (ret) {
 		pr_warn("%s: provider %s does not take [%#llx-%#llx] back, it stays assigned (%pe)\n",
 			dev_name(&region->dev), region->provider->name, start, start + size - 1,
@@ -85,43 +88,41 @@ static void unit_unassign(struct twostage_region *region, unsigned long unit)
 	clear_bit(unit, region->assigned);
 }
 
-static struct vmem_altmap *altmap_alloc(u64 start)
+static struct vmem_altmap *altmap_alloc(const struct twostage_block *block)
 {
 	const struct vmem_altmap altmap = {
-		.base_pfn = PHYS_PFN(start),
-		.end_pfn = PHYS_PFN(start + block_size() - 1),
+		.base_pfn = block_first_pfn(block),
+		.end_pfn = block_first_pfn(block) + block_pages() - 1,
 		.free = mm_memmap_on_memory_pages(),
 	};
 
 	return kmemdup(&altmap, sizeof(altmap), GFP_KERNEL);
 }
 
-static void altmap_free(const struct twostage_region *region, u64 start, struct vmem_altmap *altmap)
+static void altmap_free(const struct twostage_block *block, struct vmem_altmap *altmap)
 {
 	if (!altmap)
 		return;
 	if (altmap->alloc)
 		pr_err("%s: block at %#llx: %lu pages of its memmap leaked\n",
-		       dev_name(&region->dev), start, altmap->alloc);
+		       dev_name(&block->region->dev), block_start(block), altmap->alloc);
 	kfree(altmap);
 }
 
 /*
- * Where a memmap from ordinary memory does not fit, arch_add_memory() would find that out half way,
- * with a warning, and leave the block's direct map behind.
+ * If a memmap from ordinary memory does not fit, arch_add_memory() notices that
+ * half way, with a warning, and leaves the block's direct map behind.
  */
-static int check_ordinary_memory(const struct twostage_region *region, u64 start)
+static int check_ordinary_memory(const struct twostage_block *block)
 {
-	const long needed = PHYS_PFN(PHYS_PFN(block_size()) * sizeof(struct page));
+	const long needed = PHYS_PFN(block_pages() * sizeof(struct page));
 
 	if (si_mem_available() > needed)
 		return 0;
-	pr_err("%s: block at %#llx: no memory left for its memmap of %ld pages\n",
-	       dev_name(&region->dev), start, needed);
+	pr_err("%s: block at %#llx: no memory left for its memmap of %ld pages: free memory, or set memmap_on_memory\n",
+	       dev_name(&block->region->dev), block_start(block), needed);
 	return -ENOMEM;
 }
-
-DEFINE_MUTEX(memmaps_lock);
 
 static void unmap_range(u64 start, u64 size, struct vmem_altmap *altmap)
 {
@@ -131,9 +132,10 @@ static void unmap_range(u64 start, u64 size, struct vmem_altmap *altmap)
 }
 
 /*
- * arch_add_memory() leaves behind what it has done when it fails. Sections that got a memmap lose it
- * again, one by one. Page tables of the direct map may stay behind a section that got none: they are
- * found and used by the next one who maps the section, and removed by the next one who removes it.
+ * arch_add_memory() does not clean up when it fails. Remove the memmap of the
+ * sections that got one, one by one. Page tables of the direct map may remain
+ * for a section that got none: the next add of that section uses them, and its
+ * removal frees them.
  */
 static void remove_valid_sections(u64 start, struct vmem_altmap *altmap)
 {
@@ -145,19 +147,21 @@ static void remove_valid_sections(u64 start, struct vmem_altmap *altmap)
 			unmap_range(address, section_size, altmap);
 }
 
-static int map_block(struct twostage_region *region, u64 start, struct vmem_altmap *altmap)
+static int map_block(const struct twostage_block *block, struct vmem_altmap *altmap)
 {
+	struct twostage_region *region = block->region;
+	const u64 start = block_start(block);
 	u64 started = trace_start();
 	int ret;
 
 	if (!altmap) {
-		ret = check_ordinary_memory(region, start);
+		ret = check_ordinary_memory(block);
 		if (ret)
 			return ret;
 	}
 
 	ret = mm_arch_add_memory(region->nid, start, block_size(), altmap);
-	trace_add_memmap(region, start, block_size(), trace_duration(started), ret);
+	trace_add_memmap(region->id, start, block_size(), trace_duration(started), ret);
 	if (ret) {
 		pr_err("%s: block at %#llx: cannot make its memmap (%pe)\n",
 		       dev_name(&region->dev), start, ERR_PTR(ret));
@@ -166,69 +170,67 @@ static int map_block(struct twostage_region *region, u64 start, struct vmem_altm
 	return ret;
 }
 
-static void unmap_block(struct twostage_region *region, u64 start, struct vmem_altmap *altmap)
+static void unmap_block(const struct twostage_block *block, struct vmem_altmap *altmap)
 {
+	const u64 start = block_start(block);
 	u64 started = trace_start();
 
-	mm_clear_mce_nospec(PHYS_PFN(start), PHYS_PFN(block_size()));
 	unmap_range(start, block_size(), altmap);
-	trace_remove_memmap(region, start, block_size(), trace_duration(started), 0);
+	trace_remove_memmap(block->region->id, start, block_size(), trace_duration(started), 0);
 }
 
-/* Kexec must not put the next kernel here: it would not know how to get at this memory. */
-static int request_system_ram(struct twostage_region *region, u64 start)
+/* The flag keeps kexec from putting the next kernel here, which could not use this memory. */
+static int request_system_ram(const struct twostage_block *block)
 {
-	if (__request_region(region->resource, start, block_size(), system_ram,
+	struct twostage_region *region = block->region;
+
+	if (__request_region(region->resource, block_start(block), block_size(), system_ram,
 			     IORESOURCE_SYSTEM_RAM | IORESOURCE_SYSRAM_DRIVER_MANAGED))
 		return 0;
 	pr_err("%s: block at %#llx: no memory for its entry in /proc/iomem\n",
-	       dev_name(&region->dev), start);
+	       dev_name(&region->dev), block_start(block));
 	return -ENOMEM;
 }
 
-static void release_system_ram(struct twostage_region *region, u64 start)
+static void release_system_ram(const struct twostage_block *block)
 {
-	__release_region(region->resource, start, block_size());
+	__release_region(block->region->resource, block_start(block), block_size());
 }
 
 /**
  * block_memmap_pages() - pages at the start of a block that its memmap takes up
- * @region: the region
- * @index: of the block
+ * @block: the block
  *
- * Return: for a populated block, what it is; for a standby one, what it is going to be.
+ * Return: for a standby block, the pages that its memmap is going to take.
  */
-unsigned long block_memmap_pages(const struct twostage_region *region, unsigned long index)
+unsigned long block_memmap_pages(const struct twostage_block *block)
 {
-	const struct region_block *block = &region->blocks[index];
-
-	if (block->populated)
+	if (block->stage != BLOCK_STANDBY)
 		return block->altmap ? block->altmap->free : 0;
-	return region->memmap_on_memory ? mm_memmap_on_memory_pages() : 0;
+	return block->region->memmap_on_memory ? mm_memmap_on_memory_pages() : 0;
 }
 
 /**
  * block_populate() - stage 2 of a block
- * @region: the region
- * @index: of the block, which is standby
+ * @block: the block, which is standby
  * @move: the zone move that the core has asked for
  *
- * Context: mem_hotplug_lock held for writing, from within our MEM_GOING_ONLINE callback.
- * Return: 0; or an error, with its reason in the log, and the block is what it was.
+ * Context: mem_hotplug_lock held for writing, from within our MEM_GOING_ONLINE
+ * callback.
+ * Return: 0; or an error, with its reason in the log, and the block is standby.
  */
-int block_populate(struct twostage_region *region, unsigned long index,
-		   const struct zone_move *move)
+int block_populate(struct twostage_block *block, const struct zone_move *move)
 {
-	const u64 start = region_block_start(region, index);
-	const unsigned long memmap_pages = block_memmap_pages(region, index);
-	const unsigned long unit = index / region->unit_blocks;
-	struct region_block *block = &region->blocks[index];
+	struct twostage_region *region = block->region;
+	const unsigned long memmap_pages = block_memmap_pages(block);
+	const unsigned long unit = block->index / region->unit_blocks;
+	const u64 start = block_start(block);
 	struct vmem_altmap *altmap = NULL;
 	u64 started = trace_start();
 	int ret;
 
 	if (memmap_pages) {
-		altmap = altmap_alloc(start);
+		altmap = altmap_alloc(block);
 		if (!altmap) {
 			pr_err("%s: block at %#llx: no memory for its altmap\n",
 			       dev_name(&region->dev), start);
@@ -240,10 +242,10 @@ int block_populate(struct twostage_region *region, unsigned long index,
 	ret = unit_assign(region, unit);
 	if (ret)
 		goto free_altmap;
-	ret = map_block(region, start, altmap);
+	ret = map_block(block, altmap);
 	if (ret)
 		goto unassign;
-	ret = request_system_ram(region, start);
+	ret = request_system_ram(block);
 	if (ret)
 		goto unmap;
 	if (memmap_pages) {
@@ -257,74 +259,101 @@ int block_populate(struct twostage_region *region, unsigned long index,
 	mm_move_pfn_range_to_zone(move);
 
 	block->altmap = altmap;
-	block->populated = true;
+	block->hwpoison = false;
+	WRITE_ONCE(block->stage, BLOCK_POPULATED);
 	WRITE_ONCE(region->nr_populated, region->nr_populated + 1);
 	WRITE_ONCE(region->memmap_pages, region->memmap_pages + memmap_pages);
 	goto trace;
 
 release_resource:
-	release_system_ram(region, start);
+	release_system_ram(block);
 unmap:
-	unmap_block(region, start, altmap);
+	unmap_block(block, altmap);
 unassign:
 	unit_unassign(region, unit);
 free_altmap:
-	altmap_free(region, start, altmap);
+	altmap_free(block, altmap);
 trace:
-	trace_populate(region, start, block_size(), trace_duration(started), ret);
+	trace_populate(region->id, start, block_size(), trace_duration(started), ret);
 	return ret;
 }
 
 /**
- * block_withdraw() - the first step back from stage 2: nobody new finds the block's memmap
- * @region: the region
- * @index: of the block, which is populated; its sections are not online (any more)
+ * block_withdraw() - the first step of undoing stage 2: take the block out of
+ *	System RAM
+ * @block: the block, which is populated; its sections are not online
  *
- * It is no System RAM any more. Those who keep a list of that, like kcore and what a loaded kdump kernel finds in
- * its headers, renew it at MEM_OFFLINE, so this comes before their callbacks.
+ * kcore, and the kernel for the headers of a loaded kdump kernel, keep lists of
+ * System RAM, which they renew at MEM_OFFLINE. So this comes before their
+ * callbacks.
  *
  * Context: mem_hotplug_lock held for writing.
  */
-void block_withdraw(struct twostage_region *region, unsigned long index)
+void block_withdraw(struct twostage_block *block)
 {
-	release_system_ram(region, region_block_start(region, index));
+	release_system_ram(block);
 }
 
 /**
  * block_depopulate() - undo the rest of stage 2 of a block
- * @region: the region
- * @index: of the block, which is populated and has been withdrawn; the core has taken its pages out of the
- *	zone, aside from those of its own memmap, and nobody looks at the memmap any more
+ * @block: the block, which is populated and has been withdrawn. The core has
+ *	taken its pages out of the zone, aside from those of its own memmap, and
+ *	no code looks at the memmap any more
  *
- * Cannot fail: memory that the provider does not take back stays assigned, and is reported.
+ * Cannot fail: memory that the provider does not take back stays assigned, and
+ * is reported.
  *
  * Context: mem_hotplug_lock held for writing.
  */
-void block_depopulate(struct twostage_region *region, unsigned long index)
+void block_depopulate(struct twostage_block *block)
 {
-	const u64 start = region_block_start(region, index);
-	const unsigned long memmap_pages = block_memmap_pages(region, index);
-	struct region_block *block = &region->blocks[index];
+	struct twostage_region *region = block->region;
+	const unsigned long memmap_pages = block_memmap_pages(block);
 	struct vmem_altmap *altmap = block->altmap;
 	u64 started = trace_start();
 
 	if (memmap_pages)
-		mm_deinit_memmap_on_memory(PHYS_PFN(start), memmap_pages);
-	unmap_block(region, start, altmap);
+		mm_call(mhp_deinit_memmap_on_memory)(block_first_pfn(block), memmap_pages);
+	unmap_block(block, altmap);
 
 	block->altmap = NULL;
-	block->populated = false;
+	WRITE_ONCE(block->stage, BLOCK_STANDBY);
 	WRITE_ONCE(region->nr_populated, region->nr_populated - 1);
 	WRITE_ONCE(region->memmap_pages, region->memmap_pages - memmap_pages);
 
-	altmap_free(region, start, altmap);
-	unit_unassign(region, index / region->unit_blocks);
-	trace_depopulate(region, start, block_size(), trace_duration(started), 0);
+	altmap_free(block, altmap);
+	unit_unassign(region, block->index / region->unit_blocks);
+	trace_depopulate(region->id, block_start(block), block_size(), trace_duration(started), 0);
 }
 
 /**
- * blocks_unassign() - ask the provider once more to take back what it did not take back before
- * @region: the region, which has no populated block
+ * block_keep_poisoned() - keep what stage 2 has made, for a block with a
+ *	hardware-poisoned page
+ * @block: the block, which is populated and has been withdrawn
+ *
+ * There is no way back: code may still refer to the poisoned page.
+ *
+ * Context: mem_hotplug_lock held for writing.
+ */
+void block_keep_poisoned(struct twostage_block *block)
+{
+	struct twostage_region *region = block->region;
+	const unsigned long memmap_pages = block_memmap_pages(block);
+
+	/* The memmap's own pages leave the zone, as all others have. */
+	if (memmap_pages)
+		mm_call(mhp_deinit_memmap_on_memory)(block_first_pfn(block), memmap_pages);
+	WRITE_ONCE(block->stage, BLOCK_POISONED);
+	WRITE_ONCE(region->nr_populated, region->nr_populated - 1);
+	WRITE_ONCE(region->nr_poisoned, region->nr_poisoned + 1);
+	pr_warn("%s: block at %#llx: has a hardware-poisoned page: it is offline, but keeps its memory until the next boot\n",
+		dev_name(&region->dev), block_start(block));
+}
+
+/**
+ * blocks_unassign() - ask the provider once more to take back memory that it
+ *	did not take back before
+ * @region: the region, whose blocks are all standby
  *
  * Context: mem_hotplug_lock held for writing.
  */

@@ -7,19 +7,15 @@
 #ifndef _TWOSTAGE_POPULATE_H
 #define _TWOSTAGE_POPULATE_H
 
-#include <linux/mutex.h>
+#include "region_table.h"
 
-#include "mm_internals.h"
-#include "region.h"
+struct zone_move;
 
-/* Who holds it finds no memmap going that he has found. Inside of mem_hotplug_lock. */
-extern struct mutex memmaps_lock;
-
-unsigned long block_memmap_pages(const struct twostage_region *region, unsigned long index);
-int block_populate(struct twostage_region *region, unsigned long index,
-		   const struct zone_move *move);
-void block_withdraw(struct twostage_region *region, unsigned long index);
-void block_depopulate(struct twostage_region *region, unsigned long index);
+unsigned long block_memmap_pages(const struct twostage_block *block);
+int block_populate(struct twostage_block *block, const struct zone_move *move);
+void block_withdraw(struct twostage_block *block);
+void block_depopulate(struct twostage_block *block);
+void block_keep_poisoned(struct twostage_block *block);
 void blocks_unassign(struct twostage_region *region);
 
 #endif /* _TWOSTAGE_POPULATE_H */

@@ -1,81 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The knobs: parse and print, decide nothing
+ * Attributes of the bus and of regions: parse and print, decide nothing
  *
- *   /sys/bus/twostage/				add_region, remove_region, adopt
- *   /sys/bus/twostage/devices/regionN/		one for each region
- *   /sys/devices/system/memory/memoryX/twostage/	one for each memory block of a region
- *   debugfs twostage/hooks
+ *   /sys/bus/twostage/			add_region, remove_region, adopt
+ *   /sys/bus/twostage/devices/regionN/	one for each region
  *
  * Copyright (C) 2026 the twostage developers
  */
 #define pr_fmt(fmt) "twostage: " fmt
 
 #include <linux/ctype.h>
-#include <linux/debugfs.h>
 #include <linux/kernel.h>
 #include <linux/memory.h>
-#include <linux/overflow.h>
-#include <linux/seq_file.h>
+#include <linux/memory_hotplug.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
-#include "adopt.h"
+#include "log.h"
 #include "mm_internals.h"
-#include "online.h"
+#include "parse.h"
+#include "providers/dimm.h"
 #include "providers/ram.h"
 #include "region.h"
+#include "region_online.h"
 #include "sysfs.h"
-
-/**
- * parse_size() - an address or a size, as memparse() takes them
- * @text: 0x..., 0... or decimal, with a suffix K, M, G, T, P or E, upper or lower case
- * @value: the result in bytes
- *
- * Unlike memparse() it does not take what is not a number, or does not fit, for one.
- *
- * Return: 0 or -EINVAL.
- */
-int parse_size(const char *text, u64 *value)
-{
-	static const char suffixes[] = "KMGTPE";
-	char digits[24];
-	size_t length = strlen(text);
-	const char *suffix;
-	u64 number;
-
-	if (!length || !isdigit(text[0]) || length >= sizeof(digits))
-		return -EINVAL;
-	strscpy(digits, text, sizeof(digits));
-
-	/* In a hexadecimal number the E is a digit, for memparse() too. */
-	suffix = strchr(suffixes, toupper(digits[length - 1]));
-	if (suffix && *suffix == 'E' && !strncasecmp(digits, "0x", 2))
-		suffix = NULL;
-	if (suffix)
-		digits[length - 1] = '\0';
-
-	if (kstrtou64(digits, 0, &number))
-		return -EINVAL;
-	if (!suffix) {
-		*value = number;
-		return 0;
-	}
-	return check_shl_overflow(number, 10 * (suffix - suffixes + 1), value) ? -EINVAL : 0;
-}
-
-/**
- * parse_node() - the number of a node
- * @text: decimal digits and nothing else
- * @nid: the result; whether there is such a node is for others to say
- *
- * Return: 0 or -EINVAL.
- */
-int parse_node(const char *text, int *nid)
-{
-	return isdigit(text[0]) && !kstrtoint(text, 10, nid) ? 0 : -EINVAL;
-}
 
 static int parse_option(char *option, struct twostage_region_params *params)
 {
@@ -102,32 +51,21 @@ static int parse_option(char *option, struct twostage_region_params *params)
 	return -EINVAL;
 }
 
-/* The next word of a writer's text; NULL at the end. */
-static char *next_word(char **text)
-{
-	char *word;
-
-	do {
-		word = strsep(text, " \t\n");
-	} while (word && !*word);
-	return word;
-}
-
 static int parse_region(char *text, struct twostage_region_params *params)
 {
 	char *word;
 
-	word = next_word(&text);
+	word = parse_word(&text);
 	if (!word || parse_size(word, &params->start)) {
 		pr_err("add_region: \"" ESCAPED "\" is not a start address\n", escaped(word ?: ""));
 		return -EINVAL;
 	}
-	word = next_word(&text);
+	word = parse_word(&text);
 	if (!word || parse_size(word, &params->size)) {
 		pr_err("add_region: \"" ESCAPED "\" is not a size\n", escaped(word ?: ""));
 		return -EINVAL;
 	}
-	while ((word = next_word(&text))) {
+	while ((word = parse_word(&text))) {
 		char *copy = kstrdup(word, GFP_KERNEL);
 		int ret;
 
@@ -173,8 +111,8 @@ static ssize_t remove_region_store(bus_attribute_bus *bus, const char *buf, size
 		return -ENOMEM;
 
 	rest = text;
-	name = next_word(&rest);
-	if (!name || next_word(&rest))
+	name = parse_word(&rest);
+	if (!name || parse_word(&rest))
 		pr_err("remove_region: takes the name of one region\n");
 	else
 		ret = region_remove_by_name(name);
@@ -185,7 +123,7 @@ static BUS_ATTR_WO(remove_region);
 
 static ssize_t adopt_show(bus_attribute_bus *bus, char *buf)
 {
-	return sysfs_emit(buf, "%d\n", adopt_enabled());
+	return sysfs_emit(buf, "%d\n", dimm_adopting());
 }
 
 static ssize_t adopt_store(bus_attribute_bus *bus, const char *buf, size_t count)
@@ -196,7 +134,7 @@ static ssize_t adopt_store(bus_attribute_bus *bus, const char *buf, size_t count
 		pr_err("adopt: takes 0 or 1\n");
 		return -EINVAL;
 	}
-	adopt_enable(on);
+	dimm_adopt(on);
 	return count;
 }
 static struct bus_attribute bus_attr_adopt = __ATTR(adopt, 0600, adopt_show, adopt_store);
@@ -208,14 +146,6 @@ static struct attribute *twostage_bus_attrs[] = {
 	NULL
 };
 ATTRIBUTE_GROUPS(twostage_bus);
-
-static struct bus_type twostage_bus = {
-	.name = "twostage",
-	.bus_groups = twostage_bus_groups,
-};
-
-/* Regions hang below this one; it is nothing in itself. */
-static struct device *root;
 
 static ssize_t start_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
@@ -301,8 +231,10 @@ static int parse_count(const char *word, unsigned long *count)
 		*count = REGION_ALL_BLOCKS;
 		return 0;
 	}
-	/* One less than all is more blocks than any region has. */
-	return kstrtoul(word, 0, count) || *count == REGION_ALL_BLOCKS || !isdigit(word[0]) ? -EINVAL : 0;
+	/* kstrtoul() takes a sign; and no region has REGION_ALL_BLOCKS blocks. */
+	if (!isdigit(word[0]) || kstrtoul(word, 0, count) || *count == REGION_ALL_BLOCKS)
+		return -EINVAL;
+	return 0;
 }
 
 static int parse_online_type(const char *word)
@@ -329,18 +261,18 @@ static ssize_t online_store(struct device *dev, struct device_attribute *attr,
 		return -ENOMEM;
 
 	rest = text;
-	word = next_word(&rest);
+	word = parse_word(&rest);
 	if (!word || parse_count(word, &blocks))
 		goto malformed;
-	type = parse_online_type(next_word(&rest));
-	if (type < 0 || next_word(&rest))
+	type = parse_online_type(parse_word(&rest));
+	if (type < 0 || parse_word(&rest))
 		goto malformed;
 	ret = region_online(to_region(dev), blocks, type);
 	kfree(text);
 	return ret ? ret : count;
 
 malformed:
-	pr_err("%s: online: takes a number of blocks or \"all\", and online, online_kernel or online_movable\n",
+	pr_err("%s: online: takes a number of blocks or \"all\", and then optionally online, online_kernel or online_movable\n",
 	       dev_name(dev));
 	kfree(text);
 	return ret;
@@ -359,8 +291,8 @@ static ssize_t offline_store(struct device *dev, struct device_attribute *attr,
 		return -ENOMEM;
 
 	rest = text;
-	word = next_word(&rest);
-	if (!word || parse_count(word, &blocks) || next_word(&rest)) {
+	word = parse_word(&rest);
+	if (!word || parse_count(word, &blocks) || parse_word(&rest)) {
 		pr_err("%s: offline: takes a number of blocks or \"all\"\n", dev_name(dev));
 		ret = -EINVAL;
 	} else {
@@ -408,104 +340,19 @@ static const struct attribute_group *region_groups[] = {
 };
 
 /**
- * sysfs_region_init() - give a region its place in sysfs, before device_add()
- * @region: the region
- */
-void sysfs_region_init(struct twostage_region *region)
-{
-	region->dev.bus = &twostage_bus;
-	region->dev.parent = root;
-	region->dev.groups = region_groups;
-}
-
-/* These are called for a memory block that is in a region, and both are there until the call returns. */
-static u64 block_address(struct device *dev)
-{
-	struct memory_block *block = container_of(dev, struct memory_block, dev);
-
-	return PFN_PHYS(section_nr_to_pfn(block->start_section_nr));
-}
-
-static ssize_t stage_show(struct device *dev, struct device_attribute *attr, char *buf)
-{
-	struct twostage_region *region = region_of(block_address(dev));
-	unsigned long index = region_block_index(region, block_address(dev));
-
-	return sysfs_emit(buf, "%s\n",
-			  READ_ONCE(region->blocks[index].populated) ? "populated" : "standby");
-}
-static DEVICE_ATTR_RO(stage);
-
-static ssize_t region_show(struct device *dev, struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%s\n", dev_name(&region_of(block_address(dev))->dev));
-}
-static DEVICE_ATTR_RO(region);
-
-static struct attribute *block_attrs[] = {
-	&dev_attr_stage.attr,
-	&dev_attr_region.attr,
-	NULL
-};
-
-static const struct attribute_group block_group = {
-	.name = "twostage",
-	.attrs = block_attrs,
-};
-
-/**
- * sysfs_block_add() - give a memory block of a region its twostage/ directory
- * @dev: the block's device; the directory goes with it
+ * sysfs_init() - register the bus, with all attributes
  *
- * Return: 0; or an error, with a line in the log.
- */
-int sysfs_block_add(struct device *dev)
-{
-	int ret = sysfs_create_group(&dev->kobj, &block_group);
-
-	if (ret)
-		pr_err("%s: cannot make its twostage directory in sysfs (%pe)\n", dev_name(dev), ERR_PTR(ret));
-	return ret;
-}
-
-static int hooks_file_show(struct seq_file *m, void *unused)
-{
-	online_show_hooks(m);
-	adopt_show_hooks(m);
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(hooks_file);
-
-static struct dentry *debugfs;
-
-/**
- * sysfs_init() - make the knobs
- *
- * Return: 0 or why that failed.
+ * Return: 0 or a negative errno.
  */
 int sysfs_init(void)
 {
-	int ret;
-
-	root = root_device_register("twostage");
-	if (IS_ERR(root))
-		return PTR_ERR(root);
-	ret = bus_register(&twostage_bus);
-	if (ret) {
-		root_device_unregister(root);
-		return ret;
-	}
-	debugfs = debugfs_create_dir("twostage", NULL);
-	debugfs_create_file("hooks", 0400, debugfs, NULL, &hooks_file_fops);
-	return 0;
+	region_bus.bus_groups = twostage_bus_groups;
+	region_bus.dev_groups = region_groups;
+	return bus_register(&region_bus);
 }
 
-/**
- * sysfs_exit() - undo sysfs_init(); waits for those who are using a knob
- */
+/** sysfs_exit() - undo sysfs_init(); waits for tasks in an attribute */
 void sysfs_exit(void)
 {
-	debugfs_remove_recursive(debugfs);
-	bus_unregister(&twostage_bus);
-	root_device_unregister(root);
+	bus_unregister(&region_bus);
 }

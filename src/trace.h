@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tracepoints: one for each step, when it is done, with how long it took
+ * Tracepoints: one for each step, emitted at its end, with its duration
+ *
+ * "region" is the number of the region, the N of regionN.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -12,8 +14,6 @@
 
 #include <linux/ktime.h>
 #include <linux/tracepoint.h>
-
-#include "region.h"
 
 #ifndef _TWOSTAGE_TRACE_TIME
 #define _TWOSTAGE_TRACE_TIME
@@ -29,7 +29,7 @@ static inline u64 trace_duration(u64 started)
 #endif
 
 DECLARE_EVENT_CLASS(twostage_range,
-	TP_PROTO(const struct twostage_region *region, u64 start, u64 size, u64 duration),
+	TP_PROTO(int region, u64 start, u64 size, u64 duration),
 	TP_ARGS(region, start, size, duration),
 	TP_STRUCT__entry(
 		__field(int, region)
@@ -38,7 +38,7 @@ DECLARE_EVENT_CLASS(twostage_range,
 		__field(u64, duration)
 	),
 	TP_fast_assign(
-		__entry->region = region->id;
+		__entry->region = region;
 		__entry->start = start;
 		__entry->size = size;
 		__entry->duration = duration;
@@ -48,14 +48,14 @@ DECLARE_EVENT_CLASS(twostage_range,
 );
 
 DEFINE_EVENT(twostage_range, region_add,
-	TP_PROTO(const struct twostage_region *region, u64 start, u64 size, u64 duration),
+	TP_PROTO(int region, u64 start, u64 size, u64 duration),
 	TP_ARGS(region, start, size, duration));
 DEFINE_EVENT(twostage_range, region_remove,
-	TP_PROTO(const struct twostage_region *region, u64 start, u64 size, u64 duration),
+	TP_PROTO(int region, u64 start, u64 size, u64 duration),
 	TP_ARGS(region, start, size, duration));
 
 DECLARE_EVENT_CLASS(twostage_step,
-	TP_PROTO(const struct twostage_region *region, u64 start, u64 size, u64 duration, int error),
+	TP_PROTO(int region, u64 start, u64 size, u64 duration, int error),
 	TP_ARGS(region, start, size, duration, error),
 	TP_STRUCT__entry(
 		__field(int, region)
@@ -65,7 +65,7 @@ DECLARE_EVENT_CLASS(twostage_step,
 		__field(int, error)
 	),
 	TP_fast_assign(
-		__entry->region = region->id;
+		__entry->region = region;
 		__entry->start = start;
 		__entry->size = size;
 		__entry->duration = duration;
@@ -76,22 +76,23 @@ DECLARE_EVENT_CLASS(twostage_step,
 		  __entry->error)
 );
 
-#define DEFINE_STEP(step)									\
-	DEFINE_EVENT(twostage_step, step,							\
-		TP_PROTO(const struct twostage_region *region, u64 start, u64 size,		\
-			 u64 duration, int error),						\
+#define DEFINE_STEP(step)								\
+	DEFINE_EVENT(twostage_step, step,						\
+		TP_PROTO(int region, u64 start, u64 size, u64 duration, int error),	\
 		TP_ARGS(region, start, size, duration, error))
 
-/* Stage 2: the provider, the direct map and memmap, all of the stage; and what the core took in all */
+/* Stage 2: the provider, the direct map and memmap, and all of the stage */
 DEFINE_STEP(assign);
 DEFINE_STEP(add_memmap);
 DEFINE_STEP(populate);
+/* All of online_pages() */
 DEFINE_STEP(block_online);
-/* And back: the wait for readers of the memmap comes first */
+/* The inverse of stage 2, which begins with waiting for walkers of the memmap */
 DEFINE_STEP(wait_readers);
 DEFINE_STEP(remove_memmap);
 DEFINE_STEP(unassign);
 DEFINE_STEP(depopulate);
+/* All of offline_pages() */
 DEFINE_STEP(block_offline);
 
 #endif /* _TWOSTAGE_TRACE_H */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between architectures, for x86
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#ifndef _TWOSTAGE_ARCH_H
+#define _TWOSTAGE_ARCH_H
+
+#include <linux/ftrace.h>
+#include <linux/math.h>
+#include <linux/mm.h>
+#include <linux/ptrace.h>
+
+/* What ftrace has to save for arch_ftrace_arguments() and arch_ftrace_redirect() */
+#define ARCH_FTRACE_FLAGS FTRACE_OPS_FL_SAVE_REGS
+
+/**
+ * arch_kprobe_argument() - an argument of the call that a kprobe has caught
+ * @regs: registers at the entry of the function
+ * @n: number of the argument, from 0
+ */
+static __always_inline unsigned long arch_kprobe_argument(struct pt_regs *regs, unsigned int n)
+{
+	return regs_get_kernel_argument(regs, n);
+}
+
+/**
+ * arch_ftrace_arguments() - the arguments of the call that ftrace has caught
+ * @fregs: as ftrace passes them to a callback
+ * @arguments: the result
+ * @count: number of arguments
+ *
+ * Return: false if ftrace has not saved the registers.
+ */
+static __always_inline bool arch_ftrace_arguments(struct ftrace_regs *fregs,
+						  unsigned long *arguments, unsigned int count)
+{
+	struct pt_regs *regs = ftrace_get_regs(fregs);
+	unsigned int i;
+
+	for (i = 0; regs && i < count; i++)
+		arguments[i] = regs_get_kernel_argument(regs, i);
+	return regs;
+}
+
+/**
+ * arch_ftrace_redirect() - run another function in place of the one called
+ * @fregs: as ftrace passes them to a callback, with the registers saved
+ * @function: the other function
+ */
+static __always_inline void arch_ftrace_redirect(struct ftrace_regs *fregs, void *function)
+{
+	instruction_pointer_set(ftrace_get_regs(fregs), (unsigned long)function);
+}
+
+/**
+ * arch_page_table_pages() - the most pages that page tables of a new part of
+ *	the direct map can take
+ * @size: of that part in bytes
+ *
+ * alloc_low_pages() of arch/x86/mm/init_64.c takes a page for each PMD table,
+ * and at most one for each level above.
+ */
+static inline unsigned long arch_page_table_pages(u64 size)
+{
+	unsigned long pages = DIV_ROUND_UP(size, PUD_SIZE) + 3;
+
+	/* debug_pagealloc unmaps single pages, so there are PTE tables. */
+	if (debug_pagealloc_enabled())
+		pages += DIV_ROUND_UP(size, PMD_SIZE);
+	return pages;
+}
+
+#endif /* _TWOSTAGE_ARCH_H */

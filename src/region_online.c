@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Setting several blocks of a region online or offline
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#define pr_fmt(fmt) "twostage: " fmt
+
+#include <linux/delay.h>
+#include <linux/memory.h>
+#include <linux/memory_hotplug.h>
+#include <linux/minmax.h>
+#include <linux/sched/signal.h>
+
+#include "hotplug_lock.h"
+#include "mm_internals.h"
+#include "online.h"
+#include "region.h"
+#include "region_online.h"
+
+/* Number of blocks that are changed under one hold of device_hotplug_lock */
+#define BATCH_BLOCKS 16UL
+
+static enum block_stage target_stage(int online_type)
+{
+	return online_type == MMOP_OFFLINE ? BLOCK_STANDBY : BLOCK_POPULATED;
+}
+
+/* Return: -EAGAIN if the block needs no change, or cannot take any. */
+static int change_block(struct twostage_block *block, int online_type)
+{
+	struct memory_block *memory;
+	int ret;
+
+	if (block->region->removed)
+		return -ENODEV;
+	if (block->stage == target_stage(online_type) || block->stage == BLOCK_POISONED)
+		return -EAGAIN;
+
+	memory = mm_find_memory_block(block_first_pfn(block));
+	if (!memory)
+		return -ENXIO;
+	if (online_type == MMOP_OFFLINE) {
+		ret = mm_call(device_offline)(&memory->dev);
+	} else {
+		memory->online_type = online_type;
+		ret = mm_call(device_online)(&memory->dev);
+	}
+	put_device(&memory->dev);
+	/* A positive value: there was nothing to do. */
+	return ret > 0 ? -EAGAIN : ret;
+}
+
+/*
+ * Change up to @most of the blocks from *@position on. Takes
+ * device_hotplug_lock just for these, so that other tasks get it in between.
+ */
+static int change_batch(struct twostage_region *region, unsigned long *position,
+			unsigned long most, int online_type, unsigned long *changed)
+{
+	const unsigned long last = region->nr_blocks - 1;
+	int ret;
+
+	most = min(most, BATCH_BLOCKS);
+	*changed = 0;
+	ret = region_lock(region);
+	if (ret)
+		return ret;
+	online_batch_begin();
+	for (; *position < region->nr_blocks && *changed < most; (*position)++) {
+		/* Lowest first for online, highest first for offline */
+		const bool down = online_type == MMOP_OFFLINE;
+
+		ret = change_block(&region->blocks[down ? last - *position : *position],
+				   online_type);
+		if (ret && ret != -EAGAIN)
+			break;
+		*changed += !ret;
+		ret = 0;
+	}
+	online_batch_end(region);
+	hotplug_unlock();
+	return ret;
+}
+
+static unsigned long available_blocks(const struct twostage_region *region, int online_type)
+{
+	unsigned long populated = READ_ONCE(region->nr_populated);
+
+	if (online_type == MMOP_OFFLINE)
+		return populated;
+	return region->nr_blocks - populated - READ_ONCE(region->nr_poisoned);
+}
+
+static int change_blocks(struct twostage_region *region, unsigned long count, int online_type)
+{
+	const bool online = online_type != MMOP_OFFLINE;
+	const char *state = online ? "online" : "offline";
+	const unsigned long available = available_blocks(region, online_type);
+	unsigned long done = 0, position = 0, changed;
+	int ret = 0;
+
+	if (count == REGION_ALL_BLOCKS) {
+		count = available;
+	} else if (count > available) {
+		pr_err("%s: cannot set %lu blocks %s: %lu are %s\n", dev_name(&region->dev), count,
+		       state, available, online ? "standby" : "online");
+		return -EINVAL;
+	}
+
+	while (!ret && position < region->nr_blocks && done < count) {
+		if (signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		ret = change_batch(region, &position, count - done, online_type, &changed);
+		done += changed;
+		/*
+		 * Tasks that poll for device_hotplug_lock, as the kernel's own
+		 * attributes do, try every few milliseconds.
+		 */
+		if (!ret && done < count)
+			usleep_range(10000, 12000);
+	}
+
+	/* No block failed, but other tasks have changed some of them first. */
+	if (!ret && done < count)
+		ret = -EBUSY;
+	if (done < count)
+		pr_warn("%s: set %lu of %lu blocks %s, then stopped (%pe)\n",
+			dev_name(&region->dev), done, count, state, ERR_PTR(ret));
+	return ret;
+}
+
+/**
+ * region_online() - set the next standby blocks online, lowest first
+ * @region: the region
+ * @count: number of blocks, or REGION_ALL_BLOCKS
+ * @online_type: MMOP_ONLINE, MMOP_ONLINE_KERNEL or MMOP_ONLINE_MOVABLE
+ *
+ * Stops at the first block that fails; those before stay online.
+ *
+ * Context: Process context; takes device_hotplug_lock for a few blocks at a
+ * time.
+ * Return: 0; -EINVAL if there are less standby blocks, and nothing has changed;
+ * -EINTR; -ENODEV if the region has been removed; -EBUSY if other tasks changed
+ * blocks in the meantime; or the error of the block that failed.
+ */
+int region_online(struct twostage_region *region, unsigned long count, int online_type)
+{
+	return change_blocks(region, count, online_type);
+}
+
+/**
+ * region_offline() - set online blocks offline, highest first
+ * @region: the region
+ * @count: number of blocks, or REGION_ALL_BLOCKS
+ *
+ * Context: Process context; takes device_hotplug_lock for a few blocks at a
+ * time.
+ * Return: As region_online().
+ */
+int region_offline(struct twostage_region *region, unsigned long count)
+{
+	return change_blocks(region, count, MMOP_OFFLINE);
+}
