@@ -2,15 +2,17 @@
 /*
  * twostage: memory that is added in two stages
  *
- * A *region* is a contiguous physical range made of whole memory blocks. After stage 1 its blocks are
- * *standby*: there are structures for their sections and they have their directories in sysfs, but there is no
- * memmap, no direct map, and perhaps nothing that answers at their addresses. Stage 2 runs for each
- * block when it is set online: the region's *provider* makes the memory accessible (assign), and the
- * memmap is built, out of the block's own first pages where that is possible. The block is then
- * *populated*, until it is set offline; that undoes stage 2 and ends with unassign.
+ * A *region* is a contiguous physical range made of whole memory blocks. After
+ * stage 1 its blocks are *standby*: there are structures for their sections and
+ * they have their directories in sysfs, but there is no memmap and no direct
+ * map, and the memory need not be accessible. Stage 2 runs for each block when
+ * it is set online: the region's *provider* makes the memory accessible
+ * (assign), and the memmap is built, out of the block's own first pages where
+ * that is possible. The block is then *populated* until it is set offline; that
+ * undoes stage 2 and ends with unassign.
  *
- * This is the interface for providers. A provider describes itself once, in a &struct
- * twostage_provider, and registers any number of regions with it.
+ * This is the interface for providers. A provider describes itself once, in a
+ * &struct twostage_provider, and registers any number of regions with it.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -23,32 +25,36 @@
 struct twostage_region;
 
 /**
- * struct twostage_provider - what makes the memory of a region accessible, and takes it back
+ * struct twostage_provider - makes the memory of a region accessible, and takes
+ *	it back
  * @name: shown in the region's ``provider`` attribute; a word
- * @owner: the module that is kept loaded as long as a region of this provider exists
- * @survives_power_cycle: assigned memory is still assigned, without anybody's doing, when a
- *	hibernated system resumes. Where it is not, hibernation is refused as long as any of the
- *	provider's blocks are populated.
- * @assign: make the range [@start, @start + @size) accessible. All of it or nothing: after an error,
- *	no part of the range may be left assigned. The core asks for a range once, and not again
- *	before it has been unassigned.
- * @unassign: take the range back. Nothing of the kernel refers to it any more. After an error the
- *	memory counts as still assigned: the core reports that, and the next online of the range
- *	goes without @assign.
- * @budget: how much may be assigned at present, in bytes, if that is limited; shown in the region's
- *	``budget`` attribute. May be NULL.
- * @plugged: how much is assigned at present, in bytes, as the one who provides it sees it; shown in
- *	the region's ``plugged`` attribute. May be NULL.
+ * @owner: the module that stays loaded while a region of this provider exists
+ * @survives_power_cycle: assigned memory is still assigned when a hibernated
+ *	system resumes. If it is not, hibernation is refused while blocks of the
+ *	provider are populated.
+ * @assign: make the range [@start, @start + @size) accessible. All of it or
+ *	nothing: after an error, no part of the range may be left assigned. Not
+ *	called again for a range before it has been unassigned.
+ * @unassign: take the range back. The kernel does not refer to it any more.
+ *	After an error the memory counts as still assigned: the error is
+ *	reported, and the next online of the range does not call @assign.
+ * @budget: how much may be assigned at present, in bytes, if that is limited;
+ *	shown in the region's ``budget`` attribute. May be NULL.
+ * @plugged: how much is assigned at present, in bytes, as the provider sees it;
+ *	shown in the region's ``plugged`` attribute. May be NULL.
  *
- * @start and @size are bytes, multiples of the region's granule and of the memory block size.
+ * @start and @size are bytes, multiples of the region's granule and of the
+ * memory block size.
  *
- * Context: @budget and @plugged are called in process context, without locks. @assign and @unassign
- * are called in process context, with ``device_hotplug_lock`` and ``mem_hotplug_lock``
- * (for writing) held. They may sleep and allocate memory; they must not add, remove, online or
- * offline memory, nor wait for anybody who does. They should not wait without a limit.
+ * Context: @budget and @plugged are called in process context, without locks.
+ * @assign and @unassign are called in process context, with
+ * ``device_hotplug_lock`` and ``mem_hotplug_lock`` (for writing) held. They may
+ * sleep and allocate memory. They must not add, remove, online or offline
+ * memory, nor wait for a task that does. They should not wait without a limit.
  *
- * Return: 0 or a negative errno, which is what the one who set the block online or offline gets to
- * see (for @unassign: only in the log, since the block is offline by then).
+ * Return: 0 or a negative errno. The task that set the block online gets the
+ * error of @assign; the error of @unassign is only logged, since the block is
+ * offline by then.
  */
 struct twostage_provider {
 	const char *name;
@@ -62,17 +68,19 @@ struct twostage_provider {
 
 /**
  * struct twostage_region_params - what a region is to be
- * @provider: whose memory it is
+ * @provider: of the region's memory
  * @data: for the provider, see twostage_region_data()
- * @start: physical address in bytes, a multiple of the memory block size and of @granule
+ * @start: physical address in bytes, a multiple of the memory block size and of
+ *	@granule
  * @size: in bytes, likewise
- * @granule: the smallest size in bytes that the provider can assign, a power of two, larger or
- *	smaller than a memory block; 0 stands for one memory block. Where it is larger, all of a
- *	granule is assigned for the first of its blocks that is set online, and unassigned after
- *	the last.
- * @nid: the node, or NUMA_NO_NODE for the one that the firmware has in mind for @start
+ * @granule: the smallest size in bytes that the provider can assign, a power of
+ *	two, larger or smaller than a memory block; 0 stands for one memory
+ *	block. If it is larger, all of a granule is assigned for the first of its
+ *	blocks that is set online, and unassigned after the last.
+ * @nid: the node, or NUMA_NO_NODE for the one that the firmware gives @start
  * @memmap_on_memory: take the memmap out of the blocks themselves where possible
- * @auto_online: let the kernel's own auto-online policy reach the blocks when they are added
+ * @auto_online: let the kernel's own auto-online policy reach the blocks when
+ *	they are added
  */
 struct twostage_region_params {
 	const struct twostage_provider *provider;

@@ -81,7 +81,7 @@ static struct kprobe canary_probe = {
  * hooks_armed() - whether hooks redirect calls at this moment
  *
  * root can disarm all kprobes, and the hooks with them, by
- * ``/sys/kernel/debug/kprobes/enabled``. The kernel notifies nobody of that.
+ * ``/sys/kernel/debug/kprobes/enabled``. The kernel sends no notification then.
  *
  * Context: Process context; not from within a kprobe or ftrace callback, where
  * recursion protection hides the canary's probe.
@@ -121,7 +121,7 @@ static void remove_probe(struct kprobe *kprobe, const char *function)
 	unregister_kprobe(kprobe);
 }
 
-/* Fails if ftrace has shut itself down after an error: then it stays as it is. */
+/* Fails if ftrace has shut itself down after an error. */
 static void remove_ftrace(struct ftrace_ops *ops, const char *function)
 {
 	int ret = unregister_ftrace_function(ops);
@@ -155,8 +155,8 @@ static const char *why_not(int error)
  * registered.
  *
  * These ops are on all wrapped functions, too, and claim the right to change
- * the instruction pointer there (IPMODIFY). So ftrace refuses a second user who
- * wants that (a live patch), instead of silently losing one of the two. A
+ * the instruction pointer there (IPMODIFY). So ftrace refuses a second user of
+ * that right (a live patch), instead of silently losing one of the two. A
  * kprobe with a post_handler makes this claim by itself, but not if it joins an
  * existing probe; in that case the kernel gives up a claim that it never made,
  * which is a WARNING, and an Oops later. So the hooks' probes have none.
@@ -240,12 +240,12 @@ static int install_probe(struct hook *hook, unsigned long address)
 	int ret;
 
 	ret = ftrace_set_filter_ip(&pin, address, 0, 0);
-	/* -EINVAL: ftrace knows nothing at this address, so it cannot be claimed there. */
+	/* -EINVAL: ftrace has no call at this address, so there is nothing to claim. */
 	if (ret && ret != -EINVAL)
 		return ret;
 	hook->claimed = ret ? 0 : address;
 
-	/* A struct kprobe keeps state from an earlier registration: start from nothing. */
+	/* A struct kprobe keeps state from an earlier registration: clear it. */
 	hook->kprobe = (struct kprobe){
 		.symbol_name = hook->symbol,
 		.pre_handler = hook_pre_handler,

@@ -23,7 +23,7 @@
 #include "memory_failure.h"
 #include "mm_internals.h"
 
-/* A flag that no other caller of memory_failure() passes: the wrapper's own call */
+/* No other caller of memory_failure() passes this flag: the wrapper's own call */
 #define MF_TWOSTAGE_NESTED BIT(30)
 
 /**
@@ -116,7 +116,7 @@ leave:
 static typeof(memory_failure) wrapped_memory_failure __maybe_unused;
 static typeof(soft_offline_page) wrapped_soft_offline_page __maybe_unused;
 
-/* Guards: an offline has to know of pages that are poisoned while kprobes are disarmed. */
+/* Guards, so that pages which are poisoned while kprobes are disarmed are noted. */
 static struct hook hooks[] = {
 	{
 		.symbol = "memory_failure",

@@ -94,7 +94,7 @@ static void operation_end(void)
 	WRITE_ONCE(operation.task, NULL);
 }
 
-/* The task between online_batch_begin() and online_batch_end(); device_hotplug_lock */
+/* The task that is in a batch of operations; device_hotplug_lock */
 static struct task_struct *batch_task;
 
 static bool in_batch(void)
@@ -102,7 +102,7 @@ static bool in_batch(void)
 	return READ_ONCE(batch_task) == current;
 }
 
-/* The core's calls; the wrappers' own calls of the originals come from an operation. */
+/* Calls by the core: a wrapper's own call of the original is in an operation. */
 static bool block_call_wanted(const unsigned long *arguments)
 {
 	return block_at_pfn(arguments[0]) && !in_operation();

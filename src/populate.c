@@ -179,7 +179,7 @@ static void unmap_block(const struct twostage_block *block, struct vmem_altmap *
 	trace_remove_memmap(block->region->id, start, block_size(), trace_duration(started), 0);
 }
 
-/* The flag keeps kexec from putting the next kernel here, which could not use this memory. */
+/* "Driver managed" keeps kexec from putting the next kernel here. */
 static int request_system_ram(const struct twostage_block *block)
 {
 	struct twostage_region *region = block->region;

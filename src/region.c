@@ -199,7 +199,7 @@ static int note_claimed(struct resource *resource, void *claimed)
 	if (resource->desc == IORES_DESC_RESERVED || resource->desc == IORES_DESC_SOFT_RESERVED)
 		return 0;
 	*(const char **)claimed = resource->flags & IORESOURCE_SYSRAM ? "System RAM" :
-				  "what is a device's or somebody else's";
+				  "a device's memory or another driver's";
 	return 1;
 }
 
@@ -326,7 +326,7 @@ free:
 	return ERR_PTR(ret);
 }
 
-/* The inverse of region_alloc(). The last reference to the device frees the structure. */
+/* The inverse of region_alloc(). The device's last reference frees the structure. */
 static void region_free(struct twostage_region *region)
 {
 	ida_free(&region_ids, region->id);
@@ -583,7 +583,7 @@ struct twostage_region *region_adopt(const struct twostage_region_params *params
 	return accepting_regions ? region_add(params, group, NULL) : ERR_PTR(-ENODEV);
 }
 
-/* The core stops at a block that is not offline with a BUG(), so it must not find one. */
+/* __remove_memory() stops with a BUG() at a block that is not offline. */
 static bool all_offline(const struct twostage_region *region)
 {
 	bool offline = true;

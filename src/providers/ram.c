@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The ram provider: memory that is simply there, or not
+ * The ram provider: memory that needs no driver
  *
- * RAM that the kernel was told to leave alone (memmap=SIZE$START), or an address range at which a
- * hypervisor puts memory by other means. Nobody has to be asked for it, but somebody may be wrong about
- * it, so it is tried before it is trusted.
+ * RAM that the kernel was told to leave alone (memmap=SIZE$START), or an
+ * address range at which a hypervisor puts memory by other means. The
+ * administrator names the range and may be wrong, so test the memory before it
+ * is used.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -21,8 +22,8 @@
 #include "ram.h"
 
 /*
- * Each word that is tried makes a hypervisor back a page of its own (2 MiB perhaps), which may be all
- * that is ever used of it, so try no more than it takes to find a range that is not there.
+ * For each word that is written, a hypervisor backs a page of its own (perhaps
+ * 2 MiB), so test no more words than are needed to notice absent memory.
  */
 #define PROBE_DISTANCE SZ_32M
 
@@ -31,7 +32,7 @@ static u64 pattern(u64 address)
 	return address ^ 0x5aa5c33c0ff0a55aULL;
 }
 
-/* Where the words to try are: one in each PROBE_DISTANCE, and the last one of all */
+/* Offset of the word number @n to test: one in each PROBE_DISTANCE, and the last one */
 static u64 probe_offset(u64 n, u64 size)
 {
 	return min(n * PROBE_DISTANCE, size - sizeof(u64));
@@ -43,8 +44,8 @@ static u64 nr_probes(u64 size)
 }
 
 /*
- * Writes a pattern that depends on the address all over the range before reading any of it back: memory
- * that shows up at two addresses is found out too.
+ * Write all words, with a pattern that depends on the address, before reading
+ * any of them back: that also detects memory which appears at two addresses.
  */
 static int probe(struct twostage_region *region, u64 __iomem **words, u64 start, u64 size)
 {
@@ -53,10 +54,10 @@ static int probe(struct twostage_region *region, u64 __iomem **words, u64 start,
 
 	for (n = 0; n < count; n++) {
 		address = start + probe_offset(n, size);
-		/* Past the caches, which would answer for memory that is not there. */
+		/* Not cached: a cache would answer for absent memory. */
 		words[n] = ioremap_wc(address, sizeof(u64));
 		if (!words[n]) {
-			pr_err("%s: cannot map %#llx to try it\n", twostage_region_name(region), address);
+			pr_err("%s: cannot map %#llx to test it\n", twostage_region_name(region), address);
 			return -ENOMEM;
 		}
 		writeq(pattern(address), words[n]);
@@ -73,8 +74,8 @@ static int probe(struct twostage_region *region, u64 __iomem **words, u64 start,
 }
 
 /*
- * A mapping for each word: one of the whole range would take page tables to get there, and every processor's
- * TLB flushed to get rid of it.
+ * A mapping for each word: one of the whole range would need page tables for
+ * all of it, and a flush of every processor's TLB to remove it.
  */
 static int ram_assign(struct twostage_region *region, u64 start, u64 size)
 {
@@ -106,8 +107,8 @@ static const struct twostage_provider ram_provider = {
 };
 
 /**
- * ram_region_params() - what a region of the ram provider is, if nothing else is said
- * @params: to be filled in; start and size are left to the caller
+ * ram_region_params() - the defaults for a region of the ram provider
+ * @params: to be filled in; the caller sets start and size
  */
 void ram_region_params(struct twostage_region_params *params)
 {
