@@ -21,9 +21,8 @@
 #include <linux/slab.h>
 
 #include "populate.h"
+#include "system_ram.h"
 #include "trace.h"
-
-static const char system_ram[] = "System RAM (twostage)";
 
 static u64 block_size(void)
 {
@@ -175,22 +174,6 @@ static void unmap_block(struct twostage_region *region, u64 start, struct vmem_a
 	trace_remove_memmap(region, start, block_size(), trace_duration(started), 0);
 }
 
-/* Kexec must not put the next kernel here: it would not know how to get at this memory. */
-static int request_system_ram(struct twostage_region *region, u64 start)
-{
-	if (__request_region(region->resource, start, block_size(), system_ram,
-			     IORESOURCE_SYSTEM_RAM | IORESOURCE_SYSRAM_DRIVER_MANAGED))
-		return 0;
-	pr_err("%s: block at %#llx: no memory for its entry in /proc/iomem\n",
-	       dev_name(&region->dev), start);
-	return -ENOMEM;
-}
-
-static void release_system_ram(struct twostage_region *region, u64 start)
-{
-	__release_region(region->resource, start, block_size());
-}
-
 /**
  * block_memmap_pages() - pages at the start of a block that its memmap takes up
  * @region: the region
@@ -243,9 +226,12 @@ int block_populate(struct twostage_region *region, unsigned long index,
 	ret = map_block(region, start, altmap);
 	if (ret)
 		goto unassign;
-	ret = request_system_ram(region, start);
-	if (ret)
+	ret = system_ram_add_block(region, index);
+	if (ret) {
+		pr_err("%s: block at %#llx: cannot make its entry in /proc/iomem (%pe)\n",
+		       dev_name(&region->dev), start, ERR_PTR(ret));
 		goto unmap;
+	}
 	if (memmap_pages) {
 		ret = mm_init_memmap_on_memory(PHYS_PFN(start), memmap_pages, move->zone);
 		if (ret) {
@@ -263,7 +249,7 @@ int block_populate(struct twostage_region *region, unsigned long index,
 	goto trace;
 
 release_resource:
-	release_system_ram(region, start);
+	system_ram_remove_block(region, index);
 unmap:
 	unmap_block(region, start, altmap);
 unassign:
@@ -287,7 +273,7 @@ trace:
  */
 void block_withdraw(struct twostage_region *region, unsigned long index)
 {
-	release_system_ram(region, region_block_start(region, index));
+	system_ram_remove_block(region, index);
 }
 
 /**

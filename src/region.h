@@ -43,6 +43,7 @@ struct region_block {
  *	who added the memory otherwise
  * @resource: "Standby memory (regionN)" in /proc/iomem; belongs to the core once stage 1 is done
  * @resource_name: that name
+ * @spare_resources: see system_ram.c; mem_hotplug_lock
  * @adding: the task that runs stage 1 at this moment
  * @add_error: what has gone wrong in stage 1 without the core being able to know
  * @gone: who added the memory has said that it goes, and it could not be removed; device_hotplug_lock
@@ -72,6 +73,7 @@ struct twostage_region {
 	bool own_group;
 	struct resource *resource;
 	char resource_name[40];
+	struct resource *spare_resources;
 	struct task_struct *adding;
 	int add_error;
 	bool gone;
