@@ -24,9 +24,8 @@
 #include "mm_internals.h"
 #include "pfn_walkers.h"
 #include "populate.h"
+#include "system_ram.h"
 #include "trace.h"
-
-static const char system_ram[] = "System RAM (twostage)";
 
 static u64 block_size(void)
 {
@@ -179,24 +178,6 @@ static void unmap_block(const struct twostage_block *block, struct vmem_altmap *
 	trace_remove_memmap(block->region->id, start, block_size(), trace_duration(started), 0);
 }
 
-/* "Driver managed" keeps kexec from putting the next kernel here. */
-static int request_system_ram(const struct twostage_block *block)
-{
-	struct twostage_region *region = block->region;
-
-	if (__request_region(region->resource, block_start(block), block_size(), system_ram,
-			     IORESOURCE_SYSTEM_RAM | IORESOURCE_SYSRAM_DRIVER_MANAGED))
-		return 0;
-	pr_err("%s: block at %#llx: no memory for its entry in /proc/iomem\n",
-	       dev_name(&region->dev), block_start(block));
-	return -ENOMEM;
-}
-
-static void release_system_ram(const struct twostage_block *block)
-{
-	__release_region(block->region->resource, block_start(block), block_size());
-}
-
 /**
  * block_memmap_pages() - pages at the start of a block that its memmap takes up
  * @block: the block
@@ -245,9 +226,12 @@ int block_populate(struct twostage_block *block, const struct zone_move *move)
 	ret = map_block(block, altmap);
 	if (ret)
 		goto unassign;
-	ret = request_system_ram(block);
-	if (ret)
+	ret = system_ram_add(block);
+	if (ret) {
+		pr_err("%s: block at %#llx: cannot make its entry in /proc/iomem (%pe)\n",
+		       dev_name(&region->dev), start, ERR_PTR(ret));
 		goto unmap;
+	}
 	if (memmap_pages) {
 		ret = mm_init_memmap_on_memory(PHYS_PFN(start), memmap_pages, move->zone);
 		if (ret) {
@@ -266,7 +250,7 @@ int block_populate(struct twostage_block *block, const struct zone_move *move)
 	goto trace;
 
 release_resource:
-	release_system_ram(block);
+	system_ram_remove(block);
 unmap:
 	unmap_block(block, altmap);
 unassign:
@@ -291,7 +275,7 @@ trace:
  */
 void block_withdraw(struct twostage_block *block)
 {
-	release_system_ram(block);
+	system_ram_remove(block);
 }
 
 /**

@@ -84,6 +84,7 @@ struct twostage_block {
  * @removed: the memory blocks are removed, or about to be; changed under
  *	device_hotplug_lock, read without
  * @drop_work: what remains to be done when device_hotplug_lock is free
+ * @spare_resources: see system_ram.c; mem_hotplug_lock
  * @memmap_on_memory: take the memmap out of the blocks where possible;
  *	device_hotplug_lock
  * @unit_blocks: number of blocks that the provider assigns at once, at least 1
@@ -118,6 +119,8 @@ struct twostage_region {
 	bool ejected;
 	bool removed;
 	struct work_struct drop_work;
+	/* system_ram.c */
+	struct resource *spare_resources;
 	/* populate.c */
 	bool memmap_on_memory;
 	unsigned long unit_blocks;

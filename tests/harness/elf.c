@@ -5,6 +5,7 @@
  * Copyright (C) 2026 the twostage developers
  */
 #include <elf.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -42,4 +43,17 @@ uint64_t elf_covered(const struct segment *segments, int count, uint64_t start, 
 		sum += high > low ? high - low : 0;
 	}
 	return sum;
+}
+
+int kcore_headers(void)
+{
+	int fd = open("/proc/kcore", O_RDONLY | O_CLOEXEC);
+	Elf64_Ehdr header = { .e_phnum = 0 };
+
+	if (fd < 0)
+		return -1;
+	if (read(fd, &header, sizeof(header)) != sizeof(header))
+		header.e_phnum = 0;
+	close(fd);
+	return header.e_phnum;
 }

@@ -41,7 +41,7 @@ extern const struct group group_basic, group_errors, group_many, group_providers
 	group_alloc_failures_dimm, group_virtio_mem_given_back, group_sleep, group_security,
 	group_security_relaxed, group_kdump, group_kdump_load, group_kexec, group_hostile, group_mce,
 	group_forced, group_patience, group_fuzz, group_readers, group_pages, group_optimised,
-	group_contiguous;
+	group_contiguous, group_iomem, group_kdump_many, group_kdump_scattered;
 
 /* ktap.c: results. Each test is named after the promise that it checks. */
 void ktap_begin(bool kmsg);
@@ -246,6 +246,15 @@ struct segment {
 int elf_segments(int fd, struct segment *segments, int count);
 /* Of a physical range: how many bytes are in segments */
 uint64_t elf_covered(const struct segment *segments, int count, uint64_t start, uint64_t size);
+/* All program headers of /proc/kcore */
+int kcore_headers(void);
+
+/* iomem.c: populated memory in /proc/iomem; no more than count entries of it, without their offsets */
+int ram_entries(struct segment *entries, int count);
+/* Of blocks, a bit for each: how many runs of neighbours they are */
+int ram_runs(unsigned int blocks);
+/* Whether the entries are these runs and nothing else; the first bit is the block at start */
+bool ram_is(uint64_t start, unsigned int blocks);
 
 /* kexec.c: booting the next kernel from this one */
 #define KEXEC_KERNEL "/tmp/kernel"
