@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 
 #include "adopt.h"
+#include "dma.h"
 #include "hook.h"
 #include "mm_internals.h"
 #include "online.h"
@@ -130,9 +131,12 @@ static int __init twostage_init(void)
 	ret = mm_internals_init();
 	if (ret)
 		goto exit_hooks;
-	ret = online_init();
+	ret = dma_init();
 	if (ret)
 		goto exit_internals;
+	ret = online_init();
+	if (ret)
+		goto exit_dma;
 	ret = regions_init();
 	if (ret)
 		goto exit_online;
@@ -158,6 +162,8 @@ exit_regions:
 	regions_exit();
 exit_online:
 	online_exit();
+exit_dma:
+	dma_exit();
 exit_internals:
 	mm_internals_exit();
 exit_hooks:
@@ -172,6 +178,7 @@ static void __exit twostage_exit(void)
 	adopt_exit();
 	regions_exit();
 	online_exit();
+	dma_exit();
 	mm_internals_exit();
 	hooks_exit();
 }

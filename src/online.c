@@ -48,6 +48,7 @@
 #include <linux/sysfs.h>
 #include <linux/uaccess.h>
 
+#include "dma.h"
 #include "hook.h"
 #include "mm_internals.h"
 #include "online.h"
@@ -173,6 +174,9 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
 		       dev_name(&region->dev), PFN_PHYS(pfn));
 		return -EBUSY;
 	}
+	ret = dma_check_online(dev_name(&region->dev), PFN_PHYS(pfn), PFN_PHYS(nr_pages));
+	if (ret)
+		return ret;
 
 	operation_begin(region, index, PHASE_STANDBY);
 	ret = mm_online_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);

@@ -29,6 +29,7 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+#include "dma.h"
 #include "hook.h"
 #include "mm_internals.h"
 #include "online.h"
@@ -505,6 +506,7 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 	pr_info("%s: [%#llx-%#llx], %lu blocks on node %d, provider %s\n", dev_name(&region->dev),
 		region->start, region->start + region->size - 1, region->nr_blocks, nid,
 		region->provider->name);
+	dma_added(region->start, region->size);
 	return region;
 
 abandon:
@@ -550,6 +552,9 @@ static struct twostage_region *region_add(const struct twostage_region_params *p
 	nid = check_node(params);
 	if (nid < 0)
 		return ERR_PTR(nid);
+	ret = dma_check_add(params->start, params->size);
+	if (ret)
+		return ERR_PTR(ret);
 
 	if (!try_module_get(THIS_MODULE))
 		return ERR_PTR(-ENODEV);
@@ -638,7 +643,7 @@ int region_add_by_name(const struct twostage_region_params *params)
  *
  * Return: the region or an ERR_PTR, with a line in the log that says what was wrong with what:
  * -ETIMEDOUT if others have been adding, removing or changing memory all the time; -EINVAL for a range that is empty, not aligned or overflowing, and a node that cannot exist; -ERANGE
- * if the kernel cannot map the range (mhp_get_pluggable_range()); -EEXIST if it overlaps a region;
+ * if the kernel cannot map the range (mhp_get_pluggable_range()), or a device in use cannot reach it; -EEXIST if it overlaps a region;
  * -EBUSY if it overlaps System RAM or another busy resource; -EIO if the hooks are switched off;
  * -ENOMEM; -ENODEV if the provider's module is being unloaded, or this one is not ready yet.
  */
