@@ -3,7 +3,7 @@
  * Memory that a device in use cannot reach
  *
  * The guest has an IDE disk, whose controller can reach only addresses up to
- * 4 GiB, and a region above.
+ * 4 GiB, virtio devices, which can reach all, and memory for regions above.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -19,6 +19,9 @@
 
 #define START (4 * GIB)
 #define DISK "/dev/sda"
+/* As in linux/virtio_ids.h */
+#define VIRTIO_ID_BLOCK 2
+#define VIRTIO_ID_MEM 24
 #define LIMITED "can reach only addresses up to 0xffffffff"
 #define INFORMS "there are no bounce buffers (SWIOTLB): all devices in use can reach this memory"
 
@@ -127,12 +130,57 @@ static void bound_before(void)
 	ok(unbind_disk(), "its driver is unloaded");
 }
 
-/* Virtio devices, which can reach all memory, and the controller later */
+/* The provider of another module */
+static void virtio_mem(void)
+{
+	struct kmsg kmsg = kmsg_mark();
+	const char *device = virtio_device(VIRTIO_ID_MEM, 0);
+
+	ok(bind_disk() && module_load("twostage_virtio_mem", NULL) == 0 && !exists(REGION, 0) &&
+	   kmsg_lines(&kmsg, LIMITED, NULL, 0) == 1,
+	   "the region of a virtio-mem device is refused, one line tells why");
+	ok(unbind_disk() && virtio_bind(device, "twostage_virtio_mem") == 0 && exists(REGION, 0),
+	   "with the disk's driver unloaded it is added");
+	ok(bind_disk() && region_online(0, "1 online_movable") == -ERANGE && blocks_online(0) == 0 &&
+	   !strcmp(read_file(REGION "/plugged", 0), "0x0") && kmsg_lines(&kmsg, LIMITED, NULL, 0) == 1,
+	   "with it loaded again no block comes online, nothing is plugged, one line tells why");
+	ok(unbind_disk() && region_online(0, "1 online_movable") == 0 && region_give_back(0) == 0,
+	   "with it unloaded a block comes online");
+	ok(virtio_unbind(device) == 0 && module_unload("twostage_virtio_mem") == 0 && !exists(REGION, 0),
+	   "the region is removed with the driver");
+	kmsg_close(&kmsg);
+}
+
+static void dimm(void)
+{
+	struct kmsg kmsg = kmsg_mark();
+	int blocks = count_blocks();
+
+	ok(write_file("1", BUS "/adopt") == 0 && bind_disk(), "the disk is there, and DIMMs are taken over");
+	dimm_plug("d1", 2 * block_size, -1);
+	ok(kmsg_wait(&kmsg, LIMITED, 60) && kmsg_wait(&kmsg, "add_memory failed", 10) && !exists(REGION, 0) &&
+	   count_blocks() == blocks, "a DIMM is refused");
+	dimm_unplug("d1");
+	ok(dimm_gone("d1") && unbind_disk(), "it is ejected");
+	dimm_forget("d1");
+	dimm_plug("d2", 2 * block_size, -1);
+	ok(wait_for_blocks(blocks + 2) && !strcmp(read_file(REGION "/provider", 0), "dimm"),
+	   "with the disk's driver unloaded a DIMM is taken over");
+	region_give_back(0);
+	ok(bind_disk() && region_online(0, "1 online_movable") == -ERANGE && blocks_online(0) == 0,
+	   "with it loaded again no block comes online");
+	dimm_unplug("d2");
+	ok(dimm_gone("d2") && wait_for_blocks(blocks) && unbind_disk(), "the DIMM is ejected");
+	dimm_forget("d2");
+	kmsg_close(&kmsg);
+}
+
 static void bound_later(void)
 {
 	struct kmsg kmsg = kmsg_mark();
 	char line[512] = "";
 
+	ok(*virtio_driver(virtio_device(VIRTIO_ID_BLOCK, 0)), "there is a disk that can reach all memory");
 	ok(!kernel_spans(START) && region_add(START, 4 * block_size, NULL) == 0 &&
 	   kmsg_lines(&kmsg, INFORMS, NULL, 0) == 1,
 	   "with devices that can reach it a region is added, one line tells of others");
@@ -161,12 +209,27 @@ static void bound_later(void)
 	kmsg_close(&kmsg);
 }
 
+static void load_drivers(void)
+{
+	virtio_bus();
+	module_load_system("virtio_blk", NULL);
+}
+
 static void run(void)
 {
 	if (!load_twostage(NULL))
 		return;
 	bound_before();
 	bound_later();
+	unload_twostage();
+}
+
+static void run_hotplug(void)
+{
+	if (!load_twostage(NULL))
+		return;
+	virtio_mem();
+	dimm();
 	unload_twostage();
 }
 
@@ -194,7 +257,12 @@ static void run_reachable(void)
 }
 
 const struct group group_dma = {
-	.name = "dma", .title = "memory that a device in use cannot reach", .run = run
+	.name = "dma", .title = "memory that a device in use cannot reach", .setup = load_drivers,
+	.run = run
+};
+const struct group group_dma_hotplug = {
+	.name = "dma-hotplug", .title = "hot-plugged memory that a device in use cannot reach", .setup = load_drivers,
+	.run = run_hotplug
 };
 const struct group group_dma_reachable = {
 	.name = "dma-reachable", .title = "a limited device reaches all memory by other means", .run = run_reachable
