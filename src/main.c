@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 
 #include "debugfs.h"
+#include "dma.h"
 #include "hibernate.h"
 #include "hook.h"
 #include "hotplug_lock.h"
@@ -139,6 +140,7 @@ static const struct {
 	{ pfn_walkers_init, pfn_walkers_exit },
 	{ .exit = region_table_exit },
 	{ .exit = wrappers_wait },
+	{ dma_init, dma_exit },
 	{ memory_failure_init, memory_failure_exit },
 	{ page_owner_init, page_owner_exit },
 	{ hibernate_init, hibernate_exit },

@@ -41,6 +41,7 @@
 #include <linux/sched.h>
 #include <linux/sysfs.h>
 
+#include "dma.h"
 #include "hibernate.h"
 #include "hook.h"
 #include "hotplug_lock.h"
@@ -131,7 +132,7 @@ static int check_online(const struct twostage_block *block, unsigned long nr_pag
 		       dev_name(&region->dev), block_start(block));
 		return -EBUSY;
 	}
-	return 0;
+	return dma_check_online(dev_name(&region->dev), block_start(block), PFN_PHYS(nr_pages));
 }
 
 static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,

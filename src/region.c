@@ -27,6 +27,7 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
+#include "dma.h"
 #include "hook.h"
 #include "hotplug_lock.h"
 #include "log.h"
@@ -416,6 +417,7 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 	pr_info("%s: [%#llx-%#llx], %lu blocks on node %d, provider %s\n", dev_name(&region->dev),
 		region->start, region->start + region->size - 1, region->nr_blocks, nid,
 		region->provider->name);
+	dma_added(region->start, region->size);
 	return region;
 
 abandon:
@@ -462,6 +464,9 @@ static struct twostage_region *region_add(const struct twostage_region_params *p
 	nid = check_node(params);
 	if (nid < 0)
 		return ERR_PTR(nid);
+	ret = dma_check_add(params->start, params->size);
+	if (ret)
+		return ERR_PTR(ret);
 
 	if (!try_module_get(THIS_MODULE))
 		return ERR_PTR(-ENODEV);
@@ -552,7 +557,8 @@ int region_add_by_name(const struct twostage_region_params *params)
  * wrong with what: -ETIMEDOUT if other tasks were adding, removing or changing
  * memory all the time; -EINVAL for a range that is empty, not aligned or
  * overflowing, and for a node that cannot exist; -ERANGE if the kernel cannot
- * map the range (mhp_get_pluggable_range()); -EEXIST if it overlaps a region;
+ * map the range (mhp_get_pluggable_range()), or a device in use cannot reach it;
+ * -EEXIST if it overlaps a region;
  * -EBUSY if it overlaps System RAM or another resource; -EIO if the hooks are
  * switched off; -ENOMEM; -ENODEV if the provider's module is being unloaded, or
  * this one is not ready yet.

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "devices.h"
 #include "errors.h"
 #include "firmware.h"
 #include "regions.h"
@@ -107,9 +108,23 @@ static void add_line(struct table *table, struct range range, struct range usabl
 		  format_exact_size(size, usable_size));
 }
 
+/* The module refuses memory that a device in use cannot reach. */
+static void hint_at_bounce_buffers(uint64_t last)
+{
+	struct limited_device limited;
+	bool known;
+
+	if (bounce_buffers_missing(&known) && find_limited_device(last, &limited))
+		hint("%s can reach only addresses up to 0x%" PRIx64 ": %s; " BOUNCE_BUFFERS_PARAMETER
+		     " on the kernel command line makes the kernel have bounce buffers",
+		     limited.name, limited.last,
+		     known ? "there are no bounce buffers (SWIOTLB), so memory above is not added"
+			   : "memory above is not added unless there are bounce buffers (SWIOTLB)");
+}
+
 static int discover(const struct table_options *options, bool all)
 {
-	uint64_t block_size, crumbs = 0;
+	uint64_t block_size, crumbs = 0, last = 0;
 	char size[SIZE_TEXT];
 	struct ranges unused;
 	struct table table;
@@ -127,10 +142,12 @@ static int discover(const struct table_options *options, bool all)
 	for (i = 0; i < unused.count; i++) {
 		struct range usable = whole_blocks(unused.range[i], block_size);
 
-		if (range_size(usable))
+		if (range_size(usable)) {
 			found++;
-		else
+			last = usable.end;
+		} else {
 			crumbs += range_size(unused.range[i]);
+		}
 		if (all || range_size(usable))
 			add_line(&table, unused.range[i], usable, block_size);
 	}
@@ -142,6 +159,8 @@ static int discover(const struct table_options *options, bool all)
 	else if (crumbs && !all && isatty(STDOUT_FILENO))
 		hint("another %s in pieces without a whole memory block: twostage discover --all",
 		     format_size(size, crumbs));
+	if (found)
+		hint_at_bounce_buffers(last);
 	ranges_free(&unused);
 	return status;
 }

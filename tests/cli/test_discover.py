@@ -42,6 +42,48 @@ def left_by_memmap(root):
         "left": 0, "command": "twostage add 0x100000000 2G"}])
 
 
+def pci_device(root, address, bits, driver="ata_piix", bus_master=True, device_class=0x010180):
+    path = f"sys/bus/pci/devices/{address}"
+    root.write(f"{path}/class", f"{device_class:#08x}\n")
+    root.write(f"{path}/dma_mask_bits", f"{bits}\n")
+    root.write(f"{path}/config", "\x06\x10\x00\x12" + ("\x07" if bus_master else "\x03") + "\x00")
+    if driver:
+        os.symlink(f"../../../bus/pci/drivers/{driver}", root.at(f"{path}/driver"))
+    return path
+
+
+NAMED = "ata_piix 0000:00:01.1 can reach only addresses up to 0xffffffff: "
+
+
+@test("discover names a device in use that cannot reach the range, and the parameter that helps")
+def limited_device(root):
+    machine(root)
+    pci_device(root, "0000:00:01.1", 32)
+    result = root.run("discover").expect(0)
+    contains(result.err, NAMED + "memory above is not added unless there are bounce buffers (SWIOTLB); iommu=soft")
+    os.makedirs(root.at("sys/kernel/debug/swiotlb"))
+    result = root.run("discover").expect(0)
+    contains(result.err, NAMED + "there are no bounce buffers (SWIOTLB), so memory above is not added; iommu=soft")
+    root.write("sys/kernel/debug/swiotlb/io_tlb_nslabs", "32768\n")
+    same(root.run("discover").expect(0).err, "")
+
+
+@test("discover names no device that reaches the range, is not in use, or does no DMA")
+def capable_devices(root):
+    machine(root)
+    os.makedirs(root.at("sys/kernel/debug/swiotlb"))
+    pci_device(root, "0000:00:01.1", 64)
+    pci_device(root, "0000:00:01.2", 33)
+    pci_device(root, "0000:00:01.3", 32, driver=None)
+    pci_device(root, "0000:00:01.4", 32, bus_master=False)
+    pci_device(root, "0000:00:01.5", 32, device_class=0x060400)
+    path = pci_device(root, "0000:00:01.6", 32)
+    root.write(f"{path}/iommu_group/type", "DMA-FQ\n")
+    same(root.run("discover").expect(0).err, "")
+    root.write(f"{path}/iommu_group/type", "identity\n")
+    contains(root.run("discover").expect(0).err, "0000:00:01.6 can reach")
+
+
 @test("discover does without the module")
 def without_module(root):
     machine(root)

@@ -27,6 +27,7 @@ static const struct group *const groups[] = {
 	&group_kdump, &group_kdump_load, &group_kdump_many, &group_kdump_scattered, &group_kexec, &group_iomem,
 	&group_hostile, &group_forced, &group_patience, &group_mce,
 	&group_fuzz, &group_readers, &group_pages, &group_optimised, &group_contiguous,
+	&group_dma, &group_dma_hotplug, &group_dma_reachable,
 	&group_bench_time, &group_bench_breakdown, &group_bench_scale, &group_bench_scale_online, &group_bench_bystanders,
 	&group_bench_virtio, &group_bench_virtio_stock, &group_bench_cost_twostage,
 	&group_bench_cost_dimm, &group_bench_cost_hosted, &group_bench_cost_kmem,

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which memory the devices in use can reach
+ *
+ * The module asks the kernel the same (src/dma.c) when a region is added. This
+ * works without the module, by what the kernel shows in sysfs.
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "devices.h"
+#include "sysfs.h"
+
+#define PCI_DEVICES "/sys/bus/pci/devices"
+/* The directory is there on every kernel that can have bounce buffers. */
+#define SWIOTLB "/sys/kernel/debug/swiotlb"
+
+/* As in linux/pci_ids.h and linux/pci_regs.h */
+#define BASE_CLASS_BRIDGE 0x06
+#define COMMAND 4
+#define COMMAND_MASTER 0x4
+
+/* A driver that does DMA has set the bit in the command register. */
+static bool is_bus_master(const char *device)
+{
+	unsigned char config[COMMAND + 1];
+	char path[PATH_MAX];
+	bool complete;
+	FILE *file;
+
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s/config", device);
+	file = sysroot_fopen(path);
+	if (!file)
+		return false;
+	complete = fread(config, sizeof(config), 1, file) == 1;
+	fclose(file);
+	return complete && config[COMMAND] & COMMAND_MASTER;
+}
+
+/* Fails if it has none. */
+static bool driver_of(const char *device, char *driver, size_t size)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	const char *name;
+	ssize_t length;
+
+	snprintf(path, sizeof(path), "%s" PCI_DEVICES "/%s/driver", sysroot(), device);
+	length = readlink(path, target, sizeof(target) - 1);
+	if (length < 0)
+		return false;
+	target[length] = '\0';
+	name = strrchr(target, '/');
+	snprintf(driver, size, "%.*s", (int)size - 1, name ? name + 1 : target);
+	return true;
+}
+
+/* A translated domain of an IOMMU; "identity" is none. */
+static bool has_iommu(const char *device)
+{
+	char type[16];
+
+	return !sysfs_read(type, sizeof(type), PCI_DEVICES "/%s/iommu_group/type", device) &&
+	       !strncmp(type, "DMA", 3);
+}
+
+static bool is_limited(const char *device, uint64_t last, struct limited_device *limited)
+{
+	uint64_t class, bits;
+	char driver[64];
+
+	if (sysfs_read_number(&class, 0, PCI_DEVICES "/%s/class", device) ||
+	    sysfs_read_number(&bits, 10, PCI_DEVICES "/%s/dma_mask_bits", device) ||
+	    class >> 16 == BASE_CLASS_BRIDGE || !bits || bits >= 64 ||
+	    last >> bits == 0 || !driver_of(device, driver, sizeof(driver)) ||
+	    !is_bus_master(device) || has_iommu(device))
+		return false;
+	snprintf(limited->name, sizeof(limited->name), "%s %.32s", driver, device);
+	limited->last = (UINT64_C(1) << bits) - 1;
+	return true;
+}
+
+/**
+ * bounce_buffers_missing() - whether the kernel has no bounce buffers (SWIOTLB)
+ * @known: whether that could be found out, for which debugfs has to be mounted
+ */
+bool bounce_buffers_missing(bool *known)
+{
+	*known = sysfs_exists(SWIOTLB);
+	return !sysfs_exists(SWIOTLB "/io_tlb_nslabs");
+}
+
+/**
+ * find_limited_device() - a PCI device in use that cannot reach an address
+ * @last: physical address in bytes
+ * @limited: the device
+ *
+ * Return: whether there is one. Bounce buffers are not considered.
+ */
+bool find_limited_device(uint64_t last, struct limited_device *limited)
+{
+	struct dirent *entry;
+	bool found = false;
+	DIR *dir;
+
+	dir = sysroot_opendir(PCI_DEVICES);
+	if (!dir)
+		return false;
+	while (!found && (entry = readdir(dir)))
+		found = entry->d_name[0] != '.' && is_limited(entry->d_name, last, limited);
+	closedir(dir);
+	return found;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Which memory the devices in use can reach
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#ifndef TWOSTAGE_DEVICES_H
+#define TWOSTAGE_DEVICES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The parameter that makes the kernel set up bounce buffers at boot */
+#if defined(__x86_64__) || defined(__i386__)
+#define BOUNCE_BUFFERS_PARAMETER "iommu=soft"
+#else
+#define BOUNCE_BUFFERS_PARAMETER "swiotlb=force"
+#endif
+
+/**
+ * struct limited_device - a device in use that cannot reach all memory
+ * @name: its driver and its address
+ * @last: the highest physical address that it can reach
+ */
+struct limited_device {
+	char name[128];
+	uint64_t last;
+};
+
+bool bounce_buffers_missing(bool *known);
+bool find_limited_device(uint64_t last, struct limited_device *limited);
+
+#endif /* TWOSTAGE_DEVICES_H */
