@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The top level of twostage; "make help" tells the targets. The module itself is described in Kbuild.
 
+# Kbuild cannot build in such a path, and neither can dpkg-buildpackage.
+ifneq ($(words $(subst :, ,$(CURDIR))),1)
+$(error "$(CURDIR)" has a blank or a colon in its path, in which the kernel's build system does not work: use another directory)
+endif
+
 # Which of Debian's kernels, as scripts/kernel takes them, for targets that fetch and boot them; empty stands
 # for all that are checked.
 KERNEL ?=
@@ -66,6 +71,9 @@ help:
 	@echo '  make clean        what was built;  make distclean  also what was fetched'
 
 modules:
+ifneq ($(words $(subst :, ,$(KDIR))),1)
+	$(error KDIR="$(KDIR)" has a blank or a colon in its path, in which the kernel's build system does not work)
+endif
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
 cli:
@@ -88,7 +96,7 @@ check: setup
 	@tests/run --self-test --lint --build --cli $(addprefix --kernel ,$(KERNELS))
 
 check-all: setup
-	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --table $(TABLE) \
+	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --table "$(TABLE)" \
 		$(addprefix --long ,$(KERNELS)) $(if $(KERNEL),$(addprefix --kernel ,$(KERNEL)),--all-kernels)
 
 check-systems:
@@ -107,7 +115,7 @@ check-crash: setup
 
 bench:
 	@scripts/setup --bench
-	@scripts/bench $(addprefix --only ,$(PART)) --plots $(PLOTS) $(or $(KERNEL),$(BENCH_KERNEL))
+	@scripts/bench $(addprefix --only ,$(PART)) --plots "$(PLOTS)" $(or $(KERNEL),$(BENCH_KERNEL))
 
 demo: setup
 	@scripts/demo $(KERNEL)
@@ -141,10 +149,12 @@ dkms-remove:
 	dkms remove -m twostage -v $(VERSION) --all
 	rm -rf $(DKMS_SOURCE)
 
-# Not by kbuild's own clean: it would take the modules of the kernels in .cache/ for what was built here.
+# Not by kbuild's own clean: it would take the modules of the kernels in .cache/ for what was built here. A branch may
+# have a name like "fix.o", and git a file of that name.
 clean:
 	rm -rf build
-	find . -path ./.cache -prune -o -type f \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
+	find . \( -path ./.cache -o -path ./.git \) -prune -o -type f \
+		\( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
 		-o -name '.*.cmd' -o -name '.*.d' -o -name Module.symvers -o -name modules.order \) -exec rm -f {} +
 
 distclean: clean
