@@ -34,13 +34,11 @@ PLOTS ?= docs/bench
 # Where the headers are, for targets that build for the kernel that is running
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
+# Where "make install" puts the command. Scripts get these from the environment, where a blank in them does no harm.
 PREFIX ?= /usr/local
-VERSION := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
-DKMS_SOURCE := $(DESTDIR)/usr/src/twostage-$(VERSION)
+export DESTDIR PREFIX
 # For which kernel to build at once, if not the one that is running
 DKMS_KERNEL ?=
-# What goes to DKMS: the module's sources, and nothing that is not needed to build it
-DKMS_FILES := Kbuild dkms.conf LICENSE include src
 
 .PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems check-debug check-crash \
 	soak bench demo install uninstall dkms-source dkms-install dkms-remove deb clean distclean
@@ -121,33 +119,22 @@ demo: setup
 	@scripts/demo $(KERNEL)
 
 install: cli
-	install -D -m 0755 build/twostage $(DESTDIR)$(PREFIX)/sbin/twostage
-	install -D -m 0644 src/cli/twostage.8 $(DESTDIR)$(PREFIX)/share/man/man8/twostage.8
-	install -D -m 0644 src/cli/twostage.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/twostage
+	@scripts/install
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/twostage $(DESTDIR)$(PREFIX)/share/man/man8/twostage.8 \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/twostage
+	@scripts/install --uninstall
 
 dkms-source:
-	rm -rf $(DKMS_SOURCE)
-	mkdir -p $(DKMS_SOURCE)
-	cp -r $(DKMS_FILES) $(DKMS_SOURCE)/
-	rm -rf $(DKMS_SOURCE)/src/cli
+	@scripts/dkms source
 
 dkms-install:
-	@command -v dkms >/dev/null || { echo 'dkms is missing: apt-get install dkms linux-headers-amd64' >&2; exit 1; }
-	@! dkms status -m twostage -v $(VERSION) | grep -q . || dkms remove -m twostage -v $(VERSION) --all
-	$(MAKE) dkms-source
-	dkms add -m twostage -v $(VERSION)
-	dkms install -m twostage -v $(VERSION) $(addprefix -k ,$(DKMS_KERNEL))
+	@scripts/dkms install "$(DKMS_KERNEL)"
+
+dkms-remove:
+	@scripts/dkms remove
 
 deb:
 	@scripts/deb
-
-dkms-remove:
-	dkms remove -m twostage -v $(VERSION) --all
-	rm -rf $(DKMS_SOURCE)
 
 # Not by kbuild's own clean: it would take the modules of the kernels in .cache/ for what was built here. A branch may
 # have a name like "fix.o", and git a file of that name.
