@@ -3,7 +3,8 @@
 
 # Kbuild cannot build in such a path, and neither can dpkg-buildpackage.
 ifneq ($(words $(subst :, ,$(CURDIR))),1)
-$(error "$(CURDIR)" has a blank or a colon in its path, in which the kernel's build system does not work: use another directory)
+$(error "$(CURDIR)" has a blank or a colon in its path, \
+	in which the kernel's build system does not work: use another directory)
 endif
 
 # Which of Debian's kernels, as scripts/kernel takes them, for targets that fetch and boot them; empty stands
@@ -33,8 +34,12 @@ PLOTS ?= docs/bench
 
 # Where the headers are, for targets that build for the kernel that is running
 KDIR ?= /lib/modules/$(shell uname -r)/build
+# A kernel built by clang needs modules built by clang and its tools.
+LLVM ?= $(if $(shell grep -s '^CONFIG_CC_IS_CLANG=y' \
+	"$(KDIR)/.config" "$(KDIR)/include/config/auto.conf"),1)
 
-# Where "make install" puts the command. Scripts get these from the environment, where a blank in them does no harm.
+# Where "make install" puts the command. Scripts get these from the environment,
+# so that a blank in them does no harm.
 PREFIX ?= /usr/local
 export DESTDIR PREFIX
 # For which kernel to build at once, if not the one that is running
@@ -70,9 +75,9 @@ help:
 
 modules:
 ifneq ($(words $(subst :, ,$(KDIR))),1)
-	$(error KDIR="$(KDIR)" has a blank or a colon in its path, in which the kernel's build system does not work)
+	$(error KDIR="$(KDIR)" has a blank or a colon, with which Kbuild does not work)
 endif
-	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(addprefix LLVM=,$(LLVM)) modules
 
 cli:
 	$(MAKE) -C src/cli
@@ -136,8 +141,9 @@ dkms-remove:
 deb:
 	@scripts/deb
 
-# Not by kbuild's own clean: it would take the modules of the kernels in .cache/ for what was built here. A branch may
-# have a name like "fix.o", and git a file of that name.
+# Not by kbuild's own clean: it would take the modules of the kernels in .cache/
+# for what was built here. A branch may have a name like "fix.o", and git a file
+# of that name.
 clean:
 	rm -rf build
 	find . \( -path ./.cache -o -path ./.git \) -prune -o -type f \
