@@ -96,10 +96,10 @@ lint:
 	@scripts/lint
 
 check: setup
-	@tests/run --self-test --lint --build --cli $(addprefix --kernel ,$(KERNELS))
+	@tests/run --self-test --lint --build --cli --packaging $(addprefix --kernel ,$(KERNELS))
 
 check-all: setup
-	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --table "$(TABLE)" \
+	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --packaging --table "$(TABLE)" \
 		$(addprefix --long ,$(KERNELS)) $(if $(KERNEL),$(addprefix --kernel ,$(KERNEL)),--all-kernels)
 
 check-systems:
