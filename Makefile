@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The top level of twostage; "make help" tells the targets. The module itself is described in Kbuild.
 
+# Kbuild cannot build in such a path, and neither can dpkg-buildpackage.
+ifneq ($(words $(subst :, ,$(CURDIR))),1)
+$(error "$(CURDIR)" has a blank or a colon in its path, \
+	in which the kernel's build system does not work: use another directory)
+endif
+
 # Which of Debian's kernels, as scripts/kernel takes them, for targets that fetch and boot them; empty stands
 # for all that are checked.
 KERNEL ?=
@@ -28,14 +34,16 @@ PLOTS ?= docs/bench
 
 # Where the headers are, for targets that build for the kernel that is running
 KDIR ?= /lib/modules/$(shell uname -r)/build
+# A kernel built by clang needs modules built by clang and its tools.
+LLVM ?= $(if $(shell grep -s '^CONFIG_CC_IS_CLANG=y' \
+	"$(KDIR)/.config" "$(KDIR)/include/config/auto.conf"),1)
 
+# Where "make install" puts the command. Scripts get these from the environment,
+# so that a blank in them does no harm.
 PREFIX ?= /usr/local
-VERSION := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
-DKMS_SOURCE := $(DESTDIR)/usr/src/twostage-$(VERSION)
+export DESTDIR PREFIX
 # For which kernel to build at once, if not the one that is running
 DKMS_KERNEL ?=
-# What goes to DKMS: the module's sources, and nothing that is not needed to build it
-DKMS_FILES := Kbuild dkms.conf LICENSE include src
 
 .PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems check-debug check-crash \
 	soak bench demo install uninstall dkms-source dkms-install dkms-remove deb clean distclean
@@ -66,7 +74,10 @@ help:
 	@echo '  make clean        what was built;  make distclean  also what was fetched'
 
 modules:
-	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+ifneq ($(words $(subst :, ,$(KDIR))),1)
+	$(error KDIR="$(KDIR)" has a blank or a colon, with which Kbuild does not work)
+endif
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(addprefix LLVM=,$(LLVM)) modules
 
 cli:
 	$(MAKE) -C src/cli
@@ -85,10 +96,10 @@ lint:
 	@scripts/lint
 
 check: setup
-	@tests/run --self-test --lint --build --cli $(addprefix --kernel ,$(KERNELS))
+	@tests/run --self-test --lint --build --cli --packaging $(addprefix --kernel ,$(KERNELS))
 
 check-all: setup
-	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --table $(TABLE) \
+	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --packaging --table "$(TABLE)" \
 		$(addprefix --long ,$(KERNELS)) $(if $(KERNEL),$(addprefix --kernel ,$(KERNEL)),--all-kernels)
 
 check-systems:
@@ -107,44 +118,36 @@ check-crash: setup
 
 bench:
 	@scripts/setup --bench
-	@scripts/bench $(addprefix --only ,$(PART)) --plots $(PLOTS) $(or $(KERNEL),$(BENCH_KERNEL))
+	@scripts/bench $(addprefix --only ,$(PART)) --plots "$(PLOTS)" $(or $(KERNEL),$(BENCH_KERNEL))
 
 demo: setup
 	@scripts/demo $(KERNEL)
 
 install: cli
-	install -D -m 0755 build/twostage $(DESTDIR)$(PREFIX)/sbin/twostage
-	install -D -m 0644 src/cli/twostage.8 $(DESTDIR)$(PREFIX)/share/man/man8/twostage.8
-	install -D -m 0644 src/cli/twostage.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/twostage
+	@scripts/install
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/twostage $(DESTDIR)$(PREFIX)/share/man/man8/twostage.8 \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/twostage
+	@scripts/install --uninstall
 
 dkms-source:
-	rm -rf $(DKMS_SOURCE)
-	mkdir -p $(DKMS_SOURCE)
-	cp -r $(DKMS_FILES) $(DKMS_SOURCE)/
-	rm -rf $(DKMS_SOURCE)/src/cli
+	@scripts/dkms source
 
 dkms-install:
-	@command -v dkms >/dev/null || { echo 'dkms is missing: apt-get install dkms linux-headers-amd64' >&2; exit 1; }
-	@! dkms status -m twostage -v $(VERSION) | grep -q . || dkms remove -m twostage -v $(VERSION) --all
-	$(MAKE) dkms-source
-	dkms add -m twostage -v $(VERSION)
-	dkms install -m twostage -v $(VERSION) $(addprefix -k ,$(DKMS_KERNEL))
+	@scripts/dkms install "$(DKMS_KERNEL)"
+
+dkms-remove:
+	@scripts/dkms remove
 
 deb:
 	@scripts/deb
 
-dkms-remove:
-	dkms remove -m twostage -v $(VERSION) --all
-	rm -rf $(DKMS_SOURCE)
-
-# Not by kbuild's own clean: it would take the modules of the kernels in .cache/ for what was built here.
+# Not by kbuild's own clean: it would take the modules of the kernels in .cache/
+# for what was built here. A branch may have a name like "fix.o", and git a file
+# of that name.
 clean:
 	rm -rf build
-	find . -path ./.cache -prune -o -type f \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
+	find . \( -path ./.cache -o -path ./.git \) -prune -o -type f \
+		\( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
 		-o -name '.*.cmd' -o -name '.*.d' -o -name Module.symvers -o -name modules.order \) -exec rm -f {} +
 
 distclean: clean
