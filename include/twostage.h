@@ -48,7 +48,9 @@ struct twostage_region;
  * offline memory, nor wait for anybody who does. They should not wait without a limit.
  *
  * Return: 0 or a negative errno, which is what the one who set the block online or offline gets to
- * see (for @unassign: only in the log, since the block is offline by then).
+ * see (for @unassign: only in the log, since the block is offline by then). A provider logs the reason
+ * with twostage_region_report(), which limits the number of lines: thousands of blocks may fail for the
+ * same reason. If it does not, the core logs the errno in the same way.
  */
 struct twostage_provider {
 	const char *name;
@@ -92,6 +94,7 @@ void *twostage_region_data(const struct twostage_region *region);
 const char *twostage_region_name(const struct twostage_region *region);
 unsigned long twostage_region_populated(const struct twostage_region *region);
 void twostage_region_changed(struct twostage_region *region);
+__printf(3, 4) void twostage_region_report(struct twostage_region *region, u64 start, const char *format, ...);
 
 void twostage_wait_for_regions(struct module *owner);
 

@@ -36,8 +36,7 @@ static int dimm_assign(struct twostage_region *region, u64 start, u64 size)
 {
 	if (!region->gone)
 		return 0;
-	pr_err("%s: its memory is said to be gone, and is not used any more: remove the region by name\n",
-	       dev_name(&region->dev));
+	twostage_region_report(region, start, "its memory is said to be gone, and is not used any more: remove the region by name");
 	return -ENXIO;
 }
 

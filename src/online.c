@@ -169,8 +169,7 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
 		return -EINVAL;
 
 	if (READ_ONCE(hibernating) && !region->provider->survives_power_cycle) {
-		pr_err("%s: block at %#llx: the system hibernates, its memory would be lost\n",
-		       dev_name(&region->dev), PFN_PHYS(pfn));
+		twostage_region_report(region, PFN_PHYS(pfn), "the system hibernates, its memory would be lost");
 		return -EBUSY;
 	}
 
@@ -836,10 +835,12 @@ static int guarded_call(struct device *dev, int (*original)(struct device *dev))
 	int ret;
 
 	if (!hooks_armed()) {
+		struct memory_block *block = container_of(dev, struct memory_block, dev);
+		const u64 start = PFN_PHYS(section_nr_to_pfn(block->start_section_nr));
+
 		/* As the original does: the zone that was asked for is not for the next time. */
-		container_of(dev, struct memory_block, dev)->online_type = MMOP_OFFLINE;
-		pr_err("%s: refused, the hooks are switched off, see /sys/kernel/debug/kprobes/enabled\n",
-		       dev_name(dev));
+		block->online_type = MMOP_OFFLINE;
+		twostage_region_report(region_of(start), start, "refused, the hooks are switched off, see /sys/kernel/debug/kprobes/enabled");
 		return -EIO;
 	}
 	/* Under device_hotplug_lock, so nobody else is here. */

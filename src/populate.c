@@ -46,6 +46,7 @@ static int unit_assign(struct twostage_region *region, unsigned long unit)
 {
 	const u64 size = region->unit_blocks * block_size();
 	const u64 start = region->start + unit * size;
+	const unsigned long reported = region->report.total;
 	u64 started = trace_start();
 	int ret;
 
@@ -55,9 +56,9 @@ static int unit_assign(struct twostage_region *region, unsigned long unit)
 	ret = region->provider->assign(region, start, size);
 	trace_assign(region, start, size, trace_duration(started), ret);
 	if (ret) {
-		pr_err("%s: provider %s does not assign [%#llx-%#llx] (%pe)\n",
-		       dev_name(&region->dev), region->provider->name, start, start + size - 1,
-		       ERR_PTR(ret));
+		if (region->report.total == reported)
+			twostage_region_report(region, start, "provider %s does not assign %#llx bytes there (%pe)",
+					       region->provider->name, size, ERR_PTR(ret));
 		return ret;
 	}
 	set_bit(unit, region->assigned);
@@ -77,9 +78,9 @@ static void unit_unassign(struct twostage_region *region, unsigned long unit)
 	ret = region->provider->unassign(region, start, size);
 	trace_unassign(region, start, size, trace_duration(started), ret);
 	if (ret) {
-		pr_warn("%s: provider %s does not take [%#llx-%#llx] back, it stays assigned (%pe)\n",
-			dev_name(&region->dev), region->provider->name, start, start + size - 1,
-			ERR_PTR(ret));
+		/* With its range, so that the first few are listed one by one */
+		twostage_region_report(region, start, "provider %s does not take [%#llx-%#llx] back, it stays assigned (%pe)",
+				       region->provider->name, start, start + size - 1, ERR_PTR(ret));
 		return;
 	}
 	clear_bit(unit, region->assigned);
@@ -110,14 +111,13 @@ static void altmap_free(const struct twostage_region *region, u64 start, struct 
  * Where a memmap from ordinary memory does not fit, arch_add_memory() would find that out half way,
  * with a warning, and leave the block's direct map behind.
  */
-static int check_ordinary_memory(const struct twostage_region *region, u64 start)
+static int check_ordinary_memory(struct twostage_region *region, u64 start)
 {
 	const long needed = PHYS_PFN(PHYS_PFN(block_size()) * sizeof(struct page));
 
 	if (si_mem_available() > needed)
 		return 0;
-	pr_err("%s: block at %#llx: no memory left for its memmap of %ld pages\n",
-	       dev_name(&region->dev), start, needed);
+	twostage_region_report(region, start, "no memory left for its memmap of %ld pages", needed);
 	return -ENOMEM;
 }
 
@@ -159,8 +159,7 @@ static int map_block(struct twostage_region *region, u64 start, struct vmem_altm
 	ret = mm_arch_add_memory(region->nid, start, block_size(), altmap);
 	trace_add_memmap(region, start, block_size(), trace_duration(started), ret);
 	if (ret) {
-		pr_err("%s: block at %#llx: cannot make its memmap (%pe)\n",
-		       dev_name(&region->dev), start, ERR_PTR(ret));
+		twostage_region_report(region, start, "cannot make its memmap (%pe)", ERR_PTR(ret));
 		remove_valid_sections(start, altmap);
 	}
 	return ret;
@@ -230,8 +229,7 @@ int block_populate(struct twostage_region *region, unsigned long index,
 	if (memmap_pages) {
 		altmap = altmap_alloc(start);
 		if (!altmap) {
-			pr_err("%s: block at %#llx: no memory for its altmap\n",
-			       dev_name(&region->dev), start);
+			twostage_region_report(region, start, "no memory for its altmap");
 			ret = -ENOMEM;
 			goto trace;
 		}
@@ -249,8 +247,8 @@ int block_populate(struct twostage_region *region, unsigned long index,
 	if (memmap_pages) {
 		ret = mm_init_memmap_on_memory(PHYS_PFN(start), memmap_pages, move->zone);
 		if (ret) {
-			pr_err("%s: block at %#llx: cannot initialise its own memmap (%pe)\n",
-			       dev_name(&region->dev), start, ERR_PTR(ret));
+			twostage_region_report(region, start, "cannot initialise its own memmap (%pe)",
+					       ERR_PTR(ret));
 			goto release_resource;
 		}
 	}
@@ -260,6 +258,7 @@ int block_populate(struct twostage_region *region, unsigned long index,
 	block->populated = true;
 	WRITE_ONCE(region->nr_populated, region->nr_populated + 1);
 	WRITE_ONCE(region->memmap_pages, region->memmap_pages + memmap_pages);
+	report_online(region);
 	goto trace;
 
 release_resource:

@@ -392,6 +392,7 @@ static struct twostage_region *region_alloc(const struct twostage_region_params 
 	region->unit_blocks = max(params->granule, (u64)block_size) / block_size;
 
 	INIT_WORK(&region->drop_work, drop_work);
+	report_init(region);
 
 	region->assigned = bitmap_zalloc(region->nr_blocks / region->unit_blocks, GFP_KERNEL);
 	region->blocks = kvcalloc(region->nr_blocks, sizeof(*region->blocks), GFP_KERNEL);
@@ -590,6 +591,7 @@ static void region_drop(struct twostage_region *region)
 
 	report_assigned(region);
 	device_del(&region->dev);
+	report_exit(region);
 	region_free(region);
 	module_put(owner);
 	module_put(THIS_MODULE);
@@ -998,6 +1000,7 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
 		return -EINVAL;
 	}
 
+	report_forget(region);
 	while (!ret && position < region->nr_blocks && done < count) {
 		if (signal_pending(current)) {
 			ret = -EINTR;
@@ -1009,6 +1012,8 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
 		if (!ret && done < count)
 			usleep_range(10000, 12000);
 	}
+
+	report_forget(region);
 
 	if (done < count)
 		pr_warn("%s: set %lu of %lu blocks %s, then stopped (%pe)\n", dev_name(&region->dev),

@@ -13,6 +13,7 @@
 #include <linux/memremap.h>
 #include <linux/workqueue.h>
 
+#include "report.h"
 #include "twostage.h"
 
 /**
@@ -57,6 +58,7 @@ struct region_block {
  * @memmap_pages: pages of populated blocks that hold their memmap; likewise
  * @assigned: a bit for every unit: the provider has made it accessible; mem_hotplug_lock
  * @blocks: one for every block; mem_hotplug_lock
+ * @report: what was logged about the blocks
  */
 struct twostage_region {
 	struct rcu_head rcu;
@@ -85,6 +87,7 @@ struct twostage_region {
 	unsigned long memmap_pages;
 	unsigned long *assigned;
 	struct region_block *blocks;
+	struct report report;
 };
 
 #define to_region(_dev) container_of(_dev, struct twostage_region, dev)

@@ -36,7 +36,7 @@ extern const struct group group_basic, group_errors, group_many, group_providers
 	group_bench_cost_hosted, group_bench_cost_kmem, group_bench_cost_virtio,
 	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_reserved, group_dimm_hosted,
 	group_large_blocks, group_faults, group_virtio_mem, group_virtio_mem_odd,
-	group_virtio_mem_taken, group_alloc_failures, group_alloc_failures_online,
+	group_virtio_mem_taken, group_virtio_mem_many, group_alloc_failures, group_alloc_failures_online,
 	group_alloc_failures_unload, group_alloc_failures_virtio,
 	group_alloc_failures_dimm, group_virtio_mem_given_back, group_sleep, group_security,
 	group_security_relaxed, group_kdump, group_kdump_load, group_kexec, group_hostile, group_mce,

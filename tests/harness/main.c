@@ -20,7 +20,7 @@ static const struct group *const groups[] = {
 	&group_scale, &group_scale_large, &group_stress, &group_notifier, &group_bystanders,
 	&group_guards, &group_livepatch, &group_tracers, &group_faults,
 	&group_dimm, &group_dimm_large, &group_dimm_stock, &group_dimm_reserved, &group_soak, &group_dimm_hosted,
-	&group_large_blocks, &group_virtio_mem, &group_virtio_mem_odd, &group_virtio_mem_taken,
+	&group_large_blocks, &group_virtio_mem, &group_virtio_mem_odd, &group_virtio_mem_taken, &group_virtio_mem_many,
 	&group_alloc_failures, &group_alloc_failures_online, &group_alloc_failures_unload,
 	&group_alloc_failures_virtio, &group_alloc_failures_dimm,
 	&group_virtio_mem_given_back, &group_sleep, &group_security, &group_security_relaxed,
