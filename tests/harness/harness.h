@@ -31,7 +31,7 @@ extern const struct group group_basic, group_errors, group_modules_disabled, gro
 	group_autoonline, group_scale, group_scale_large, group_stress, group_soak,
 	group_notifier, group_bystanders, group_guards, group_livepatch, group_tracers,
 	group_bench, group_bench_time, group_bench_breakdown, group_bench_scale,
-	group_bench_scale_online, group_bench_bystanders, group_bench_virtio,
+	group_bench_scale_online, group_bench_scale_udev, group_bench_bystanders, group_bench_virtio,
 	group_bench_virtio_stock, group_bench_cost_twostage, group_bench_cost_dimm,
 	group_bench_cost_hosted, group_bench_cost_kmem, group_bench_cost_virtio,
 	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_reserved, group_dimm_hosted,
