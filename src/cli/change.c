@@ -24,6 +24,7 @@
 #include "regions.h"
 #include "size.h"
 #include "sysfs.h"
+#include "zones.h"
 
 enum amount { AMOUNT_NONE, AMOUNT_COUNT, AMOUNT_SIZE, AMOUNT_ALL, AMOUNT_BLOCKS, AMOUNT_BUDGET };
 
@@ -468,6 +469,15 @@ static int check_budget(struct change *change, const struct region *region)
 	return EXIT_SUCCESS;
 }
 
+/* Memory that went into a kernel zone is no reason for a warning. */
+static void warn_of_movable(const struct request *request)
+{
+	struct zones zones;
+
+	if (request->online && strcmp(request->state, "online_kernel") && !zones_read(&zones))
+		zones_warn(&zones);
+}
+
 static int change_memory(const struct request *request, char *const *names, int count)
 {
 	struct change change = { 0 };
@@ -497,6 +507,8 @@ static int change_memory(const struct request *request, char *const *names, int 
 		goto free;
 	change_blocks(request, &change);
 	status = report(request, &change);
+	if (change.done_count)
+		warn_of_movable(request);
 free:
 	ranges_free(&change.done);
 	free(change.candidates);
