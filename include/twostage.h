@@ -54,7 +54,9 @@ struct twostage_region;
  *
  * Return: 0 or a negative errno. The task that set the block online gets the
  * error of @assign; the error of @unassign is only logged, since the block is
- * offline by then.
+ * offline by then. A provider logs the reason with twostage_region_report(),
+ * which limits the number of lines: thousands of blocks may fail for the same
+ * reason. If it does not, the core logs the errno in the same way.
  */
 struct twostage_provider {
 	const char *name;
@@ -100,6 +102,8 @@ void *twostage_region_data(const struct twostage_region *region);
 const char *twostage_region_name(const struct twostage_region *region);
 unsigned long twostage_region_populated(const struct twostage_region *region);
 void twostage_region_changed(struct twostage_region *region);
+__printf(3, 4)
+void twostage_region_report(struct twostage_region *region, u64 start, const char *format, ...);
 
 void twostage_wait_for_regions(struct module *owner);
 

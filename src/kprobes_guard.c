@@ -21,6 +21,7 @@
 #include "kprobes_guard.h"
 #include "mm_internals.h"
 #include "region_table.h"
+#include "report.h"
 
 /* The task that calls the original; device_hotplug_lock */
 static struct task_struct *calling_original;
@@ -36,10 +37,12 @@ static int guarded_call(struct device *dev, int (*original)(struct device *dev))
 	int ret;
 
 	if (!hooks_armed()) {
+		const struct twostage_block *block = block_of_device(dev);
+
 		/* As the original does: the next request starts without a zone. */
 		container_of(dev, struct memory_block, dev)->online_type = MMOP_OFFLINE;
-		pr_err("%s: refused, the hooks are switched off: echo 1 > /sys/kernel/debug/kprobes/enabled, then try again\n",
-		       dev_name(dev));
+		twostage_region_report(block->region, block_start(block),
+				       "refused, the hooks are switched off: echo 1 > /sys/kernel/debug/kprobes/enabled, then try again");
 		return -EIO;
 	}
 	WRITE_ONCE(calling_original, current);

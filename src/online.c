@@ -51,6 +51,7 @@
 #include "pfn_walkers.h"
 #include "populate.h"
 #include "region_table.h"
+#include "report.h"
 #include "trace.h"
 
 /**
@@ -117,19 +118,19 @@ static bool is_unwanted_auto_online(const struct twostage_region *region)
 
 static int check_online(const struct twostage_block *block, unsigned long nr_pages)
 {
-	const struct twostage_region *region = block->region;
+	struct twostage_region *region = block->region;
 
 	if (block->stage == BLOCK_POISONED) {
-		pr_err("%s: block at %#llx: cannot come online: it has a hardware-poisoned page: reboot to use the rest of it\n",
-		       dev_name(&region->dev), block_start(block));
+		twostage_region_report(region, block_start(block),
+				       "cannot come online: it has a hardware-poisoned page: reboot to use the rest of it");
 		return -EHWPOISON;
 	}
 	/* The core sets only whole blocks online, and only once. */
 	if (WARN_ON_ONCE(nr_pages != block_pages() || block->stage != BLOCK_STANDBY))
 		return -EINVAL;
 	if (hibernation_loses(region)) {
-		pr_err("%s: block at %#llx: cannot come online: the system hibernates, which would lose its memory: try again after the resume\n",
-		       dev_name(&region->dev), block_start(block));
+		twostage_region_report(region, block_start(block),
+				       "cannot come online: the system hibernates, which would lose its memory: try again after the resume");
 		return -EBUSY;
 	}
 	return dma_check_online(dev_name(&region->dev), block_start(block), PFN_PHYS(nr_pages));

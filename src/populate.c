@@ -24,6 +24,7 @@
 #include "mm_internals.h"
 #include "pfn_walkers.h"
 #include "populate.h"
+#include "report.h"
 #include "system_ram.h"
 #include "trace.h"
 
@@ -48,6 +49,7 @@ static int unit_assign(struct twostage_region *region, unsigned long unit)
 {
 	const u64 size = region->unit_blocks * block_size();
 	const u64 start = region->start + unit * size;
+	const unsigned long reported = region->report.total;
 	u64 started = trace_start();
 	int ret;
 
@@ -57,9 +59,11 @@ static int unit_assign(struct twostage_region *region, unsigned long unit)
 	ret = region->provider->assign(region, start, size);
 	trace_assign(region->id, start, size, trace_duration(started), ret);
 	if (ret) {
-		pr_err("%s: provider %s does not assign [%#llx-%#llx] (%pe)\n",
-		       dev_name(&region->dev), region->provider->name, start, start + size - 1,
-		       ERR_PTR(ret));
+		/* Not if the provider has logged the reason. */
+		if (region->report.total == reported)
+			twostage_region_report(region, start,
+					       "provider %s does not assign %#llx bytes there (%pe)",
+					       region->provider->name, size, ERR_PTR(ret));
 		return ret;
 	}
 	set_bit(unit, region->assigned);
@@ -79,9 +83,9 @@ static void unit_unassign(struct twostage_region *region, unsigned long unit)
 	ret = region->provider->unassign(region, start, size);
 	trace_unassign(region->id, start, size, trace_duration(started), ret);
 	if (ret) {
-		pr_warn("%s: provider %s does not take [%#llx-%#llx] back, it stays assigned (%pe)\n",
-			dev_name(&region->dev), region->provider->name, start, start + size - 1,
-			ERR_PTR(ret));
+		twostage_region_report(region, start,
+				       "provider %s does not unassign %#llx bytes there, they stay assigned (%pe)",
+				       region->provider->name, size, ERR_PTR(ret));
 		return;
 	}
 	clear_bit(unit, region->assigned);
@@ -118,8 +122,9 @@ static int check_ordinary_memory(const struct twostage_block *block)
 
 	if (si_mem_available() > needed)
 		return 0;
-	pr_err("%s: block at %#llx: no memory left for its memmap of %ld pages: free memory, or set memmap_on_memory\n",
-	       dev_name(&block->region->dev), block_start(block), needed);
+	twostage_region_report(block->region, block_start(block),
+			       "no memory left for its memmap of %ld pages: free memory, or set memmap_on_memory",
+			       needed);
 	return -ENOMEM;
 }
 
@@ -162,8 +167,7 @@ static int map_block(const struct twostage_block *block, struct vmem_altmap *alt
 	ret = mm_arch_add_memory(region->nid, start, block_size(), altmap);
 	trace_add_memmap(region->id, start, block_size(), trace_duration(started), ret);
 	if (ret) {
-		pr_err("%s: block at %#llx: cannot make its memmap (%pe)\n",
-		       dev_name(&region->dev), start, ERR_PTR(ret));
+		twostage_region_report(region, start, "cannot make its memmap (%pe)", ERR_PTR(ret));
 		remove_valid_sections(start, altmap);
 	}
 	return ret;
@@ -213,8 +217,7 @@ int block_populate(struct twostage_block *block, const struct zone_move *move)
 	if (memmap_pages) {
 		altmap = altmap_alloc(block);
 		if (!altmap) {
-			pr_err("%s: block at %#llx: no memory for its altmap\n",
-			       dev_name(&region->dev), start);
+			twostage_region_report(region, start, "no memory for its altmap");
 			ret = -ENOMEM;
 			goto trace;
 		}
@@ -228,15 +231,15 @@ int block_populate(struct twostage_block *block, const struct zone_move *move)
 		goto unassign;
 	ret = system_ram_add(block);
 	if (ret) {
-		pr_err("%s: block at %#llx: cannot make its entry in /proc/iomem (%pe)\n",
-		       dev_name(&region->dev), start, ERR_PTR(ret));
+		twostage_region_report(region, start, "cannot make its entry in /proc/iomem (%pe)",
+				       ERR_PTR(ret));
 		goto unmap;
 	}
 	if (memmap_pages) {
 		ret = mm_init_memmap_on_memory(PHYS_PFN(start), memmap_pages, move->zone);
 		if (ret) {
-			pr_err("%s: block at %#llx: cannot initialise its own memmap (%pe)\n",
-			       dev_name(&region->dev), start, ERR_PTR(ret));
+			twostage_region_report(region, start, "cannot initialise its own memmap (%pe)",
+					       ERR_PTR(ret));
 			goto release_resource;
 		}
 	}
@@ -247,6 +250,7 @@ int block_populate(struct twostage_block *block, const struct zone_move *move)
 	WRITE_ONCE(block->stage, BLOCK_POPULATED);
 	WRITE_ONCE(region->nr_populated, region->nr_populated + 1);
 	WRITE_ONCE(region->memmap_pages, region->memmap_pages + memmap_pages);
+	report_online(region);
 	goto trace;
 
 release_resource:

@@ -34,6 +34,7 @@
 #include "mm_internals.h"
 #include "populate.h"
 #include "region.h"
+#include "report.h"
 #include "trace.h"
 
 static DEFINE_IDA(region_ids);
@@ -298,6 +299,7 @@ static struct twostage_region *region_alloc(const struct twostage_region_params 
 	}
 
 	INIT_WORK(&region->drop_work, drop_work);
+	report_init(region);
 
 	region->assigned = bitmap_zalloc(nr_blocks / region->unit_blocks, GFP_KERNEL);
 	if (!region->assigned)
@@ -507,6 +509,7 @@ static void region_drop(struct twostage_region *region)
 
 	report_assigned(region);
 	device_del(&region->dev);
+	report_exit(region);
 	region_free(region);
 	module_put(owner);
 	module_put(THIS_MODULE);

@@ -17,6 +17,7 @@
 #include "online.h"
 #include "region.h"
 #include "region_online.h"
+#include "report.h"
 
 /* Number of blocks that are changed under one hold of device_hotplug_lock */
 #define BATCH_BLOCKS 16UL
@@ -108,6 +109,7 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
 		return -EINVAL;
 	}
 
+	report_forget(region);
 	while (!ret && position < region->nr_blocks && done < count) {
 		if (signal_pending(current)) {
 			ret = -EINTR;
@@ -122,6 +124,8 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
 		if (!ret && done < count)
 			usleep_range(10000, 12000);
 	}
+
+	report_forget(region);
 
 	/* No block failed, but other tasks have changed some of them first. */
 	if (!ret && done < count)

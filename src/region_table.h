@@ -13,6 +13,7 @@
 #include <linux/memory.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/workqueue.h>
 
@@ -57,6 +58,35 @@ struct twostage_block {
 	bool hwpoison;
 };
 
+/* Longer texts are cut off. */
+#define REPORT_LENGTH 192
+
+/**
+ * struct report - what was logged about the blocks of a region
+ * @lock: protects the rest; innermost
+ * @text: of the last message
+ * @repeated: a message with the same text gets no line
+ * @start: address of the last message's block
+ * @suppressed: number of messages since the last line in the log
+ * @lines: number of lines since there was no message for QUIET_TIME
+ * @last: time of the last message, in jiffies
+ * @delay: from a suppressed message to @summary, in jiffies
+ * @summary: logs how many messages were suppressed
+ * @total: number of messages so far, suppressed ones included
+ */
+struct report {
+	struct mutex lock;
+	char text[REPORT_LENGTH];
+	bool repeated;
+	u64 start;
+	unsigned long suppressed;
+	unsigned int lines;
+	unsigned long last;
+	unsigned long delay;
+	struct delayed_work summary;
+	unsigned long total;
+};
+
 /**
  * struct twostage_region - a contiguous physical range under two-stage control
  * @rcu: the structure is freed a grace period after its last reference
@@ -94,6 +124,7 @@ struct twostage_block {
  * @memmap_pages: pages of the blocks that hold their memmap; likewise
  * @assigned: a bit for every unit: the provider has made it accessible;
  *	mem_hotplug_lock
+ * @report: what was logged about the blocks
  * @blocks: one for every memory block
  */
 struct twostage_region {
@@ -128,6 +159,8 @@ struct twostage_region {
 	unsigned long nr_poisoned;
 	unsigned long memmap_pages;
 	unsigned long *assigned;
+	/* report.c */
+	struct report report;
 
 	struct twostage_block blocks[];
 };

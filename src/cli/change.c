@@ -24,8 +24,9 @@
 #include "regions.h"
 #include "size.h"
 #include "sysfs.h"
+#include "zones.h"
 
-enum amount { AMOUNT_NONE, AMOUNT_COUNT, AMOUNT_SIZE, AMOUNT_ALL, AMOUNT_BLOCKS };
+enum amount { AMOUNT_NONE, AMOUNT_COUNT, AMOUNT_SIZE, AMOUNT_ALL, AMOUNT_BLOCKS, AMOUNT_BUDGET };
 
 /**
  * struct request - what the user asks for
@@ -55,6 +56,7 @@ struct request {
  * @candidates: numbers of the blocks that can be changed, in order
  * @candidate_count: how many
  * @wanted: how many of them are to be changed
+ * @region: the only one (AMOUNT_BUDGET)
  * @done: those that have been
  * @done_count: how many
  * @failed: the block that failed last
@@ -65,6 +67,7 @@ struct change {
 	uint64_t *candidates;
 	uint64_t candidate_count;
 	uint64_t wanted;
+	struct region region;
 	struct ranges done;
 	uint64_t done_count;
 	uint64_t failed;
@@ -94,7 +97,10 @@ static void print_help(bool online)
 	const char *name = online ? "online" : "offline";
 
 	printf("Usage: twostage %s [OPTION]... [REGION]... --count N | --size SIZE | --all\n"
-	       "       twostage %s [OPTION]... --blocks BLOCKS\n\n", name, name);
+	       "       twostage %s [OPTION]... --blocks BLOCKS\n", name, name);
+	if (online)
+		printf("       twostage online [OPTION]... --to-budget REGION\n");
+	putchar('\n');
 	printf(online ?
 	       "Set standby memory blocks online: those of the regions that are named, or of any, lowest address\n"
 	       "first.\n\n" :
@@ -104,8 +110,10 @@ static void print_help(bool online)
 	       "  -c, --count N          that many memory blocks\n"
 	       "  -s, --size SIZE        that much (4G, 512M, 4GiB), a multiple of the memory block size\n"
 	       "  -a, --all              all there are\n"
-	       "  -b, --blocks BLOCKS    these memory blocks: 32-35 or 32,40-41\n\n"
-	       "Options:\n");
+	       "  -b, --blocks BLOCKS    these memory blocks: 32-35 or 32,40-41\n");
+	if (online)
+		printf("  -t, --to-budget        as many of REGION as its provider's budget allows now\n");
+	printf("\nOptions:\n");
 	if (online)
 		printf("  -z, --zone movable|kernel|auto\n"
 		       "                         movable (default): only memory that can be taken offline again goes there;\n"
@@ -206,11 +214,40 @@ static int consider_blocks(const struct request *request, struct change *change)
 	return EXIT_SUCCESS;
 }
 
+/* Whether one more block is within the budget, as far as can be seen from here */
+static bool budget_allows(struct change *change)
+{
+	const struct region *region = &change->region;
+
+	if (region_refresh(&change->region))
+		return true;
+	/*
+	 * Blocks of what is plugged already take nothing more of the budget. There are such blocks if the
+	 * provider plugs several at once.
+	 */
+	return region->plugged + change->block_size <= region->budget ||
+	       (region->plugged <= region->budget && region->online * change->block_size < region->plugged);
+}
+
+/* At most: the provider may plug several blocks at once, and the host may change its mind */
+static void wanted_by_budget(struct change *change)
+{
+	const struct region *region = &change->region;
+	const uint64_t allowed = region->budget / change->block_size;
+
+	change->wanted = budget_allows(change) && allowed > region->online ? allowed - region->online : 0;
+	if (change->wanted > change->candidate_count)
+		change->wanted = change->candidate_count;
+}
+
 static int decide_wanted(const struct request *request, struct change *change)
 {
 	char size[SIZE_TEXT], block_size[SIZE_TEXT];
 
 	switch (request->amount) {
+	case AMOUNT_BUDGET:
+		wanted_by_budget(change);
+		return EXIT_SUCCESS;
 	case AMOUNT_COUNT:
 		change->wanted = request->count;
 		break;
@@ -318,6 +355,13 @@ static bool change_block(const struct request *request, struct change *change, u
 	if (interrupted)
 		return false;
 
+	/* The block was tried since it might have been plugged already. */
+	if (request->amount == AMOUNT_BUDGET && ret == -ENOSPC && !region_refresh(&change->region) &&
+	    change->region.plugged + change->block_size > change->region.budget) {
+		change->wanted = change->done_count;
+		return false;
+	}
+
 	/* Somebody else was quicker. Of a number of blocks, it was not one of ours. */
 	if (memory_block_is_online(id) == request->online && ret != -ENOENT) {
 		if (request->amount == AMOUNT_ALL || request->amount == AMOUNT_BLOCKS)
@@ -347,9 +391,32 @@ static void change_blocks(const struct request *request, struct change *change)
 	for (i = 0; go_on && !interrupted && i < change->candidate_count &&
 	     change->done_count < change->wanted; i++) {
 		progress_update(&progress, change->done_count);
+		if (request->amount == AMOUNT_BUDGET && !budget_allows(change)) {
+			change->wanted = change->done_count;
+			break;
+		}
 		go_on = change_block(request, change, change->candidates[i], &progress);
 	}
 	progress_clear(&progress);
+}
+
+static void report_budget(const struct change *change)
+{
+	char plugged[SIZE_TEXT], budget[SIZE_TEXT], over[SIZE_TEXT];
+	const struct region *region = &change->region;
+
+	format_size(plugged, region->plugged);
+	format_size(budget, region->budget);
+	if (region->plugged > region->budget) {
+		printf("nothing to do: of %s %s are plugged, and its budget is %s\n", region->name, plugged, budget);
+		hint("the host wants %s back: twostage offline %s --size %s",
+		     format_size(over, region->plugged - region->budget), region->name, over);
+	} else if (!change->candidate_count) {
+		printf("nothing to do: all of %s is online\n", region->name);
+	} else {
+		printf("nothing to do: of %s %s are plugged, which is all that its budget of %s allows\n", region->name,
+		       plugged, budget);
+	}
 }
 
 static int report(const struct request *request, const struct change *change)
@@ -364,6 +431,10 @@ static int report(const struct request *request, const struct change *change)
 		       plural(change->done_count), done_size, state_name(request),
 		       plural(change->done_count), blocks);
 		free(blocks);
+		return EXIT_SUCCESS;
+	}
+	if (!change->wanted && request->amount == AMOUNT_BUDGET) {
+		report_budget(change);
 		return EXIT_SUCCESS;
 	}
 	if (!change->wanted) {
@@ -387,6 +458,26 @@ static int report(const struct request *request, const struct change *change)
 	return EXIT_FAILURE;
 }
 
+static int check_budget(struct change *change, const struct region *region)
+{
+	if (!region->limited) {
+		error("--to-budget: %s has no budget, its provider %s allows all of it", region->name, region->provider);
+		hint("twostage online %s --all", region->name);
+		return EXIT_FAILURE;
+	}
+	change->region = *region;
+	return EXIT_SUCCESS;
+}
+
+/* Memory that went into a kernel zone is no reason for a warning. */
+static void warn_of_movable(const struct request *request)
+{
+	struct zones zones;
+
+	if (request->online && strcmp(request->state, "online_kernel") && !zones_read(&zones))
+		zones_warn(&zones);
+}
+
 static int change_memory(const struct request *request, char *const *names, int count)
 {
 	struct change change = { 0 };
@@ -403,6 +494,8 @@ static int change_memory(const struct request *request, char *const *names, int 
 		goto free;
 	}
 
+	if (request->amount == AMOUNT_BUDGET && check_budget(&change, &regions.region[0]))
+		goto free;
 	if (request->amount == AMOUNT_BLOCKS) {
 		if (consider_blocks(request, &change))
 			goto free;
@@ -414,6 +507,8 @@ static int change_memory(const struct request *request, char *const *names, int 
 		goto free;
 	change_blocks(request, &change);
 	status = report(request, &change);
+	if (change.done_count)
+		warn_of_movable(request);
 free:
 	ranges_free(&change.done);
 	free(change.candidates);
@@ -432,14 +527,21 @@ static const char *online_state(const char *zone)
 	return NULL;
 }
 
+static const char *amount_options(const struct request *request)
+{
+	return request->online ? "--count, --size, --all, --blocks and --to-budget" :
+				 "--count, --size, --all and --blocks";
+}
+
 static int set_amount(struct request *request, const char *command, int option)
 {
 	static const enum amount amounts[] = {
 		['c'] = AMOUNT_COUNT, ['s'] = AMOUNT_SIZE, ['a'] = AMOUNT_ALL, ['b'] = AMOUNT_BLOCKS,
+		['t'] = AMOUNT_BUDGET,
 	};
 
 	if (request->amount)
-		return usage_error(command, "takes only one of --count, --size, --all and --blocks");
+		return usage_error(command, "takes only one of %s", amount_options(request));
 	request->amount = amounts[option];
 	switch (request->amount) {
 	case AMOUNT_COUNT:
@@ -468,9 +570,12 @@ static int check_request(const struct request *request, const char *command, cha
 	int i;
 
 	if (!request->amount)
-		return usage_error(command, "say how much: --count N, --size SIZE, --all or --blocks BLOCKS");
+		return usage_error(command, "say how much: --count N, --size SIZE, --all or --blocks BLOCKS%s",
+				   request->online ? ", or --to-budget REGION" : "");
 	if (request->amount == AMOUNT_BLOCKS && count)
 		return usage_error(command, "--blocks says which already, so no \"%s\"", names[0]);
+	if (request->amount == AMOUNT_BUDGET && count != 1)
+		return usage_error(command, "--to-budget takes one region, not %d", count);
 	for (i = 0; i < count; i++)
 		if (!region_name_valid(names[i]))
 			return usage_error(command, "\"%s\" is not the name of a region, like region0",
@@ -478,7 +583,7 @@ static int check_request(const struct request *request, const char *command, cha
 	return EXIT_SUCCESS;
 }
 
-/* Offline has no --zone: @options and @short_options are what there is. */
+/* Offline has no --zone and no --to-budget: @options and @short_options are what there is. */
 static int command_change(int argc, char **argv, struct request *request, const char *short_options,
 			  const struct option *options)
 {
@@ -491,6 +596,7 @@ static int command_change(int argc, char **argv, struct request *request, const 
 		case 's':
 		case 'a':
 		case 'b':
+		case 't':
 			status = set_amount(request, command, option);
 			if (status)
 				return status;
@@ -537,10 +643,11 @@ int command_online(int argc, char **argv)
 	static const struct option options[] = {
 		COMMON_OPTIONS,
 		{ "zone", required_argument, NULL, 'z' },
+		{ "to-budget", no_argument, NULL, 't' },
 		{ NULL, 0, NULL, 0 }
 	};
 	struct request request = { .online = true, .state = "online_movable" };
-	int status = command_change(argc, argv, &request, "c:s:ab:kvhz:", options);
+	int status = command_change(argc, argv, &request, "c:s:ab:tkvhz:", options);
 
 	ranges_free(&request.blocks);
 	return status;

@@ -42,7 +42,20 @@ void error(const char *format, ...)
 }
 
 /**
- * hint() - say what to do next, after an error
+ * warning() - say what may go wrong later, though nothing has failed
+ * @format: a line without the newline
+ */
+void warning(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	print("twostage: warning: ", format, args);
+	va_end(args);
+}
+
+/**
+ * hint() - say what to do next, after an error or a warning
  * @format: a line without the newline
  */
 void hint(const char *format, ...)

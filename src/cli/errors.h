@@ -13,6 +13,7 @@
 #define EXIT_USAGE 2
 
 void error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int getopt_error(const char *command);

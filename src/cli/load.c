@@ -117,6 +117,8 @@ static void explain_load(struct kmod_module *module, int err)
 	char vermagic[128];
 	struct utsname kernel;
 
+	if (err == EPERM && modules_disabled())
+		return;
 	kernel_log_show();
 	switch (err) {
 	case ENOEXEC:
@@ -233,6 +235,8 @@ static void explain_unload(struct kmod_module *module, int err)
 	struct kmod_list *holders, *holder;
 	struct regions regions;
 
+	if (err == EPERM && modules_disabled())
+		return;
 	if (err != EWOULDBLOCK && err != EBUSY) {
 		kernel_log_show();
 		hint_by_errno(err);

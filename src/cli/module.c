@@ -155,6 +155,20 @@ int module_info(const struct kmod_module *module, const char *key, char *value, 
 }
 
 /**
+ * modules_disabled() - whether no module can be loaded or unloaded until the
+ *	next boot, and say so
+ */
+bool modules_disabled(void)
+{
+	uint64_t disabled;
+
+	if (sysfs_read_number(&disabled, 0, "/proc/sys/kernel/modules_disabled") || !disabled)
+		return false;
+	hint("kernel.modules_disabled is 1, so no module can be loaded or unloaded until the next boot: see where it is set, /etc/sysctl.d for instance, and load twostage before that (modules-load.d)");
+	return true;
+}
+
+/**
  * module_has_parameter() - whether the module knows a parameter
  * @module: the module
  * @name: the parameter's name

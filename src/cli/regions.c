@@ -65,6 +65,23 @@ static int region_read(struct region *region, const char *name)
 	return 0;
 }
 
+/**
+ * region_refresh() - look again at a region
+ * @region: the region, which stays as it is if that fails
+ *
+ * Return: 0 or a negative errno.
+ */
+int region_refresh(struct region *region)
+{
+	struct region now;
+	int ret;
+
+	ret = region_read(&now, region->name);
+	if (!ret && now.limited)
+		*region = now;
+	return ret;
+}
+
 static int compare_ids(const void *a, const void *b)
 {
 	const struct region *first = a, *second = b;

@@ -66,6 +66,7 @@ struct memory_block {
 };
 
 int regions_read(struct regions *regions);
+int region_refresh(struct region *region);
 void regions_free(struct regions *regions);
 const struct region *regions_find(const struct regions *regions, const char *name);
 int regions_select(struct regions *regions, char *const *names, int count);

@@ -21,6 +21,7 @@
 #include "size.h"
 #include "sysfs.h"
 #include "table.h"
+#include "zones.h"
 
 #define HOOKS "/sys/kernel/debug/twostage/hooks"
 #define MEMORY "/sys/devices/system/memory"
@@ -32,7 +33,8 @@
 enum fact {
 	FACT_MODULE, FACT_VERSION, FACT_INSTALLED, FACT_PARAMETERS, FACT_OPTIONS, FACT_HOOKS, FACT_ADOPT,
 	FACT_REGIONS, FACT_STANDBY, FACT_POPULATED, FACT_MEMMAP, FACT_ORDINARY, FACT_STOCK,
-	FACT_BLOCK_SIZE, FACT_AUTO_ONLINE, FACT_ONLINE_POLICY, FACT_MEMMAP_ON_MEMORY, FACTS
+	FACT_BLOCK_SIZE, FACT_AUTO_ONLINE, FACT_ONLINE_POLICY, FACT_MEMMAP_ON_MEMORY,
+	FACT_KERNEL_ZONES, FACT_MOVABLE_ZONE, FACT_MOVABLE_RATIO, FACT_MOVABLE_LIMIT, FACTS
 };
 
 static const struct column columns[] = {
@@ -53,6 +55,10 @@ static const struct column columns[] = {
 	[FACT_AUTO_ONLINE]      = { "AUTO-ONLINE", COLUMN_TEXT, true, "what the kernel does with memory that is added" },
 	[FACT_ONLINE_POLICY]    = { "ONLINE-POLICY", COLUMN_TEXT, true, "memory_hotplug.online_policy" },
 	[FACT_MEMMAP_ON_MEMORY] = { "MEMMAP-ON-MEMORY", COLUMN_TEXT, true, "memory_hotplug.memmap_on_memory" },
+	[FACT_KERNEL_ZONES]     = { "KERNEL-ZONES", COLUMN_SIZE, true, "memory that the kernel can use for itself" },
+	[FACT_MOVABLE_ZONE]     = { "MOVABLE-ZONE", COLUMN_SIZE, true, "memory in zone Movable" },
+	[FACT_MOVABLE_RATIO]    = { "MOVABLE-RATIO", COLUMN_NUMBER, true, "the latter in percent of the former" },
+	[FACT_MOVABLE_LIMIT]    = { "MOVABLE-LIMIT", COLUMN_NUMBER, true, "percent above which status warns" },
 };
 
 /* What people get to see in place of a table that is far too wide */
@@ -74,6 +80,10 @@ static const char *const labels[FACTS] = {
 	[FACT_AUTO_ONLINE]      = "Auto-online policy",
 	[FACT_ONLINE_POLICY]    = "Zone policy",
 	[FACT_MEMMAP_ON_MEMORY] = "Kernel's own memmap_on_memory",
+	[FACT_KERNEL_ZONES]     = "Memory in kernel zones",
+	[FACT_MOVABLE_ZONE]     = "Memory in zone Movable",
+	[FACT_MOVABLE_RATIO]    = "Movable to kernel zones",
+	[FACT_MOVABLE_LIMIT]    = "Movable to kernel zones, limit",
 };
 
 enum hook_column { HOOK_FUNCTION, HOOK_STATE, HOOK_REDIRECTED, HOOK_MISSED, HOOK_COLUMNS };
@@ -91,20 +101,23 @@ static const struct column hook_columns[] = {
  * @options: sizes are printed like that
  * @healthy: whether the module is loaded and can work
  * @advice: what to do next, if anything
+ * @zones: all 0 if that is not known
  */
 struct status {
 	char *value[FACTS];
 	const struct table_options *options;
 	bool healthy;
 	const char *advice;
+	struct zones zones;
 };
 
 static void print_help(void)
 {
 	printf("Usage: twostage status [OPTION]...\n"
 	       "       twostage status --hooks [OPTION]...\n\n"
-	       "Show the module, its hooks, how much memory of regions is in each stage, what its memmap costs, and\n"
-	       "the kernel's settings for memory hotplug.\n\n"
+	       "Show the module, its hooks, how much memory of regions is in each stage, what its memmap costs, the\n"
+	       "kernel's settings for memory hotplug, and how much memory is in which zones. Too much memory in zone\n"
+	       "Movable gets a warning.\n\n"
 	       "Options:\n"
 	       "      --hooks            list the kernel functions that are wrapped\n"
 	       TABLE_HELP
@@ -317,11 +330,24 @@ static void find_kernel(struct status *status)
 	set_from_file(status, FACT_MEMMAP_ON_MEMORY, MEMORY_HOTPLUG "/memmap_on_memory");
 }
 
+static void find_zones(struct status *status)
+{
+	if (zones_read(&status->zones)) {
+		status->zones = (struct zones){ 0 };
+		return;
+	}
+	set_size(status, FACT_KERNEL_ZONES, status->zones.kernel);
+	set_size(status, FACT_MOVABLE_ZONE, status->zones.movable);
+	set(status, FACT_MOVABLE_RATIO, "%" PRIu64, zones_ratio(&status->zones));
+	set(status, FACT_MOVABLE_LIMIT, "%" PRIu64, status->zones.limit);
+}
+
 static int find(struct status *status)
 {
 	char adopt[16];
 
 	find_kernel(status);
+	find_zones(status);
 	find_installed(status);
 	if (!sysfs_exists("/sys/bus/twostage")) {
 		set(status, FACT_MODULE, "not loaded");
@@ -349,6 +375,8 @@ static void print_facts(const struct status *status)
 		printf("%s:%*s%s", labels[i], (int)(31 - strlen(labels[i])), "", status->value[i]);
 		if (i == FACT_STOCK)
 			printf(" of ordinary memory, before any block is online");
+		if (i == FACT_MOVABLE_RATIO || i == FACT_MOVABLE_LIMIT)
+			printf(" %%");
 		putchar('\n');
 	}
 }
@@ -385,6 +413,8 @@ static int show_status(const struct table_options *options)
 			print_facts(&status);
 		if (status.advice)
 			hint("%s", status.advice);
+		if (status.zones.kernel && status.healthy)
+			zones_warn(&status.zones);
 	} else if (as_table) {
 		table_drop(&table);
 	}

@@ -40,8 +40,9 @@ static int dimm_assign(struct twostage_region *region, u64 start, u64 size)
 {
 	if (!region->ejected)
 		return 0;
-	pr_err("%s: the DIMM was ejected, its memory cannot come online: write %s to /sys/bus/twostage/remove_region\n",
-	       dev_name(&region->dev), dev_name(&region->dev));
+	twostage_region_report(region, start,
+			       "the DIMM was ejected, its memory cannot come online: write %s to /sys/bus/twostage/remove_region",
+			       dev_name(&region->dev));
 	return -ENXIO;
 }
 

@@ -57,7 +57,7 @@ static int probe(struct twostage_region *region, u64 __iomem **words, u64 start,
 		/* Not cached: a cache would answer for absent memory. */
 		words[n] = ioremap_wc(address, sizeof(u64));
 		if (!words[n]) {
-			pr_err("%s: cannot map %#llx to test it\n", twostage_region_name(region), address);
+			twostage_region_report(region, start, "cannot map its memory to test it");
 			return -ENOMEM;
 		}
 		writeq(pattern(address), words[n]);
@@ -66,7 +66,8 @@ static int probe(struct twostage_region *region, u64 __iomem **words, u64 start,
 	for (n = 0; n < count; n++) {
 		address = start + probe_offset(n, size);
 		if (readq(words[n]) != pattern(address)) {
-			pr_err("%s: there is no memory at %#llx\n", twostage_region_name(region), address);
+			twostage_region_report(region, start, "there is no memory at %#llx",
+					       address);
 			return -ENXIO;
 		}
 	}

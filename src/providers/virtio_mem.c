@@ -93,6 +93,7 @@ enum granule_state {
  * @request: what is asked; the device's until it has answered, or has been reset
  * @response: its answer; likewise
  * @answered: it has answered
+ * @unasked: the last request could not be put into the queue
  * @broken: it did not answer in time, or has no queue after a sleep; nothing is asked of it any more
  * @frozen: the system sleeps
  * @unplug_all: something may be plugged from before our time, and all of it goes before anything is plugged
@@ -117,6 +118,7 @@ struct virtio_mem {
 	struct virtio_mem_req request;
 	struct virtio_mem_resp response;
 	struct completion answered;
+	bool unasked;
 	bool broken;
 	bool frozen;
 	bool unplug_all;
@@ -186,10 +188,9 @@ static noinline int ask_once(struct virtio_mem *vm)
 	int ret;
 
 	ret = queue_request(vm);
-	if (ret) {
-		dev_err(&vm->vdev->dev, "cannot ask the device (%pe)\n", ERR_PTR(ret));
+	vm->unasked = ret;
+	if (ret)
 		return -EIO;
-	}
 	if (!wait_for_completion_timeout(&vm->answered, ANSWER_TIMEOUT)) {
 		vm->broken = true;
 		dev_err(&vm->vdev->dev, "no answer from the device for %d s: it is not used any more\n",
@@ -260,7 +261,9 @@ static const char *reason(const struct virtio_mem *vm, int error)
 	case -ETIMEDOUT:
 		return "no answer";
 	default:
-		return vm->broken ? "the device is broken" : "the device finds an error in the request";
+		return vm->broken ? "the device is broken" :
+		       vm->unasked ? "the device's queue takes no request" :
+				     "the device finds an error in the request";
 	}
 }
 
@@ -327,9 +330,7 @@ static int unplug_leftovers(struct virtio_mem *vm)
 	if (!vm->unplug_all)
 		return 0;
 	ret = ask(vm, VIRTIO_MEM_REQ_UNPLUG_ALL, 0, 0);
-	if (ret)
-		dev_err(&vm->vdev->dev, "cannot unplug what is plugged already: %s\n", reason(vm, ret));
-	else
+	if (!ret)
 		vm->unplug_all = false;
 	return ret;
 }
@@ -340,19 +341,18 @@ static int check_usable(struct virtio_mem *vm, u64 start)
 
 	if (start + vm->granule <= vm->address + usable)
 		return 0;
-	dev_err(&vm->vdev->dev, "[%#llx-%#llx] is beyond what the host makes usable, %#llx bytes from %#llx: take lower blocks, or have requested-size raised\n",
-		start, start + vm->granule - 1, usable, vm->address);
+	twostage_region_report(vm->region, start, "beyond what the host makes usable, %#llx bytes from %#llx: take lower blocks, or have requested-size raised",
+			       usable, vm->address);
 	return -ENOSPC;
 }
 
 static void explain_plug(struct virtio_mem *vm, int error, u64 start)
 {
 	if (error == -ENOSPC)
-		dev_err(&vm->vdev->dev, "the host's budget does not allow %#llx bytes more: %#llx of %#llx are plugged\n",
-			vm->granule, read_config(vm, plugged_size), read_config(vm, requested_size));
+		twostage_region_report(vm->region, start, "the host's budget does not allow %#llx bytes more: %#llx of %#llx are plugged",
+				       vm->granule, read_config(vm, plugged_size), read_config(vm, requested_size));
 	else
-		dev_err(&vm->vdev->dev, "cannot plug [%#llx-%#llx]: %s\n", start, start + vm->granule - 1,
-			reason(vm, error));
+		twostage_region_report(vm->region, start, "cannot plug %#llx bytes: %s", vm->granule, reason(vm, error));
 }
 
 static void unplug_granule(struct virtio_mem *vm, u64 start, bool left)
@@ -367,9 +367,8 @@ static void unplug_granule(struct virtio_mem *vm, u64 start, bool left)
 		return;
 	}
 	*granule = GRANULE_LEFT;
-	pr_warn("%s: cannot unplug [%#llx-%#llx] at present, nobody uses it any more: %s\n",
-		vm->vdev ? dev_name(&vm->vdev->dev) : twostage_region_name(vm->region), start,
-		start + vm->granule - 1, reason(vm, ret));
+	twostage_region_report(vm->region, start, "cannot unplug %#llx bytes at present, which are not used any more: %s",
+			       vm->granule, reason(vm, ret));
 	retry_unplug_soon(vm);
 }
 
@@ -395,13 +394,19 @@ static int plug_granule(struct virtio_mem *vm, u64 start)
 	return ret;
 }
 
-static int check_driven(struct virtio_mem *vm, struct twostage_region *region)
+/* Whether memory can be plugged at all; with the reason in the log if it cannot */
+static int check_device_ready(struct virtio_mem *vm, u64 start)
 {
-	if (vm->vdev && !vm->frozen)
-		return 0;
-	pr_err("%s: cannot plug memory: the device is not driven by this driver\n",
-	       twostage_region_name(region));
-	return -ENODEV;
+	int ret;
+
+	if (!vm->vdev || vm->frozen) {
+		twostage_region_report(vm->region, start, "cannot plug memory: the device is not driven by this driver");
+		return -ENODEV;
+	}
+	ret = unplug_leftovers(vm);
+	if (ret)
+		twostage_region_report(vm->region, start, "cannot unplug what is plugged already: %s", reason(vm, ret));
+	return ret;
 }
 
 static int virtio_mem_assign(struct twostage_region *region, u64 start, u64 size)
@@ -411,9 +416,9 @@ static int virtio_mem_assign(struct twostage_region *region, u64 start, u64 size
 	int ret;
 
 	mutex_lock(&vm->lock);
-	ret = check_driven(vm, region);
-	if (!ret)
-		ret = unplug_leftovers(vm);
+	/* A block may be set online before twostage_region_add() returns. */
+	vm->region = region;
+	ret = check_device_ready(vm, start);
 	while (!ret && done < size) {
 		ret = plug_granule(vm, start + done);
 		if (!ret)
@@ -925,8 +930,11 @@ static int start_device(struct virtio_mem *vm, struct virtio_device *vdev)
 	if (plugged) {
 		dev_info(&vdev->dev, "%#llx bytes are plugged already: unplugging all\n", plugged);
 		mutex_lock(&vm->lock);
-		if (unplug_leftovers(vm))
+		ret = unplug_leftovers(vm);
+		if (ret) {
+			dev_err(&vdev->dev, "cannot unplug what is plugged already: %s\n", reason(vm, ret));
 			retry_unplug_soon(vm);
+		}
 		mutex_unlock(&vm->lock);
 	}
 	return 0;

@@ -5,7 +5,7 @@
 from bench import plot as gnuplot
 from bench import table
 
-SCENARIOS = ["bench-scale", "bench-scale-online"]
+SCENARIOS = ["bench-scale", "bench-scale-online", "bench-scale-udev"]
 MAY_DIE = False
 
 

@@ -16,11 +16,11 @@
 #define TAINT_FORCED_RMMOD 3
 
 static const struct group *const groups[] = {
-	&group_basic, &group_errors, &group_many, &group_providers, &group_numa, &group_autoonline,
+	&group_basic, &group_errors, &group_modules_disabled, &group_many, &group_providers, &group_numa, &group_autoonline,
 	&group_scale, &group_scale_large, &group_stress, &group_notifier, &group_bystanders,
 	&group_guards, &group_livepatch, &group_tracers, &group_faults,
 	&group_dimm, &group_dimm_large, &group_dimm_stock, &group_dimm_reserved, &group_soak, &group_dimm_hosted,
-	&group_large_blocks, &group_virtio_mem, &group_virtio_mem_odd, &group_virtio_mem_taken,
+	&group_large_blocks, &group_virtio_mem, &group_virtio_mem_odd, &group_virtio_mem_taken, &group_virtio_mem_many,
 	&group_alloc_failures, &group_alloc_failures_online, &group_alloc_failures_unload,
 	&group_alloc_failures_virtio, &group_alloc_failures_dimm,
 	&group_virtio_mem_given_back, &group_sleep, &group_security, &group_security_relaxed,
@@ -28,7 +28,7 @@ static const struct group *const groups[] = {
 	&group_hostile, &group_forced, &group_patience, &group_mce,
 	&group_fuzz, &group_readers, &group_pages, &group_optimised, &group_contiguous,
 	&group_dma, &group_dma_hotplug, &group_dma_reachable,
-	&group_bench_time, &group_bench_breakdown, &group_bench_scale, &group_bench_scale_online, &group_bench_bystanders,
+	&group_bench_time, &group_bench_breakdown, &group_bench_scale, &group_bench_scale_online, &group_bench_scale_udev, &group_bench_bystanders,
 	&group_bench_virtio, &group_bench_virtio_stock, &group_bench_cost_twostage,
 	&group_bench_cost_dimm, &group_bench_cost_hosted, &group_bench_cost_kmem,
 	&group_bench_cost_virtio,

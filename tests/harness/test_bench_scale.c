@@ -88,6 +88,67 @@ static void run_online(void)
 	unload_twostage();
 }
 
+/*
+ * udevd gets an event for each memory block. Its share is what the write takes
+ * longer while it runs, and the time from then until all events are handled.
+ */
+static bool measure_udev(uint64_t gib)
+{
+	const int blocks = gib * GIB / block_size;
+	double started = now();
+	bool done;
+
+	done = !region_add(4096 * GIB, gib * GIB, NULL);
+	tell("add-udev", blocks, now() - started);
+	started = now();
+	done &= !run_command("udevadm settle --timeout=600");
+	tell("settle-add", blocks, now() - started);
+	started = now();
+	done &= !region_remove(0);
+	tell("remove-udev", blocks, now() - started);
+	started = now();
+	done &= !run_command("udevadm settle --timeout=600");
+	tell("settle-remove", blocks, now() - started);
+	return done;
+}
+
+static bool measure_no_udev(uint64_t gib)
+{
+	const int blocks = gib * GIB / block_size;
+	double started = now();
+	bool done;
+
+	done = !region_add(4096 * GIB, gib * GIB, NULL);
+	tell("add-no-udev", blocks, now() - started);
+	started = now();
+	done &= !region_remove(0);
+	tell("remove-no-udev", blocks, now() - started);
+	return done;
+}
+
+static void run_udev(void)
+{
+	uint64_t gib;
+	bool done = true;
+
+	if (!load_twostage(NULL))
+		return;
+	/* The first add after the boot makes section structures that stay. */
+	measure_no_udev(1024);
+	for (gib = 64; gib <= 1024; gib *= 4)
+		done &= measure_no_udev(gib);
+	if (!ok(run_command("systemd-udevd --daemon") == 0 && run_command("udevadm settle") == 0, "udevd is running"))
+		return;
+	for (gib = 64; gib <= 1024; gib *= 4)
+		done &= measure_udev(gib);
+	ok(done, "up to 1 TiB of standby memory come and go");
+	run_command("udevadm control --exit");
+	unload_twostage();
+}
+
+const struct group group_bench_scale_udev = {
+	.name = "bench-scale-udev", .title = "how long udev takes over standby memory", .run = run_udev, .stays = true,
+};
 const struct group group_bench_scale = {
 	.name = "bench-scale", .title = "how times grow with standby memory", .run = run,
 };

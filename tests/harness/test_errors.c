@@ -210,3 +210,17 @@ static void run(void)
 }
 
 const struct group group_errors = { .name = "errors", .title = "nonsense at every knob", .run = run };
+
+/* The last group of its guest: this cannot be undone. */
+static void run_disabled(void)
+{
+	ok(write_file("1", "/proc/sys/kernel/modules_disabled") == 0, "kernel.modules_disabled is set");
+	ok(run_command("twostage load /twostage/twostage.ko >/tmp/said 2>&1") != 0 && !module_loaded("twostage"),
+	   "with kernel.modules_disabled=1 \"twostage load\" fails");
+	ok(run_command("grep -q 'kernel.modules_disabled is 1' /tmp/said") == 0,
+	   "with kernel.modules_disabled=1 \"twostage load\" names it as the reason");
+}
+
+const struct group group_modules_disabled = {
+	.name = "modules-disabled", .title = "a system that loads no more modules", .run = run_disabled,
+};

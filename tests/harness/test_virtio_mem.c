@@ -796,6 +796,139 @@ static void run_given_back(void)
 	unload_twostage();
 }
 
+/* As in the scenario */
+#define MANY_BLOCKS (64 * GIB / block_size)
+/* The most lines that one operation may log */
+#define MANY_LINES 40
+
+/*
+ * What the module has logged: the number of lines, of lines with the reason (summaries left out), and of messages about
+ * a block, those included that a summary only counts.
+ */
+struct said {
+	int lines, reasons;
+	long messages;
+};
+
+static struct said logged(struct kmsg *kmsg, const char *reason)
+{
+	struct said said = { 0 };
+	char line[512];
+
+	while (kmsg_next(kmsg, "twostage", line, sizeof(line))) {
+		const char *more = strstr(line, " more message");
+		long count = 1;
+
+		if (strncmp(line, "twostage: ", 10) && strncmp(line, "twostage_", 9))
+			continue;
+
+		if (more) {
+			while (more > line && more[-1] != ' ')
+				more--;
+			count = strtol(more, NULL, 10);
+		}
+		said.lines++;
+		said.reasons += !more && strstr(line, reason);
+		said.messages += strstr(line, ": block at ") ? count : 0;
+	}
+	return said;
+}
+
+/* chmem tries every offline block, and does not report the reason of a failure. */
+static void many_refused(const char *when, const char *reason, long blocks)
+{
+	struct kmsg kmsg = kmsg_mark();
+	struct said said, rest;
+
+	ok(run_command("chmem -e 1g >/dev/null 2>&1") != 0, "%s: chmem -e fails", when);
+	said = logged(&kmsg, reason);
+	/* The count of the last refusals is logged with a delay. */
+	sleep(5);
+	rest = logged(&kmsg, reason);
+	said.messages += rest.messages;
+	diag("%s: %d lines, %d later", when, said.lines, rest.lines);
+	ok(said.reasons >= 1, "%s: the log has the reason", when);
+	ok(said.lines + rest.lines <= MANY_LINES, "%s: the log has at most %d lines of it", when, MANY_LINES);
+	ok(said.messages == blocks, "%s: the log has the number of refusals (%ld)", when, said.messages);
+	kmsg_close(&kmsg);
+}
+
+static void reasons_again(void)
+{
+	const char *reason = "the host's budget does not allow";
+	struct kmsg kmsg = kmsg_mark();
+	struct said said;
+
+	ok(online_block(8) == -ENOSPC && logged(&kmsg, reason).reasons == 1, "a reason other than the last one is logged");
+	ok(online_block(8) == -ENOSPC && online_block(9) == -ENOSPC && logged(&kmsg, reason).lines == 0,
+	   "a reason is not logged again for the next block");
+	sleep(5);
+	said = logged(&kmsg, reason);
+	ok(said.lines == 1 && said.messages == 2, "the number of refusals is logged within 5 s");
+	set_budget("vm0", BUDGET + block_size);
+	logged(&kmsg, reason);
+	ok(online_block(8) == 0 && online_block(9) == -ENOSPC && logged(&kmsg, reason).reasons == 1,
+	   "a reason is logged again after the budget has grown and a block has come online");
+	ok(offline_block(8) == 0 && online_block(8) == 0 && online_block(9) == -ENOSPC &&
+	   logged(&kmsg, reason).reasons == 1, "a reason is logged again after any block has come online");
+	ok(region_online(0, "1 online_movable") == -ENOSPC && logged(&kmsg, reason).reasons == 1 &&
+	   region_online(0, "1 online_movable") == -ENOSPC && logged(&kmsg, reason).reasons == 1,
+	   "each failed write to the region's online attribute has its reason logged");
+	ok(region_offline(0, "all") == 0, "the blocks go offline");
+	set_budget("vm0", BUDGET);
+	kmsg_close(&kmsg);
+}
+
+/* Regions at addresses without memory, so that no block can come online */
+static void many_of_others(void)
+{
+	ok(region_add(1024 * GIB, 64 * GIB, NULL) == 0, "a region without memory is added");
+	many_refused("blocks without memory", "there is no memory at", MANY_BLOCKS);
+	ok(region_remove(0) == 0, "the region is removed");
+
+	ok(module_load("twostage_test", NULL) == 0 &&
+	   write_file("0x10000000000 0x1000000000 0x8000000", "/sys/kernel/debug/twostage_test/add") == 0,
+	   "a region of a provider in another module is added");
+	write_file("12", "/sys/kernel/debug/twostage_test/assign_error");
+	many_refused("a provider that reports no reason", "provider test does not assign", MANY_BLOCKS);
+	ok(write_file("region0", "/sys/kernel/debug/twostage_test/remove") == 0 && module_unload("twostage_test") == 0,
+	   "the region is removed");
+}
+
+static void run_many(void)
+{
+	struct kmsg kmsg;
+
+	if (!start())
+		return;
+	ok(module_load(OURS, NULL) == 0 && ours(), "the driver takes the device");
+	ok(region_online(0, "8 online_movable") == 0, "all of the budget is taken");
+	many_refused("the budget is used up", "the host's budget does not allow", MANY_BLOCKS - 8);
+	reasons_again();
+	write_file("0", ARMED);
+	many_refused("the hooks are off", "the hooks are switched off", MANY_BLOCKS);
+	write_file("1", ARMED);
+	ok(online_block(0) == 0 && virtio_unbind(device) == 0, "the driver lets go of the device");
+	many_refused("the device is not driven", "the device is not driven by this driver", MANY_BLOCKS - 1);
+	ok(virtio_bind(device, OURS) == 0 && offline_block(0) == 0, "the driver takes it up again");
+
+	ok(module_load("virtio_mem_test", NULL) == 0, "the device's answers can be changed");
+	ok(region_online(0, "8 online_movable") == 0, "all of the budget is taken");
+	/* VIRTIO_MEM_RESP_ERROR */
+	set_answer(3, 1000000);
+	kmsg = kmsg_mark();
+	ok(region_offline(0, "all") == 0 && logged(&kmsg, "cannot unplug").reasons == 1,
+	   "blocks that cannot be unplugged are logged once");
+	kmsg_close(&kmsg);
+	set_answer(-1, 0);
+	ok(comes_to(0), "the blocks are unplugged later");
+	ok(module_unload("virtio_mem_test") == 0, "the device's answers are its own again");
+
+	ok(virtio_unbind(device) == 0 && region_there(0, false, 10) && module_unload(OURS) == 0, "the driver unloads");
+	many_of_others();
+	unload_twostage();
+}
+
 const struct group group_virtio_mem_given_back = {
 	.name = "virtio-mem-given-back", .title = "what the host got back is never read again",
 	.setup = setup, .run = run_given_back,
@@ -812,4 +945,9 @@ const struct group group_virtio_mem = {
 
 const struct group group_virtio_mem_odd = {
 	.name = "virtio-mem-odd", .title = "virtio-mem devices of odd sizes", .setup = setup, .run = run_odd,
+};
+
+const struct group group_virtio_mem_many = {
+	.name = "virtio-mem-many", .title = "refusals of many blocks, which do not fill the log", .setup = setup,
+	.run = run_many,
 };

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Copyright (C) 2026 the twostage developers
+"""online --to-budget: as many blocks as the host allows now."""
+
+from ktap import contains, lacks, same, test, test_each
+from sysroot import BLOCK, DEVICES
+
+
+def plug(root, blocks, region="region0"):
+    """More is plugged than is online."""
+    root.write(f"{DEVICES}/{region}/plugged", f"{blocks * BLOCK:#x}\n")
+
+
+@test_each("online --to-budget sets blocks online up to the budget: {}", [
+    ("--to-budget region0", "online_movable"), ("-t region0 --zone kernel", "online_kernel"),
+    ("region0 -t -z auto", "online")])
+def to_budget(root, arguments, text):
+    root.add_region(32, 8, online=(32, 34), budget=6)
+    root.add_region(64, 8, budget=8)
+    result = root.run("online", *arguments.split()).expect(0)
+    contains(result.out, "set 4 blocks (512M) online: memory blocks 33,35-37")
+    same(result.err, "", "stderr")
+    same({block: state[:len(text)] for block, state in root.changed([*range(32, 40), *range(64, 72)]).items()},
+         {block: text for block in (33, 35, 36, 37)}, "changed")
+
+
+@test("online --to-budget leaves a part of the budget that is less than a block")
+def part_of_a_block(root):
+    root.add_region(32, 8, budget=2)
+    root.write(f"{DEVICES}/region0/budget", f"{2 * BLOCK + BLOCK // 2:#x}\n")
+    contains(root.run("online", "--to-budget", "region0").expect(0).out, "set 2 blocks (256M) online")
+
+
+@test("online --to-budget sets all blocks online if the budget is larger")
+def large_budget(root):
+    root.add_region(32, 4, online=(33,), budget=100)
+    contains(root.run("online", "--to-budget", "region0").expect(0).out, "memory blocks 32,34-35")
+    root.add_region(64, 2, online=(64, 65), budget=100)
+    result = root.run("online", "--to-budget", "region1").expect(0)
+    contains(result.out, "nothing to do: all of region1 is online")
+
+
+@test("online --to-budget has nothing to do if the budget is used up")
+def used_up(root):
+    root.add_region(32, 4, online=(32, 33), budget=2)
+    result = root.run("online", "--to-budget", "region0").expect(0)
+    contains(result.out, "nothing to do", "256M are plugged", "budget of 256M")
+    same((result.err, root.changed(range(32, 36))), ("", {}), "stderr and what has changed")
+
+
+@test("online --to-budget has nothing to do if more than the budget is plugged, and says how much to give back")
+def over_budget(root):
+    root.add_region(32, 4, online=(32, 33, 34), budget=2)
+    result = root.run("online", "--to-budget", "region0").expect(0)
+    contains(result.out, "nothing to do", "384M are plugged", "budget is 256M")
+    contains(result.err, "twostage offline region0 --size 128M")
+    same(root.changed(range(32, 36)), {}, "changed")
+
+
+@test("online --to-budget does not set memory online that is plugged and waits to be unplugged, beyond the budget")
+def left_over(root):
+    root.add_region(32, 8, online=(32,), budget=4)
+    plug(root, 5)
+    contains(root.run("online", "--to-budget", "region0").expect(0).out, "nothing to do")
+    same(root.changed(range(32, 40)), {}, "changed")
+
+
+@test("online --to-budget takes blocks of a unit that is plugged as a whole")
+def whole_units(root):
+    root.add_region(32, 8, online=(32, 33, 34), budget=4)
+    plug(root, 4)
+    contains(root.run("online", "--to-budget", "region0").expect(0).out, "set 1 block (128M) online: memory block 35")
+
+
+@test("online --to-budget ends without an error at a block that turns out to need more than the budget")
+def whole_units_refused(root):
+    root.add_region(32, 8, online=(32, 34), budget=4)
+    plug(root, 4)
+    root.replace_by_link(root.state_of(35), "/dev/full")
+    result = root.run("online", "--to-budget", "region0").expect(0)
+    contains(result.out, "set 1 block (128M) online: memory block 33")
+    same(result.err, "", "stderr")
+
+
+@test("online --to-budget fails at a block that is refused within the budget")
+def refused(root):
+    root.add_region(32, 8, budget=4)
+    root.replace_by_link(root.state_of(34), "/dev/full")
+    result = root.run("online", "--to-budget", "region0").expect(1)
+    contains(result.err, "memory block 34 ", "No space left on device", "set 2 of 4 blocks online")
+
+
+@test("online --to-budget fails for a region without a budget, and says what to do")
+def no_budget(root):
+    root.add_region(32, 4)
+    result = root.run("online", "--to-budget", "region0").expect(1)
+    contains(result.err, "region0 has no budget", "provider ram", "hint: twostage online region0 --all")
+    same((result.out, root.changed(range(32, 36))), ("", {}), "stdout and what has changed")
+    contains(root.run("online", "--to-budget", "region7").expect(1).err, 'no region "region7"')
+
+
+@test_each("online --to-budget takes exactly one region, and no other amount: {}", [
+    "--to-budget", "--to-budget region0 region1", "--to-budget region0 --all", "--count 1 --to-budget region0"])
+def usage(root, arguments):
+    for first in (32, 64):
+        root.add_region(first, 4, budget=4)
+    contains(root.run("online", *arguments.split()).expect(2).err, "--to-budget")
+    same(root.changed([*range(32, 36), *range(64, 68)]), {}, "changed")
+
+
+@test("offline has no --to-budget")
+def offline(root):
+    root.add_region(32, 4, online=(32,), budget=4)
+    contains(root.run("offline", "--to-budget", "region0").expect(2).err, "--to-budget")
+    lacks(root.run("offline", "--help").expect(0).out, "budget")
