@@ -28,7 +28,7 @@ static const char *const functions[] = {
 	"__populate_section_memmap", "vmemmap_populate", "vmemmap_populate_hugepages",
 	"vmemmap_alloc_block_buf", "vmemmap_free", "remove_pagetable", "sync_global_pgds",
 	"mhp_init_memmap_on_memory", "mhp_deinit_memmap_on_memory",
-	"__request_region", "__release_region",
+	"system_ram_add_block", "system_ram_remove_block",
 	/* zones and struct pages */
 	"move_pfn_range_to_zone", "remove_pfn_range_from_zone", "memmap_init_range", "set_zone_contiguous",
 	"adjust_present_page_count", "init_per_zone_wmark_min", "build_all_zonelists",

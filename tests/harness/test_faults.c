@@ -106,6 +106,34 @@ static void stage_two(const char *function, int error)
 	ok(region_remove(0) == 0, "the region is removed");
 }
 
+/* The entry in /proc/iomem of a block that is beside others, which are populated */
+static void beside(const char *function, unsigned int populated, const char *where)
+{
+	const int block = block_at(START) + 1;
+	struct accounts *before;
+	bool online = true;
+	int i, ret;
+
+	ok(region_add(START, 3 * block_size, NULL) == 0, "a region is added");
+	for (i = 0; i < 3; i++)
+		if (populated >> i & 1)
+			online &= !write_file("online_movable", MEMORY "/memory%d/state", block_at(START) + i);
+	ok(online && ram_is(START, populated), "%s(), %s: the others are populated", function, where);
+	before = accounts_take();
+	if (fault(function, -ENOMEM, "")) {
+		write_file("1", COUNT);
+		ret = write_file("online_movable", MEMORY "/memory%d/state", block);
+		ok(ret == -ENOMEM && happened() && !strcmp(block_stage(block), "standby"),
+		   "%s() fails, %s: the block stays standby", function, where);
+		ok(accounts_same(before), "%s() fails, %s: all is as before", function, where);
+		module_unload("fault_test");
+		ok(write_file("online_movable", MEMORY "/memory%d/state", block) == 0 && ram_is(START, populated | 1 << 1),
+		   "%s() works again, %s: so does the block", function, where);
+	}
+	accounts_free(before);
+	ok(region_give_back(0) == 0 && region_remove(0) == 0, "all blocks go offline, and the region");
+}
+
 /* One line says what is missing, and nothing is left behind. */
 static void missing(const char *function, const char *line)
 {
@@ -132,7 +160,10 @@ static void run(void)
 	stage_one("create_memory_block_devices", -ENOMEM);
 	directories("sysfs_create_group");
 	stage_two("arch_add_memory", -ENOMEM);
-	stage_two("__request_region", 0);
+	stage_two("request_resource", -ENOMEM);
+	beside("adjust_resource", 1 << 0, "after another");
+	beside("adjust_resource", 1 << 2, "before another");
+	beside("insert_resource", 1 << 0 | 1 << 2, "between two others");
 	stage_two("mhp_init_memmap_on_memory", -ENOMEM);
 	unload_twostage();
 
