@@ -128,7 +128,7 @@ static int check(const char *what, u64 start, u64 size)
 	pdev = find_limited(last);
 	if (!pdev)
 		return 0;
-	pr_err("%s [%#llx-%#llx]: %s %s can reach only addresses up to %#llx, and there are no bounce buffers (SWIOTLB): its I/O would fail: boot with %s, or unbind its driver\n",
+	pr_err("%s [%#llx-%#llx]: refused: %s %s can reach only addresses up to %#llx, and there are no bounce buffers (SWIOTLB), so its I/O to this memory would fail: boot with %s, or unbind its driver\n",
 	       what, start, last, dev_driver_string(&pdev->dev), pci_name(pdev),
 	       dma_limit(&pdev->dev), BOOT_PARAMETER);
 	pci_dev_put(pdev);
@@ -158,7 +158,7 @@ int dma_check_add(u64 start, u64 size)
 void dma_added(u64 start, u64 size)
 {
 	if (start + size - 1 > DMA_BIT_MASK(32) && any_mapped_directly())
-		pr_info_once("there are no bounce buffers (SWIOTLB): all devices in use can reach this memory, but once a driver is bound to one that can reach only addresses up to %#llx, no more memory above that comes online: boot with %s if you need such a device\n",
+		pr_info_once("there are no bounce buffers (SWIOTLB): all devices in use can reach this memory, but once a driver is bound to one that is limited to addresses up to %#llx, no more memory above that comes online: boot with %s if you need such a device\n",
 			     DMA_BIT_MASK(32), BOOT_PARAMETER);
 }
 

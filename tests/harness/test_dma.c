@@ -115,7 +115,7 @@ static void bound_before(void)
 	ok(bind_disk(), "the disk is there");
 	snprintf(text, sizeof(text), "%#" PRIx64 " 1G", (uint64_t)START);
 	refused(text, ERANGE, LIMITED, BUS "/add_region");
-	snprintf(text, sizeof(text), ": %s 0000:00:", driver);
+	snprintf(text, sizeof(text), "refused: %s 0000:00:", driver);
 	refused("0x100000000 128M", ERANGE, text, BUS "/add_region");
 	refused("0x100000000 128M", ERANGE, "boot with iommu=soft", BUS "/add_region");
 	/* On a system that lets it in */
