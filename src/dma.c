@@ -41,6 +41,7 @@
 #include <linux/swiotlb.h>
 
 #include "dma.h"
+#include "report.h"
 
 /* The parameter that makes the kernel set up bounce buffers at boot */
 #define BOOT_PARAMETER (IS_ENABLED(CONFIG_X86) ? "iommu=soft" : "swiotlb=force")
@@ -107,6 +108,10 @@ static struct pci_dev *find_limited(u64 last)
 	return NULL;
 }
 
+#define LIMITED_FORMAT "%s %s can reach only addresses up to %#llx, and there are no bounce buffers (SWIOTLB), so its I/O to this memory would fail: boot with %s, or unbind its driver"
+#define LIMITED_ARGUMENTS(pdev) \
+	dev_driver_string(&(pdev)->dev), pci_name(pdev), dma_limit(&(pdev)->dev), BOOT_PARAMETER
+
 static bool any_mapped_directly(void)
 {
 	struct pci_dev *pdev = NULL;
@@ -120,21 +125,6 @@ static bool any_mapped_directly(void)
 	return false;
 }
 
-static int check(const char *what, u64 start, u64 size)
-{
-	const u64 last = start + size - 1;
-	struct pci_dev *pdev;
-
-	pdev = find_limited(last);
-	if (!pdev)
-		return 0;
-	pr_err("%s [%#llx-%#llx]: refused: %s %s can reach only addresses up to %#llx, and there are no bounce buffers (SWIOTLB), so its I/O to this memory would fail: boot with %s, or unbind its driver\n",
-	       what, start, last, dev_driver_string(&pdev->dev), pci_name(pdev),
-	       dma_limit(&pdev->dev), BOOT_PARAMETER);
-	pci_dev_put(pdev);
-	return -ERANGE;
-}
-
 /**
  * dma_check_add() - whether the devices in use can reach all of a new region
  * @start: of the region, physical address in bytes
@@ -145,7 +135,16 @@ static int check(const char *what, u64 start, u64 size)
  */
 int dma_check_add(u64 start, u64 size)
 {
-	return check("region", start, size);
+	const u64 last = start + size - 1;
+	struct pci_dev *pdev;
+
+	pdev = find_limited(last);
+	if (!pdev)
+		return 0;
+	pr_err("region [%#llx-%#llx]: refused: " LIMITED_FORMAT "\n", start, last,
+	       LIMITED_ARGUMENTS(pdev));
+	pci_dev_put(pdev);
+	return -ERANGE;
 }
 
 /**
@@ -164,17 +163,24 @@ void dma_added(u64 start, u64 size)
 
 /**
  * dma_check_online() - whether the devices in use can reach all of a block
- * @region: the region's name
- * @start: of the block, physical address in bytes
- * @size: of the block in bytes
+ * @block: the block
  *
  * Context: Process context, mem_hotplug_lock held for writing.
  * Return: 0; -ERANGE if a device cannot, which is named in the log.
  */
-int dma_check_online(const char *region, u64 start, u64 size)
+int dma_check_online(const struct twostage_block *block)
 {
-	WRITE_ONCE(highest_end, max(highest_end, start + size));
-	return check(region, start, size);
+	const u64 end = block_start(block) + memory_block_size_bytes();
+	struct pci_dev *pdev;
+
+	WRITE_ONCE(highest_end, max(highest_end, end));
+	pdev = find_limited(end - 1);
+	if (!pdev)
+		return 0;
+	twostage_region_report(block->region, block_start(block), "refused: " LIMITED_FORMAT,
+			       LIMITED_ARGUMENTS(pdev));
+	pci_dev_put(pdev);
+	return -ERANGE;
 }
 
 static bool is_ram_above(u64 limit)

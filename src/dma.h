@@ -7,11 +7,11 @@
 #ifndef _TWOSTAGE_DMA_H
 #define _TWOSTAGE_DMA_H
 
-#include <linux/types.h>
+#include "region_table.h"
 
 int dma_check_add(u64 start, u64 size);
 void dma_added(u64 start, u64 size);
-int dma_check_online(const char *region, u64 start, u64 size);
+int dma_check_online(const struct twostage_block *block);
 
 int dma_init(void);
 void dma_exit(void);

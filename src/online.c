@@ -133,7 +133,7 @@ static int check_online(const struct twostage_block *block, unsigned long nr_pag
 				       "cannot come online: the system hibernates, which would lose its memory: try again after the resume");
 		return -EBUSY;
 	}
-	return dma_check_online(dev_name(&region->dev), block_start(block), PFN_PHYS(nr_pages));
+	return dma_check_online(block);
 }
 
 static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,

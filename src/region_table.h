@@ -59,7 +59,7 @@ struct twostage_block {
 };
 
 /* Longer texts are cut off. */
-#define REPORT_LENGTH 192
+#define REPORT_LENGTH 256
 
 /**
  * struct report - what was logged about the blocks of a region
