@@ -389,8 +389,8 @@ static void run_unload(void)
 	accounts_free(before.accounts);
 	ok(nth > 2 && !wrong, "an unload does without each of its first %u allocations, and nothing stays", nth - 2);
 	ok(nth > 1 && failed && !gone && module_loaded("twostage") &&
-	   kmsg_lines(&kmsg, "cannot be taken away", NULL, 0) == 1,
-	   "an unload waits for ever if a probe cannot be taken away (allocation %u)", nth - 1);
+	   kmsg_lines(&kmsg, "cannot be removed (", NULL, 0) == 1,
+	   "an unload waits for ever if a hook cannot be removed (allocation %u)", nth - 1);
 	blocks = count_blocks();
 	dimm_plug("d1", block_size, -1);
 	ok(wait_for_blocks(blocks + 1), "and the functions that are probed can still be called");

@@ -814,7 +814,7 @@ static void run_forced(void)
 			ok(false, "unloaded by force, it waits (%s)", strerror(WEXITSTATUS(ret)));
 		pid = 0;
 	} else {
-		ok(kmsg_lines(&kmsg, "unloaded by force, and stays until", NULL, 0) == 1,
+		ok(kmsg_lines(&kmsg, "is unloaded by force: it stays until", NULL, 0) == 1,
 		   "unloaded by force, it says that it stays until the regions are gone");
 		ok(memory_check(&memory) < 0 && blocks_online(0) == 3, "the memory is there, with the data in it");
 		ok(region_add(START + 8 * block_size, block_size, NULL) == -ENODEV && !exists(REGION, 2),
