@@ -39,7 +39,7 @@ extern const struct group group_basic, group_errors, group_many, group_providers
 	group_virtio_mem_taken, group_alloc_failures, group_alloc_failures_online,
 	group_alloc_failures_unload, group_alloc_failures_virtio,
 	group_alloc_failures_dimm, group_virtio_mem_given_back, group_sleep, group_security,
-	group_security_relaxed, group_kdump, group_kdump_load, group_kexec, group_hostile, group_mce,
+	group_security_relaxed, group_kdump, group_kdump_load, group_kexec, group_hostile, group_hwpoison, group_poisoning, group_mce,
 	group_forced, group_patience, group_fuzz, group_readers, group_pages, group_optimised,
 	group_contiguous;
 
@@ -67,6 +67,9 @@ const char *read_file(const char *path, ...) __attribute__((format(printf, 1, 2)
 char *read_whole(const char *path);
 long long read_number(const char *path, ...) __attribute__((format(printf, 1, 2)));
 bool exists(const char *path, ...) __attribute__((format(printf, 1, 2)));
+/* Does something in a process of its own; its error is for later(). */
+pid_t meanwhile(int (*what)(void));
+int later(pid_t pid);
 int run_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* For what has been mended in the kernel itself since */
 bool kernel_before(int major, int minor);
@@ -110,6 +113,8 @@ struct accounts *accounts_take(void);
 bool accounts_same(struct accounts *before);
 /* What they were and are, as diagnostics */
 void accounts_tell(const struct accounts *before);
+/* Blocks that stay poisoned keep their direct map, and their poisoned pages count: these are to be expected, too. */
+void accounts_add_poisoned(struct accounts *accounts, int blocks, int pages);
 void accounts_free(struct accounts *accounts);
 long long meminfo(const char *field);
 
