@@ -27,7 +27,7 @@ struct group {
 	bool stays;
 };
 
-extern const struct group group_basic, group_errors, group_many, group_providers, group_numa,
+extern const struct group group_basic, group_lacking, group_errors, group_many, group_providers, group_numa,
 	group_autoonline, group_scale, group_scale_large, group_stress, group_soak,
 	group_notifier, group_bystanders, group_guards, group_livepatch, group_tracers,
 	group_bench, group_bench_time, group_bench_breakdown, group_bench_scale,

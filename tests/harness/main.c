@@ -16,7 +16,7 @@
 #define TAINT_FORCED_RMMOD 3
 
 static const struct group *const groups[] = {
-	&group_basic, &group_errors, &group_many, &group_providers, &group_numa, &group_autoonline,
+	&group_basic, &group_lacking, &group_errors, &group_many, &group_providers, &group_numa, &group_autoonline,
 	&group_scale, &group_scale_large, &group_stress, &group_notifier, &group_bystanders,
 	&group_guards, &group_livepatch, &group_tracers, &group_faults,
 	&group_dimm, &group_dimm_large, &group_dimm_stock, &group_dimm_reserved, &group_soak, &group_dimm_hosted,
