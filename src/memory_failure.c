@@ -28,10 +28,11 @@
 
 /**
  * block_has_hwpoison() - whether a block has to keep its memmap
- * @block: the block, which is offline
+ * @block: the block
  *
- * Context: After pfn_walkers_wait(): a wrapper that has found a page of the
- * block online has noted that by now.
+ * Context: For a final answer, when the block is offline, after
+ * pfn_walkers_wait(): a wrapper that has found a page of the block online has
+ * noted that by now.
  */
 bool block_has_hwpoison(const struct twostage_block *block)
 {

@@ -258,6 +258,21 @@ static int offline_without_memmap(unsigned long pfn, unsigned long nr_pages,
 	return ret;
 }
 
+/*
+ * Once all blocks of a DIMM are offline, its driver lets the firmware eject it,
+ * and cannot be told that a poisoned block has to stay. That block's memmap
+ * would be ejected with the DIMM, so the block has to stay online. A page that
+ * is poisoned after this check is too late: see region_remove_adopted().
+ */
+static int check_offline(const struct twostage_block *block)
+{
+	if (block->region->own_group || !block_has_hwpoison(block))
+		return 0;
+	pr_err("%s: block at %#llx: cannot go offline: it has a hardware-poisoned page, and ejecting its DIMM would remove the memmap that the page still needs: reboot first\n",
+	       dev_name(&block->region->dev), block_start(block));
+	return -EBUSY;
+}
+
 static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
 				 struct memory_group *group)
 {
@@ -268,6 +283,9 @@ static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, stru
 
 	if (WARN_ON_ONCE(nr_pages != block_pages() || block->stage != BLOCK_POPULATED))
 		return -EINVAL;
+	ret = check_offline(block);
+	if (ret)
+		return ret;
 
 	operation_begin(block, PHASE_BUSY);
 	ret = offline_without_memmap(pfn, nr_pages, memmap_pages, zone, group);

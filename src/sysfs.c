@@ -183,6 +183,12 @@ static ssize_t blocks_online_show(struct device *dev, struct device_attribute *a
 }
 static DEVICE_ATTR_RO(blocks_online);
 
+static ssize_t blocks_poisoned_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lu\n", READ_ONCE(to_region(dev)->nr_poisoned));
+}
+static DEVICE_ATTR_RO(blocks_poisoned);
+
 static ssize_t memmap_pages_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%lu\n", READ_ONCE(to_region(dev)->memmap_pages));
@@ -310,6 +316,7 @@ static struct attribute *region_attrs[] = {
 	&dev_attr_provider.attr,
 	&dev_attr_blocks.attr,
 	&dev_attr_blocks_online.attr,
+	&dev_attr_blocks_poisoned.attr,
 	&dev_attr_memmap_pages.attr,
 	&dev_attr_memmap_on_memory.attr,
 	&dev_attr_budget.attr,

@@ -271,11 +271,15 @@ static int remove_region(const struct region *region)
 		return EXIT_SUCCESS;
 	}
 
-	error("cannot remove %s: %s", region->name,
-	      ret == -EBUSY ? "memory blocks of it are online" : strerror(-ret));
+	error("cannot remove %s: %s", region->name, ret != -EBUSY ? strerror(-ret) :
+	      region->poisoned && !region->online ? "memory blocks of it have a hardware-poisoned page" :
+	      "memory blocks of it are online");
 	switch (-ret) {
 	case EBUSY:
 		hint_online_blocks(region);
+		if (region->poisoned)
+			hint("%" PRIu64 " of its memory blocks have a hardware-poisoned page, and keep their memory until the next boot: it can only be left as it is until then",
+			     region->poisoned);
 		break;
 	case ENXIO:
 		hint("it has gone meanwhile: twostage list");

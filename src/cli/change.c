@@ -59,6 +59,7 @@ struct request {
  * @region: the only one (AMOUNT_BUDGET)
  * @done: those that have been
  * @done_count: how many
+ * @poisoned: those that are offline now, but not standby
  * @failed: the block that failed last
  * @err: why, a positive errno; 0 if none has failed
  */
@@ -70,6 +71,7 @@ struct change {
 	struct region region;
 	struct ranges done;
 	uint64_t done_count;
+	struct ranges poisoned;
 	uint64_t failed;
 	int err;
 };
@@ -141,9 +143,15 @@ static void consider_range(const struct request *request, struct change *change,
 {
 	uint64_t i;
 
-	for (i = 0; i < range_size(ids); i++)
-		if (memory_block_is_online(ids.start + i) != request->online)
-			add_candidate(change, ids.start + i);
+	for (i = 0; i < range_size(ids); i++) {
+		if (memory_block_is_online(ids.start + i) == request->online)
+			continue;
+		/* It is offline and does not come online; one that is named is tried, to say why. */
+		if (request->online && request->amount != AMOUNT_BLOCKS &&
+		    memory_block_is_poisoned(ids.start + i))
+			continue;
+		add_candidate(change, ids.start + i);
+	}
 }
 
 static void consider_regions(const struct request *request, struct change *change,
@@ -346,6 +354,8 @@ static bool change_block(const struct request *request, struct change *change, u
 	if (!ret) {
 		ranges_add(&change->done, (struct range){ id, id });
 		change->done_count++;
+		if (!request->online && memory_block_is_poisoned(id))
+			ranges_add(&change->poisoned, (struct range){ id, id });
 		if (request->verbose) {
 			progress_clear(progress);
 			report_block(change, id, 0, state_name(request));
@@ -419,6 +429,18 @@ static void report_budget(const struct change *change)
 	}
 }
 
+static void hint_poisoned(const struct change *change)
+{
+	char *blocks;
+
+	if (!change->poisoned.count)
+		return;
+	blocks = format_ranges(&change->poisoned);
+	hint("offline, but not standby: memory blocks %s have a hardware-poisoned page, and keep their memory until the next boot",
+	     blocks);
+	free(blocks);
+}
+
 static int report(const struct request *request, const struct change *change)
 {
 	char done_size[SIZE_TEXT], wanted_size[SIZE_TEXT];
@@ -431,6 +453,7 @@ static int report(const struct request *request, const struct change *change)
 		       plural(change->done_count), done_size, state_name(request),
 		       plural(change->done_count), blocks);
 		free(blocks);
+		hint_poisoned(change);
 		return EXIT_SUCCESS;
 	}
 	if (!change->wanted && request->amount == AMOUNT_BUDGET) {
@@ -455,6 +478,7 @@ static int report(const struct request *request, const struct change *change)
 	} else if (!interrupted) {
 		hint("others were quicker to change blocks: twostage list");
 	}
+	hint_poisoned(change);
 	return EXIT_FAILURE;
 }
 
@@ -511,6 +535,7 @@ static int change_memory(const struct request *request, char *const *names, int 
 		warn_of_movable(request);
 free:
 	ranges_free(&change.done);
+	ranges_free(&change.poisoned);
 	free(change.candidates);
 	regions_free(&regions);
 	return status;

@@ -183,6 +183,9 @@ void hint_by_errno(int err)
 		else if (err == EROFS)
 			hint("sysfs is mounted read-only here, as it is in a container");
 		break;
+	case EHWPOISON:
+		hint("it has a hardware-poisoned page, and keeps its memory until the next boot: use other blocks, or reboot");
+		break;
 	case EIO:
 		hint("twostage status tells whether the hooks are switched off");
 		break;

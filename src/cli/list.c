@@ -19,8 +19,8 @@
 
 enum region_column {
 	REGION_NAME, REGION_RANGE, REGION_SIZE, REGION_NODE, REGION_PROVIDER, REGION_BLOCK, REGION_BLOCKS,
-	REGION_ONLINE, REGION_STANDBY, REGION_MEMMAP, REGION_ON_MEMORY, REGION_BUDGET, REGION_PLUGGED,
-	REGION_COLUMNS
+	REGION_ONLINE, REGION_STANDBY, REGION_POISONED, REGION_MEMMAP, REGION_ON_MEMORY, REGION_BUDGET,
+	REGION_PLUGGED, REGION_COLUMNS
 };
 
 static struct column region_columns[] = {
@@ -33,7 +33,9 @@ static struct column region_columns[] = {
 	[REGION_BLOCKS]    = { "BLOCKS", COLUMN_NUMBER, true, "how many memory blocks the region has" },
 	[REGION_ONLINE]    = { "ONLINE", COLUMN_NUMBER, true, "how many memory blocks are online" },
 	[REGION_STANDBY]   = { "STANDBY", COLUMN_NUMBER, false, "how many memory blocks are standby" },
-	[REGION_MEMMAP]    = { "MEMMAP", COLUMN_SIZE, true, "what online blocks use for their own memmap" },
+	/* By default where there are some */
+	[REGION_POISONED]  = { "POISONED", COLUMN_NUMBER, false, "how many blocks have a hardware-poisoned page" },
+	[REGION_MEMMAP]    = { "MEMMAP", COLUMN_SIZE, true, "what blocks use for their own memmap" },
 	[REGION_ON_MEMORY] = { "ON-MEMORY", COLUMN_BOOLEAN, false, "blocks hold their own memmap" },
 	/* By default where there are such regions */
 	[REGION_BUDGET]    = { "BUDGET", COLUMN_SIZE, false, "what the provider allows to be online" },
@@ -48,7 +50,7 @@ enum block_column {
 static const struct column block_columns[] = {
 	[BLOCK_RANGE]  = { "RANGE", COLUMN_TEXT, true, "start and end address of the memory range" },
 	[BLOCK_SIZE]   = { "SIZE", COLUMN_SIZE, true, "size of the memory range" },
-	[BLOCK_STAGE]  = { "STAGE", COLUMN_TEXT, true, "standby or populated" },
+	[BLOCK_STAGE]  = { "STAGE", COLUMN_TEXT, true, "standby, populated or poisoned" },
 	[BLOCK_STATE]  = { "STATE", COLUMN_TEXT, true, "online status of the memory range" },
 	[BLOCK_ZONES]  = { "ZONES", COLUMN_TEXT, true, "zone of online memory, possible ones otherwise" },
 	[BLOCK_NODE]   = { "NODE", COLUMN_NUMBER, true, "numa node of memory" },
@@ -94,7 +96,8 @@ static void add_region_line(struct table *table, const struct region *region, ui
 	table_set_blocks(table, REGION_BLOCK, ids);
 	table_set(table, REGION_BLOCKS, "%" PRIu64, region->blocks);
 	table_set(table, REGION_ONLINE, "%" PRIu64, region->online);
-	table_set(table, REGION_STANDBY, "%" PRIu64, region->blocks - region->online);
+	table_set(table, REGION_STANDBY, "%" PRIu64, region->blocks - region->online - region->poisoned);
+	table_set(table, REGION_POISONED, "%" PRIu64, region->poisoned);
 	table_set_size(table, REGION_MEMMAP, region->memmap_pages * sysconf(_SC_PAGESIZE));
 	table_set(table, REGION_ON_MEMORY, "%s", region->memmap_on_memory ? "yes" : "no");
 	if (region->limited) {
@@ -251,6 +254,7 @@ int command_list(int argc, char **argv)
 			return getopt_error("list");
 	}
 	region_columns[REGION_BUDGET].by_default = regions_limited();
+	region_columns[REGION_POISONED].by_default = regions_poisoned();
 	region_columns[REGION_PLUGGED].by_default = region_columns[REGION_BUDGET].by_default;
 	return list("list", argv + optind, argc - optind, &table_options, false, false);
 }

@@ -60,6 +60,9 @@ static int region_read(struct region *region, const char *name)
 	/* Only some providers have these. */
 	region->limited = !sysfs_read_number(&region->budget, 0, DEVICES "/%s/budget", name) &&
 			  !sysfs_read_number(&region->plugged, 0, DEVICES "/%s/plugged", name);
+	/* A module that was loaded before an upgrade may not have this. */
+	if (sysfs_read_number(&region->poisoned, 0, DEVICES "/%s/blocks_poisoned", name))
+		region->poisoned = 0;
 	region->node = atoi(node);
 	region->memmap_on_memory = !strcmp(memmap_on_memory, "1");
 	return 0;
@@ -144,6 +147,23 @@ bool regions_limited(void)
 	any = !glob(pattern, 0, NULL, &found);
 	if (any)
 		globfree(&found);
+	return any;
+}
+
+/**
+ * regions_poisoned() - whether there is a region with a poisoned block
+ */
+bool regions_poisoned(void)
+{
+	struct regions regions;
+	bool any = false;
+	size_t i;
+
+	if (!sysfs_exists("/sys/bus/twostage") || regions_read(&regions))
+		return false;
+	for (i = 0; i < regions.count; i++)
+		any |= regions.region[i].poisoned > 0;
+	regions_free(&regions);
 	return any;
 }
 
@@ -274,6 +294,19 @@ bool memory_block_is_online(uint64_t id)
 
 	return !sysfs_read(state, sizeof(state), MEMORY "/memory%" PRIu64 "/state", id) &&
 	       !strcmp(state, "online");
+}
+
+/**
+ * memory_block_is_poisoned() - whether a memory block is offline and keeps its memory, because of a
+ *	hardware-poisoned page
+ * @id: its number
+ */
+bool memory_block_is_poisoned(uint64_t id)
+{
+	char stage[16];
+
+	return !sysfs_read(stage, sizeof(stage), MEMORY "/memory%" PRIu64 "/twostage/stage", id) &&
+	       !strcmp(stage, "poisoned");
 }
 
 /**

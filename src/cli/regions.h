@@ -23,6 +23,7 @@
  * @provider: whose memory it is
  * @blocks: number of memory blocks
  * @online: how many of them are online
+ * @poisoned: how many keep their memory until the next boot, because of a hardware-poisoned page
  * @memmap_pages: pages of online blocks that hold those blocks' own memmap
  * @limited: whether there are @budget and @plugged
  * @budget: how much may be assigned at present, in bytes
@@ -38,6 +39,7 @@ struct region {
 	char provider[32];
 	uint64_t blocks;
 	uint64_t online;
+	uint64_t poisoned;
 	uint64_t memmap_pages;
 	bool limited;
 	uint64_t budget;
@@ -54,7 +56,7 @@ struct regions {
 /**
  * struct memory_block - what /sys/devices/system/memory/memoryX/ says
  * @id: X
- * @stage: "standby" or "populated"
+ * @stage: "standby", "populated" or "poisoned"
  * @state: "online", "offline", ...
  * @zones: the zone of an online block; those that an offline block could get into
  */
@@ -71,11 +73,13 @@ void regions_free(struct regions *regions);
 const struct region *regions_find(const struct regions *regions, const char *name);
 int regions_select(struct regions *regions, char *const *names, int count);
 bool regions_limited(void);
+bool regions_poisoned(void);
 bool region_name_valid(const char *name);
 
 int memory_block_size(uint64_t *size);
 int memory_block_read(struct memory_block *block, uint64_t id);
 bool memory_block_is_online(uint64_t id);
+bool memory_block_is_poisoned(uint64_t id);
 int memory_block_region(uint64_t id, char *name, size_t size);
 struct range region_block_ids(const struct region *region, uint64_t block_size);
 void region_online_blocks(const struct region *region, uint64_t block_size, struct ranges *blocks);

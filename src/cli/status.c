@@ -32,7 +32,7 @@
 
 enum fact {
 	FACT_MODULE, FACT_VERSION, FACT_INSTALLED, FACT_PARAMETERS, FACT_OPTIONS, FACT_HOOKS, FACT_ADOPT,
-	FACT_REGIONS, FACT_STANDBY, FACT_POPULATED, FACT_MEMMAP, FACT_ORDINARY, FACT_STOCK,
+	FACT_REGIONS, FACT_STANDBY, FACT_POPULATED, FACT_POISONED, FACT_MEMMAP, FACT_ORDINARY, FACT_STOCK,
 	FACT_BLOCK_SIZE, FACT_AUTO_ONLINE, FACT_ONLINE_POLICY, FACT_MEMMAP_ON_MEMORY,
 	FACT_KERNEL_ZONES, FACT_MOVABLE_ZONE, FACT_MOVABLE_RATIO, FACT_MOVABLE_LIMIT, FACTS
 };
@@ -48,8 +48,9 @@ static const struct column columns[] = {
 	[FACT_REGIONS]          = { "REGIONS", COLUMN_NUMBER, true, "how many there are" },
 	[FACT_STANDBY]          = { "STANDBY", COLUMN_SIZE, true, "memory of regions that is in stage 1" },
 	[FACT_POPULATED]        = { "POPULATED", COLUMN_SIZE, true, "memory of regions that is in stage 2" },
-	[FACT_MEMMAP]           = { "MEMMAP", COLUMN_SIZE, true, "memmap of populated memory that is in itself" },
-	[FACT_ORDINARY]         = { "ORDINARY", COLUMN_SIZE, true, "memmap of populated memory that is elsewhere" },
+	[FACT_POISONED]         = { "POISONED", COLUMN_SIZE, true, "memory of regions that is kept for a hardware-poisoned page" },
+	[FACT_MEMMAP]           = { "MEMMAP", COLUMN_SIZE, true, "memmap of regions' memory that is in itself" },
+	[FACT_ORDINARY]         = { "ORDINARY", COLUMN_SIZE, true, "memmap of regions' memory that is elsewhere" },
 	[FACT_STOCK]            = { "STOCK", COLUMN_SIZE, true, "memmap if all of it were added in one go" },
 	[FACT_BLOCK_SIZE]       = { "BLOCK-SIZE", COLUMN_SIZE, true, "memory block size" },
 	[FACT_AUTO_ONLINE]      = { "AUTO-ONLINE", COLUMN_TEXT, true, "what the kernel does with memory that is added" },
@@ -73,6 +74,7 @@ static const char *const labels[FACTS] = {
 	[FACT_REGIONS]          = "Regions",
 	[FACT_STANDBY]          = "Standby memory",
 	[FACT_POPULATED]        = "Populated memory",
+	[FACT_POISONED]         = "Poisoned memory",
 	[FACT_MEMMAP]           = "Memmap in the memory itself",
 	[FACT_ORDINARY]         = "Memmap in ordinary memory",
 	[FACT_STOCK]            = "Memmap if added in one go",
@@ -90,7 +92,7 @@ enum hook_column { HOOK_FUNCTION, HOOK_STATE, HOOK_REDIRECTED, HOOK_MISSED, HOOK
 
 static const struct column hook_columns[] = {
 	[HOOK_FUNCTION]   = { "FUNCTION", COLUMN_TEXT, true, "kernel function that is wrapped" },
-	[HOOK_STATE]      = { "STATE", COLUMN_TEXT, true, "armed or disarmed" },
+	[HOOK_STATE]      = { "STATE", COLUMN_TEXT, true, "armed, disarmed or missing" },
 	[HOOK_REDIRECTED] = { "REDIRECTED", COLUMN_NUMBER, true, "calls that went to the module" },
 	[HOOK_MISSED]     = { "MISSED", COLUMN_NUMBER, true, "calls that the probe did not see" },
 };
@@ -232,6 +234,14 @@ static bool parse_hook(const char *line, char function[64], char state[16], long
 		      missed) == 4;
 }
 
+/* "valid_zones_show   missing: what it means"; the module does without such a hook. */
+static bool parse_missing(const char *line, char function[64])
+{
+	char state[16];
+
+	return sscanf(line, "%63s %15s", function, state) == 2 && !strcmp(state, "missing:");
+}
+
 /* NULL after having said why they cannot be shown, in @why */
 static FILE *open_hooks(const char **why, const char **advice)
 {
@@ -255,7 +265,7 @@ static FILE *open_hooks(const char **why, const char **advice)
 
 static void find_hooks(struct status *status)
 {
-	unsigned int total = 0, armed = 0;
+	unsigned int total = 0, armed = 0, missing = 0;
 	unsigned long long missed;
 	char function[64], state[16];
 	long long redirected;
@@ -269,6 +279,7 @@ static void find_hooks(struct status *status)
 		return;
 	}
 	while (fgets(line, sizeof(line), hooks)) {
+		missing += parse_missing(line, function);
 		if (!parse_hook(line, function, state, &redirected, &missed))
 			continue;
 		total++;
@@ -279,6 +290,9 @@ static void find_hooks(struct status *status)
 
 	if (!total) {
 		set(status, FACT_HOOKS, "unknown: " HOOKS " is not understood");
+	} else if (armed == total && missing) {
+		set(status, FACT_HOOKS, "armed, but %u that the module does without: twostage status --hooks",
+		    missing);
 	} else if (armed == total) {
 		set(status, FACT_HOOKS, "armed");
 	} else {
@@ -291,7 +305,7 @@ static void find_hooks(struct status *status)
 
 static int find_memory(struct status *status)
 {
-	uint64_t size = 0, populated = 0, self_hosted = 0, elsewhere = 0, block_size;
+	uint64_t size = 0, populated = 0, poisoned = 0, self_hosted = 0, elsewhere = 0, block_size;
 	const uint64_t page_size = sysconf(_SC_PAGESIZE);
 	struct regions regions;
 	size_t i;
@@ -300,18 +314,20 @@ static int find_memory(struct status *status)
 		return EXIT_FAILURE;
 	for (i = 0; i < regions.count; i++) {
 		const struct region *region = &regions.region[i];
-		uint64_t online = region->online * block_size;
+		uint64_t online = region->online * block_size, kept = region->poisoned * block_size;
 
 		size += region->size;
 		populated += online;
+		poisoned += kept;
 		/* Where it is cannot change while a block is online. */
 		self_hosted += region->memmap_pages * page_size;
 		if (!region->memmap_on_memory)
-			elsewhere += online / page_size * STRUCT_PAGE_SIZE;
+			elsewhere += (online + kept) / page_size * STRUCT_PAGE_SIZE;
 	}
 	set(status, FACT_REGIONS, "%zu", regions.count);
-	set_size(status, FACT_STANDBY, size - populated);
+	set_size(status, FACT_STANDBY, size - populated - poisoned);
 	set_size(status, FACT_POPULATED, populated);
+	set_size(status, FACT_POISONED, poisoned);
 	set_size(status, FACT_MEMMAP, self_hosted);
 	set_size(status, FACT_ORDINARY, elsewhere);
 	set_size(status, FACT_STOCK, size / page_size * STRUCT_PAGE_SIZE);
@@ -454,6 +470,11 @@ static int show_hooks(const struct table_options *options)
 	}
 
 	while (fgets(line, sizeof(line), hooks)) {
+		if (parse_missing(line, function)) {
+			table_line(&table);
+			table_set(&table, HOOK_FUNCTION, "%s", function);
+			table_set(&table, HOOK_STATE, "missing");
+		}
 		if (!parse_hook(line, function, state, &redirected, &missed))
 			continue;
 		armed = armed && !strcmp(state, "armed");

@@ -113,14 +113,15 @@ class Sysroot:
     # Regions and memory blocks
 
     def add_region(self, first, blocks, online=(), memmap_on_memory=True, provider="ram", node=0,
-                   number=None, budget=None):
-        """A region of so many blocks; online are the ids of those that are; budget is in blocks, if there is one."""
+                   number=None, budget=None, poisoned=()):
+        """A region of so many blocks; online and poisoned are the ids of those that are; budget is in blocks, if any."""
         name = f"region{self.regions if number is None else number}"
         self.regions += 1
         values = {
             "start": f"{first * BLOCK:#x}", "size": f"{blocks * BLOCK:#x}", "node": node,
             "provider": provider, "blocks": blocks, "blocks_online": len(online),
-            "memmap_pages": len(online) * 512 if memmap_on_memory else 0,
+            "blocks_poisoned": len(poisoned),
+            "memmap_pages": (len(online) + len(poisoned)) * 512 if memmap_on_memory else 0,
             "memmap_on_memory": int(memmap_on_memory),
         }
         if budget is not None:
@@ -132,7 +133,8 @@ class Sysroot:
             self.add_block(block, block in online)
             self.write(f"{MEMORY}/memory{block}/twostage/region", f"{name}\n")
             self.write(f"{MEMORY}/memory{block}/twostage/stage",
-                       "populated\n" if block in online else "standby\n")
+                       "populated\n" if block in online else
+                       "poisoned\n" if block in poisoned else "standby\n")
         return name
 
     def add_block(self, block, online):

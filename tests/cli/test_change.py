@@ -241,3 +241,29 @@ def many(root):
     same([line.split()[2] for line in result.lines()[:-1]], [str(block) for block in range(32, 1032)])
     contains(result.lines()[-1], "set 1000 blocks (125G) online: memory blocks 32-1031")
     lacks(result.err, "\r", "[")
+
+
+@test("online --all leaves poisoned blocks out")
+def online_poisoned(root):
+    root.add_region(32, 4, poisoned=(32, 34))
+    result = root.run("online", "--all").expect(0)
+    same(sorted(root.changed(range(32, 36))), [33, 35], "changed")
+    same(result.err, "", "stderr")
+    contains(root.run("online", "--count", 5).expect(1).err, "cannot set 5 blocks online: ")
+
+
+@test("online --blocks tries a poisoned block that is named")
+def online_named_poisoned(root):
+    root.add_region(32, 4, poisoned=(32,))
+    root.run("online", "--blocks", "32").expect(0)
+    same(sorted(root.changed(range(32, 36))), [32], "changed")
+
+
+@test("offline says which blocks are poisoned instead of standby")
+def offline_poisoned(root):
+    root.add_region(32, 4, online=range(32, 36))
+    for block in (33, 34):
+        root.write(f"{MEMORY}/memory{block}/twostage/stage", "poisoned\n")
+    result = root.run("offline", "--all").expect(0)
+    contains(result.err, "hint: offline, but not standby: memory blocks 33-34 have a hardware-poisoned page")
+    lacks(root.run("offline", "--count", 1).err, "hardware-poisoned")

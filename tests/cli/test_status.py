@@ -70,6 +70,24 @@ def hooks(root):
     same(result.err, "", "stderr")
 
 
+@test("a hook that the module does without is missing, and no failure")
+def hook_missing(root):
+    root.write(HOOKS, root.read(HOOKS) + "read_page_owner              missing: it is read without protection\n")
+    contains(facts(root)["hooks"], "armed", "1 that the module does without")
+    found = json.loads(root.run("status", "--hooks", "--json").expect(0).out)["hooks"]
+    same(found[-1], {"function": "read_page_owner", "state": "missing", "redirected": None, "missed": None})
+
+
+@test("status counts poisoned memory apart from standby memory")
+def poisoned(root):
+    root.add_region(32, 8, online=(32,), poisoned=(33, 34))
+    root.add_region(64, 4, poisoned=(64,), memmap_on_memory=False)
+    found = facts(root)
+    same({name: found[name] for name in ("standby", "populated", "poisoned", "memmap", "ordinary")},
+         {"standby": 8 * BLOCK, "populated": BLOCK, "poisoned": 3 * BLOCK, "memmap": 6 * MIB,
+          "ordinary": 2 * MIB})
+
+
 @test("status --hooks fails when one is disarmed")
 def hooks_disarmed(root):
     root.write(HOOKS, root.read(HOOKS).replace("armed", "disarmed", 1))

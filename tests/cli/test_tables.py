@@ -36,11 +36,11 @@ def list_json(root):
     fill(root)
     same(listed(root, "list", "--output-all", "--bytes"), {"regions": [
         {"region": "region0", "range": "0x0000000100000000-0x000000013fffffff", "size": GIB, "node": 0,
-         "provider": "ram", "block": "32-39", "blocks": 8, "online": 3, "standby": 5, "memmap": 6 * MIB,
+         "provider": "ram", "block": "32-39", "blocks": 8, "online": 3, "standby": 5, "poisoned": 0, "memmap": 6 * MIB,
          "on-memory": True, "budget": None, "plugged": None},
         {"region": "region1", "range": "0x0000000200000000-0x000000021fffffff", "size": 4 * BLOCK,
          "node": 1, "provider": "dimm", "block": "64-67", "blocks": 4, "online": 0, "standby": 4,
-         "memmap": 0, "on-memory": False, "budget": None, "plugged": None}]})
+         "poisoned": 0, "memmap": 0, "on-memory": False, "budget": None, "plugged": None}]})
 
 
 @test("list shows budgets where there are some")
@@ -50,6 +50,25 @@ def list_budgets(root):
     regions = listed(root, "list", "--bytes")["regions"]
     same([(region["budget"], region["plugged"]) for region in regions],
          [(None, None), (None, None), (4 * BLOCK, 2 * BLOCK)])
+
+
+@test("list counts poisoned blocks where there are some, and not as standby")
+def list_poisoned(root):
+    fill(root)
+    root.add_region(96, 8, online=(96, 97), poisoned=(100, 101, 102))
+    regions = listed(root, "list")["regions"]
+    same([region["poisoned"] for region in regions], [0, 0, 3])
+    region = listed(root, "list", "-o", "BLOCKS,ONLINE,STANDBY,POISONED", "region2")["regions"][0]
+    same(region, {"blocks": 8, "online": 2, "standby": 3, "poisoned": 3})
+    contains(root.run("list").expect(0).out, "POISONED")
+
+
+@test("list does with a module that knows no poisoned blocks")
+def list_without_poisoned(root):
+    fill(root)
+    for region in ("region0", "region1"):
+        root.remove(f"{DEVICES}/{region}/blocks_poisoned")
+    same([region["standby"] for region in listed(root, "list", "--output-all")["regions"]], [5, 4])
 
 
 @test("sizes are texts in JSON unless they are in bytes")
@@ -105,6 +124,13 @@ def joined(root):
     same(spans[0]["range"], "0x0000000100000000-0x000000010fffffff", "range")
     same((spans[0]["node"], spans[0]["region"], spans[4]["node"], spans[4]["region"]),
          (0, "region0", 1, "region1"))
+
+
+@test("blocks shows poisoned blocks")
+def blocks_poisoned(root):
+    root.add_region(32, 4, online=(32,), poisoned=(33, 34))
+    same([(span["block"], span["stage"], span["state"]) for span in listed(root, "blocks")["blocks"]],
+         [("32", "populated", "online"), ("33-34", "poisoned", "offline"), ("35", "standby", "offline")])
 
 
 @test("blocks --all lists each")

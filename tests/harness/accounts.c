@@ -233,6 +233,13 @@ bool accounts_same(struct accounts *before)
 	return same;
 }
 
+void accounts_add_poisoned(struct accounts *accounts, int blocks, int pages)
+{
+	if (!unmaps_free_pages())
+		accounts->direct_map += blocks * block_size / 1024;
+	accounts->corrupted += pages * 4;
+}
+
 void accounts_free(struct accounts *accounts)
 {
 	free(accounts->iomem);

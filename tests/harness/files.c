@@ -142,3 +142,19 @@ double now(void)
 	clock_gettime(CLOCK_MONOTONIC, &time);
 	return time.tv_sec + time.tv_nsec / 1e9;
 }
+
+pid_t meanwhile(int (*what)(void))
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	_exit(-what());
+}
+
+int later(pid_t pid)
+{
+	int status;
+
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
+}

@@ -27,22 +27,12 @@ struct group {
 	bool stays;
 };
 
-extern const struct group group_basic, group_errors, group_modules_disabled, group_many, group_providers, group_numa,
-	group_autoonline, group_scale, group_scale_large, group_stress, group_soak,
-	group_notifier, group_bystanders, group_guards, group_livepatch, group_tracers,
-	group_bench, group_bench_time, group_bench_breakdown, group_bench_scale,
-	group_bench_scale_online, group_bench_scale_udev, group_bench_bystanders, group_bench_virtio,
-	group_bench_virtio_stock, group_bench_cost_twostage, group_bench_cost_dimm,
-	group_bench_cost_hosted, group_bench_cost_kmem, group_bench_cost_virtio,
-	group_dimm, group_dimm_large, group_dimm_stock, group_dimm_reserved, group_dimm_hosted,
-	group_large_blocks, group_faults, group_virtio_mem, group_virtio_mem_odd,
-	group_virtio_mem_taken, group_virtio_mem_many, group_alloc_failures, group_alloc_failures_online,
-	group_alloc_failures_unload, group_alloc_failures_virtio,
-	group_alloc_failures_dimm, group_virtio_mem_given_back, group_sleep, group_security,
-	group_security_relaxed, group_kdump, group_kdump_load, group_kexec, group_hostile, group_mce,
-	group_forced, group_patience, group_fuzz, group_readers, group_pages, group_optimised,
-	group_contiguous, group_iomem, group_kdump_many, group_kdump_scattered,
-	group_dma, group_dma_hotplug, group_dma_reachable;
+/*
+ * GROUP(name) = { ... } defines a group and registers it: the linker puts all of them
+ * into one array.
+ */
+#define GROUP(_name) \
+	static const struct group _name __attribute__((used, section("groups"), aligned(8)))
 
 /* ktap.c: results. Each test is named after the promise that it checks. */
 void ktap_begin(bool kmsg);
@@ -68,6 +58,9 @@ const char *read_file(const char *path, ...) __attribute__((format(printf, 1, 2)
 char *read_whole(const char *path);
 long long read_number(const char *path, ...) __attribute__((format(printf, 1, 2)));
 bool exists(const char *path, ...) __attribute__((format(printf, 1, 2)));
+/* Does something in a process of its own; its error is for later(). */
+pid_t meanwhile(int (*what)(void));
+int later(pid_t pid);
 int run_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* For what has been mended in the kernel itself since */
 bool kernel_before(int major, int minor);
@@ -111,6 +104,8 @@ struct accounts *accounts_take(void);
 bool accounts_same(struct accounts *before);
 /* What they were and are, as diagnostics */
 void accounts_tell(const struct accounts *before);
+/* Blocks that stay poisoned keep their direct map, and their poisoned pages count: these are to be expected, too. */
+void accounts_add_poisoned(struct accounts *accounts, int blocks, int pages);
 void accounts_free(struct accounts *accounts);
 long long meminfo(const char *field);
 

@@ -15,24 +15,8 @@
 /* As in linux/panic.h */
 #define TAINT_FORCED_RMMOD 3
 
-static const struct group *const groups[] = {
-	&group_basic, &group_errors, &group_modules_disabled, &group_many, &group_providers, &group_numa, &group_autoonline,
-	&group_scale, &group_scale_large, &group_stress, &group_notifier, &group_bystanders,
-	&group_guards, &group_livepatch, &group_tracers, &group_faults,
-	&group_dimm, &group_dimm_large, &group_dimm_stock, &group_dimm_reserved, &group_soak, &group_dimm_hosted,
-	&group_large_blocks, &group_virtio_mem, &group_virtio_mem_odd, &group_virtio_mem_taken, &group_virtio_mem_many,
-	&group_alloc_failures, &group_alloc_failures_online, &group_alloc_failures_unload,
-	&group_alloc_failures_virtio, &group_alloc_failures_dimm,
-	&group_virtio_mem_given_back, &group_sleep, &group_security, &group_security_relaxed,
-	&group_kdump, &group_kdump_load, &group_kdump_many, &group_kdump_scattered, &group_kexec, &group_iomem,
-	&group_hostile, &group_forced, &group_patience, &group_mce,
-	&group_fuzz, &group_readers, &group_pages, &group_optimised, &group_contiguous,
-	&group_dma, &group_dma_hotplug, &group_dma_reachable,
-	&group_bench_time, &group_bench_breakdown, &group_bench_scale, &group_bench_scale_online, &group_bench_scale_udev, &group_bench_bystanders,
-	&group_bench_virtio, &group_bench_virtio_stock, &group_bench_cost_twostage,
-	&group_bench_cost_dimm, &group_bench_cost_hosted, &group_bench_cost_kmem,
-	&group_bench_cost_virtio,
-};
+/* All groups, which GROUP() puts one after the other */
+extern const struct group __start_groups[], __stop_groups[];
 
 static void usage(FILE *file)
 {
@@ -44,11 +28,11 @@ static void usage(FILE *file)
 
 static const struct group *find(const char *name)
 {
-	size_t i;
+	const struct group *group;
 
-	for (i = 0; i < ARRAY_SIZE(groups); i++)
-		if (!strcmp(groups[i]->name, name))
-			return groups[i];
+	for (group = __start_groups; group < __stop_groups; group++)
+		if (!strcmp(group->name, name))
+			return group;
 	return NULL;
 }
 
@@ -117,12 +101,12 @@ static void run(const struct group *group)
 int main(int argc, char **argv)
 {
 	bool kmsg = false;
-	size_t i;
+	const struct group *group;
 	int n = 1;
 
 	if (n < argc && !strcmp(argv[n], "--list")) {
-		for (i = 0; i < ARRAY_SIZE(groups); i++)
-			printf("%-16s %s\n", groups[i]->name, groups[i]->title);
+		for (group = __start_groups; group < __stop_groups; group++)
+			printf("%-16s %s\n", group->name, group->title);
 		return 0;
 	}
 	if (n < argc && !strcmp(argv[n], "--help")) {

@@ -331,7 +331,7 @@ static void run_ram(void)
 	fail_each(&load_with_region);
 }
 
-const struct group group_alloc_failures = {
+GROUP(group_alloc_failures) = {
 	.name = "alloc-failures", .title = "every allocation fails once", .run = run_ram,
 };
 
@@ -389,15 +389,15 @@ static void run_unload(void)
 	accounts_free(before.accounts);
 	ok(nth > 2 && !wrong, "an unload does without each of its first %u allocations, and nothing stays", nth - 2);
 	ok(nth > 1 && failed && !gone && module_loaded("twostage") &&
-	   kmsg_lines(&kmsg, "cannot be taken away", NULL, 0) == 1,
-	   "an unload waits for ever if a probe cannot be taken away (allocation %u)", nth - 1);
+	   kmsg_lines(&kmsg, "cannot be removed (", NULL, 0) == 1,
+	   "an unload waits for ever if a hook cannot be removed (allocation %u)", nth - 1);
 	blocks = count_blocks();
 	dimm_plug("d1", block_size, -1);
 	ok(wait_for_blocks(blocks + 1), "and the functions that are probed can still be called");
 	kmsg_close(&kmsg);
 }
 
-const struct group group_alloc_failures_unload = {
+GROUP(group_alloc_failures_unload) = {
 	.name = "alloc-failures-unload", .title = "an unload for which there is no memory", .run = run_unload,
 	.stays = true,
 };
@@ -418,7 +418,7 @@ static void run_online(void)
 	unload_twostage();
 }
 
-const struct group group_alloc_failures_online = {
+GROUP(group_alloc_failures_online) = {
 	.name = "alloc-failures-online", .title = "every allocation fails once, when blocks go online and offline",
 	.run = run_online,
 };
@@ -498,7 +498,7 @@ static void run_virtio(void)
 	unload_twostage();
 }
 
-const struct group group_alloc_failures_virtio = {
+GROUP(group_alloc_failures_virtio) = {
 	.name = "alloc-failures-virtio", .title = "every allocation fails once, with a virtio-mem device",
 	.setup = virtio_bus, .run = run_virtio,
 };
@@ -667,6 +667,6 @@ static void run_dimm(void)
 	unload_twostage();
 }
 
-const struct group group_alloc_failures_dimm = {
+GROUP(group_alloc_failures_dimm) = {
 	.name = "alloc-failures-dimm", .title = "every allocation fails once, when a DIMM is plugged", .run = run_dimm,
 };

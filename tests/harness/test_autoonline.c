@@ -45,4 +45,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_autoonline = { .name = "autoonline", .title = "the kernel's auto-online and auto-movable", .run = run };
+GROUP(group_autoonline) = { .name = "autoonline", .title = "the kernel's auto-online and auto-movable", .run = run };

@@ -330,4 +330,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_basic = { .name = "basic", .title = "one region of reserved RAM, all the way up and down", .run = run };
+GROUP(group_basic) = { .name = "basic", .title = "one region of reserved RAM, all the way up and down", .run = run };

@@ -112,6 +112,6 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_bench_breakdown = {
+GROUP(group_bench_breakdown) = {
 	.name = "bench-breakdown", .title = "where the time goes", .run = run,
 };

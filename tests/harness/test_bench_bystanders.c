@@ -86,6 +86,6 @@ static void run(void)
 	measure_loading();
 }
 
-const struct group group_bench_bystanders = {
+GROUP(group_bench_bystanders) = {
 	.name = "bench-bystanders", .title = "what those pay who do not use it", .run = run,
 };

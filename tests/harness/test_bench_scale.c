@@ -146,12 +146,12 @@ static void run_udev(void)
 	unload_twostage();
 }
 
-const struct group group_bench_scale_udev = {
+GROUP(group_bench_scale_udev) = {
 	.name = "bench-scale-udev", .title = "how long udev takes over standby memory", .run = run_udev, .stays = true,
 };
-const struct group group_bench_scale = {
+GROUP(group_bench_scale) = {
 	.name = "bench-scale", .title = "how times grow with standby memory", .run = run,
 };
-const struct group group_bench_scale_online = {
+GROUP(group_bench_scale_online) = {
 	.name = "bench-scale-online", .title = "how times grow with memory that goes online", .run = run_online,
 };

@@ -158,6 +158,6 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_bench_time = {
+GROUP(group_bench_time) = {
 	.name = "bench-time", .title = "how long it takes, beside stock", .run = run,
 };

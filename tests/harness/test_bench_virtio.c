@@ -135,10 +135,10 @@ static void run_stock(void)
 	trace_end();
 }
 
-const struct group group_bench_virtio = {
+GROUP(group_bench_virtio) = {
 	.name = "bench-virtio", .title = "memory of a virtio-mem device", .run = run_ours,
 };
-const struct group group_bench_virtio_stock = {
+GROUP(group_bench_virtio_stock) = {
 	.name = "bench-virtio-stock", .title = "the same with the kernel's own driver",
 	.setup = setup_stock, .run = run_stock,
 };

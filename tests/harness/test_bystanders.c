@@ -260,6 +260,6 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_bystanders = {
+GROUP(group_bystanders) = {
 	.name = "bystanders", .title = "paths that are not ours", .setup = setup, .run = run,
 };

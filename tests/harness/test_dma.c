@@ -256,14 +256,14 @@ static void run_reachable(void)
 	unload_twostage();
 }
 
-const struct group group_dma = {
+GROUP(group_dma) = {
 	.name = "dma", .title = "memory that a device in use cannot reach", .setup = load_drivers,
 	.run = run
 };
-const struct group group_dma_hotplug = {
+GROUP(group_dma_hotplug) = {
 	.name = "dma-hotplug", .title = "hot-plugged memory that a device in use cannot reach", .setup = load_drivers,
 	.run = run_hotplug
 };
-const struct group group_dma_reachable = {
+GROUP(group_dma_reachable) = {
 	.name = "dma-reachable", .title = "a limited device reaches all memory by other means", .run = run_reachable
 };

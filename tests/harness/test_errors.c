@@ -209,7 +209,7 @@ static void run(void)
 	parameters();
 }
 
-const struct group group_errors = { .name = "errors", .title = "nonsense at every knob", .run = run };
+GROUP(group_errors) = { .name = "errors", .title = "nonsense at every knob", .run = run };
 
 /* The last group of its guest: this cannot be undone. */
 static void run_disabled(void)
@@ -221,6 +221,6 @@ static void run_disabled(void)
 	   "with kernel.modules_disabled=1 \"twostage load\" names it as the reason");
 }
 
-const struct group group_modules_disabled = {
+GROUP(group_modules_disabled) = {
 	.name = "modules-disabled", .title = "a system that loads no more modules", .run = run_disabled,
 };

@@ -174,4 +174,4 @@ static void run(void)
 		unload_twostage();
 }
 
-const struct group group_faults = { .name = "faults", .title = "functions of the kernel fail, or are not there", .run = run };
+GROUP(group_faults) = { .name = "faults", .title = "functions of the kernel fail, or are not there", .run = run };

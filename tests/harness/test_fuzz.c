@@ -746,4 +746,4 @@ static void run(void)
 	fuzz_parameter();
 }
 
-const struct group group_fuzz = { .name = "fuzz", .title = "thousands of generated writes to every knob", .setup = settle_zones, .run = run };
+GROUP(group_fuzz) = { .name = "fuzz", .title = "thousands of generated writes to every knob", .setup = settle_zones, .run = run };

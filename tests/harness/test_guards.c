@@ -236,5 +236,5 @@ static void live_patch(void)
 	live_patch_of("memory_subsys_offline", "cannot guard memory_subsys_offline(): a live patch");
 }
 
-const struct group group_guards = { .name = "guards", .title = "root switches the hooks off", .setup = settle_zones, .run = run };
-const struct group group_livepatch = { .name = "livepatch", .title = "a live patch of what is wrapped", .run = live_patch };
+GROUP(group_guards) = { .name = "guards", .title = "root switches the hooks off", .setup = settle_zones, .run = run };
+GROUP(group_livepatch) = { .name = "livepatch", .title = "a live patch of what is wrapped", .run = live_patch };

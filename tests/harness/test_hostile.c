@@ -17,10 +17,8 @@
 #include "harness.h"
 
 #define START (4 * GIB)
-#define UNPOISON "/sys/kernel/debug/hwpoison/unpoison-pfn"
 #define ARMED "/sys/kernel/debug/kprobes/enabled"
 #define PROVIDER "/sys/kernel/debug/twostage_test"
-#define FAULTS "/sys/module/fault_test/parameters/count"
 
 /* What needs no memory behind it */
 #define NOWHERE (64 * GIB)
@@ -128,23 +126,6 @@ static void neighbours(void)
 	ok(region_offline(1, "all") == 0 && accounts_same(standby), "then every account is as after stage 1");
 	ok(region_remove(0) == 0 && region_remove(1) == 0, "both are removed");
 	accounts_free(standby);
-}
-
-/* Does something in a process of its own; its error is for later(). */
-static pid_t meanwhile(int (*what)(void))
-{
-	pid_t pid = fork();
-
-	if (pid)
-		return pid;
-	_exit(-what());
-}
-
-static int later(pid_t pid)
-{
-	int status;
-
-	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
 }
 
 static int online_all(void)
@@ -303,373 +284,6 @@ static void switched_off_meanwhile(void)
 	accounts_free(standby);
 }
 
-/* A page that is held by this process, and by no child of it */
-static struct pin pin;
-
-static int offline_first(void)
-{
-	memory_unpin(&pin);
-	return write_file("offline", MEMORY "/memory%d/state", block_at(START));
-}
-
-/* Takes back that a page is broken. */
-static int page_unpoison(uint64_t address)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%" PRIu64, address / 4096);
-	return write_file(text, UNPOISON);
-}
-
-#define LAST_PAGE (START + block_size - 4096)
-
-static int soft_offline(void)
-{
-	memory_unpin(&pin);
-	return page_offline("soft", LAST_PAGE);
-}
-
-static int unpoison(void)
-{
-	memory_unpin(&pin);
-	return page_unpoison(LAST_PAGE);
-}
-
-/* Memory failure sleeps between its look whether there is a page and the use of it. */
-static void broken_meanwhile(void)
-{
-	long long corrupted = meminfo("HardwareCorrupted"), corrupted_now;
-	struct accounts *before = accounts_take();
-	pid_t offline, soft, back;
-	struct memory memory;
-	bool waiting;
-	int ret;
-
-	if (!exists(MEMORY "/soft_offline_page")) {
-		skip("this kernel does not do that", "a page of a block that is going offline is taken out of use");
-		return;
-	}
-	ok(module_load_system("hwpoison-inject", NULL) == 0, "who takes back that a page is broken is there");
-	ok(region_add(START, 2 * block_size, NULL) == 0 && region_online(0, "all online_movable") == 0 &&
-	   memory_fill(&memory, block_size / 2, 7) && !memory_inside(&memory, START + block_size - 4096, 4096),
-	   "the memory of a region is in use, but for its first block's last page");
-	if (!ok(memory_pin(&memory, &pin, START, block_size), "a page of its first block is held"))
-		return;
-	offline = meanwhile(offline_first);
-	usleep(700000);
-	soft = meanwhile(soft_offline);
-	back = meanwhile(unpoison);
-	usleep(700000);
-	waiting = !waitpid(offline, &ret, WNOHANG) && !waitpid(soft, &ret, WNOHANG) && !waitpid(back, &ret, WNOHANG);
-	memory_unpin(&pin);
-	ret = later(offline);
-	ok(waiting && ret == 0 && !strcmp(block_stage(block_at(START)), "standby"),
-	   "the block goes offline once the page is not held any more (%s)", strerror(-ret));
-	ret = later(soft);
-	ok(ret < 0, "who wanted to take a page of it out of use has waited, and there is no such page (%s)", strerror(-ret));
-	ret = later(back);
-	ok(ret < 0, "nor for who wanted to take back that one is broken (%s)", strerror(-ret));
-	ok(memory_check(&memory) < 0, "no data is lost");
-	memory_free(&memory);
-
-	corrupted_now = meminfo("HardwareCorrupted");
-	ok(page_offline("soft", LAST_PAGE + block_size) == 0 && meminfo("HardwareCorrupted") == corrupted_now + 4,
-	   "a page of the other block is taken out of use");
-	ret = page_unpoison(LAST_PAGE + block_size);
-	ok(ret == 0 && meminfo("HardwareCorrupted") == corrupted_now, "and back (%s)", strerror(-ret));
-	ok(module_unload("hwpoison_inject") == 0, "who can do that goes");
-	ok(region_give_back(0) == 0 && region_remove(0) == 0, "the region goes");
-	ok(meminfo("HardwareCorrupted") == corrupted, "and what was broken in it is not counted any more");
-	ok(accounts_same(before), "with that, every account is what it was");
-	accounts_free(before);
-}
-
-/* A region of one block with a page that this process uses, and that is held by a pipe */
-static bool held_page(struct memory *memory)
-{
-	ok(region_add(START, block_size, NULL) == 0 && region_online(0, "all online_movable") == 0 &&
-	   memory_map(memory, 4096, MAP_PRIVATE, 0), "a region is online");
-	memory_write(memory, 3);
-	return ok(memory_inside(memory, START, block_size) && memory_pin(memory, &pin, START, block_size),
-		  "a page of it is held by a pipe");
-}
-
-/* Newer kernels send a signal to the one who says so: a child, which has the same page. */
-static void break_page(const struct memory *memory)
-{
-	pid_t pid = fork();
-
-	if (!pid) {
-		memory_unpin(&pin);
-		_exit(madvise(memory->words, 4096, MADV_HWPOISON) ? 1 : 0);
-	}
-	waitpid(pid, NULL, 0);
-}
-
-static int told_of_broken(struct kmsg *kmsg)
-{
-	return kmsg_lines(kmsg, "has a page that is broken and in use", NULL, 0);
-}
-
-/* Has mmap_lock for as long as the call takes, which fails. */
-static int map_slowly(void)
-{
-	write_file("1", FAULTS);
-	return mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -errno : 0;
-}
-
-/* The region's block has a broken page, which no process has had that is still there. */
-static void memory_locked(struct kmsg *kmsg)
-{
-	bool refused;
-	int status;
-	pid_t pid;
-
-	if (!ok(module_load("fault_test", kernel_before(6, 10) ?
-			    "function=get_unmapped_area error=-12 delay_ms=4000" :
-			    "function=__get_unmapped_area error=-12 delay_ms=4000") == 0, "what makes mmap() slow is there"))
-		return;
-	pid = meanwhile(map_slowly);
-	usleep(500000);
-	refused = region_offline(0, "all") == -EBUSY && !waitpid(pid, &status, WNOHANG);
-	ok(refused && blocks_online(0) == 1 && kmsg_lines(kmsg, "and whose cannot be found out (-", NULL, 0) == 1,
-	   "nor while a process has its memory locked, so that nobody can look, and the log says why");
-	ok(later(pid) == -ENOMEM && module_unload("fault_test") == 0, "it has it no longer");
-}
-
-/* An offline takes no notice of who uses a page that is broken. */
-static void broken_and_held(void)
-{
-	long long corrupted = meminfo("HardwareCorrupted");
-	struct accounts *before = accounts_take();
-	struct memory memory;
-	struct kmsg kmsg;
-	char words[96];
-
-	if (!exists(MEMORY "/soft_offline_page")) {
-		skip("this kernel does not do that", "a page that is broken is in use");
-		return;
-	}
-	if (!held_page(&memory))
-		return;
-	break_page(&memory);
-	ok(meminfo("HardwareCorrupted") == corrupted + 4, "it is broken");
-	kmsg = kmsg_mark();
-	ok(region_offline(0, "all") == -EBUSY && blocks_online(0) == 1 && told_of_broken(&kmsg) == 1,
-	   "its block does not go offline while it is held, and the log says why");
-	memory_unpin(&pin);
-	/* In its page tables there is a note with the number of a struct page, which smaps looks at. */
-	snprintf(words, sizeof(words), "has a page that is broken, of process %d: it has to end first", getpid());
-	ok(region_offline(0, "all") == -EBUSY && kmsg_lines(&kmsg, words, NULL, 0) == 1 &&
-	   *read_file("/proc/self/smaps") && blocks_online(0) == 1,
-	   "nor as long as a process has had it in its memory");
-	memory_free(&memory);
-	memory_locked(&kmsg);
-	kmsg_close(&kmsg);
-	ok(region_give_back(0) == 0 && region_remove(0) == 0, "once it has not, it does, and the region goes");
-	ok(meminfo("HardwareCorrupted") == corrupted && accounts_same(before), "every account is what it was");
-	accounts_free(before);
-}
-
-/* An offline waits for a page that is held. Once that is broken, the kernel's own would go past it. */
-static void broken_while_waited_for(void)
-{
-	long long corrupted = meminfo("HardwareCorrupted");
-	struct accounts *before = accounts_take();
-	struct memory memory;
-	struct kmsg kmsg;
-	pid_t offline;
-	bool waiting;
-	int ret;
-
-	if (!exists(MEMORY "/soft_offline_page")) {
-		skip("this kernel does not do that", "a page that is waited for breaks");
-		return;
-	}
-	if (!held_page(&memory))
-		return;
-	kmsg = kmsg_mark();
-	offline = meanwhile(offline_first);
-	usleep(700000);
-	waiting = !waitpid(offline, &ret, WNOHANG);
-	break_page(&memory);
-	ret = later(offline);
-	ok(waiting && ret == -EBUSY && blocks_online(0) == 1 &&
-	   kmsg_lines(&kmsg, "a page of it, or near it, breaks at this moment, try again", NULL, 0) == 1,
-	   "an offline that waits for it gives up when it breaks (%s)", strerror(-ret));
-	ok(region_offline(0, "all") == -EBUSY && told_of_broken(&kmsg) == 1, "nor does the next one as long as it is held");
-	kmsg_close(&kmsg);
-	memory_unpin(&pin);
-	memory_free(&memory);
-	ok(region_give_back(0) == 0 && region_remove(0) == 0, "once it is not held, the block goes offline");
-	ok(meminfo("HardwareCorrupted") == corrupted && accounts_same(before), "every account is what it was");
-	accounts_free(before);
-}
-
-/* A page of a file in memory that is being truncated, which takes long: it is locked all the time. */
-static int memfd;
-static void *memfd_page;
-
-static int truncate_slowly(void)
-{
-	write_file("1", FAULTS);
-	return ftruncate(memfd, 0) ? -errno : 0;
-}
-
-static uint64_t busy_page(void)
-{
-	struct memory memory = { .size = 4096 };
-
-	memfd = memfd_create("busy", MFD_CLOEXEC);
-	if (memfd < 0 || ftruncate(memfd, 4096))
-		return 0;
-	memfd_page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
-	if (memfd_page == MAP_FAILED)
-		return 0;
-	memory.words = memfd_page;
-	memory.words[0] = 1;
-	return memory_address(&memory, 0);
-}
-
-static pid_t soft_offline_meanwhile(uint64_t address)
-{
-	pid_t pid = fork();
-
-	if (pid)
-		return pid;
-	_exit(-page_offline("soft", address));
-}
-
-/* Who takes a page out of use that somebody else is busy with has to wait, but nobody else for him. */
-static void soft_offline_busy(void)
-{
-	struct accounts *before = accounts_take();
-	bool worked, waiting;
-	pid_t truncate, soft;
-	uint64_t address;
-	double started;
-	int ret, status;
-
-	if (!exists(MEMORY "/soft_offline_page")) {
-		skip("this kernel does not do that", "a page that is busy is taken out of use");
-		return;
-	}
-	address = busy_page();
-	if (!ok(address && module_load("fault_test", "function=truncate_inode_folio late=1 delay_ms=12000") == 0,
-		"a page of a file is there"))
-		return;
-	ok(region_add(START, block_size, NULL) == 0, "a region is there");
-	truncate = meanwhile(truncate_slowly);
-	usleep(500000);
-	soft = soft_offline_meanwhile(address);
-	usleep(500000);
-	started = now();
-	worked = region_online(0, "all online_movable") == 0 && region_offline(0, "all") == 0;
-	started = now() - started;
-	waiting = !waitpid(soft, &ret, WNOHANG);
-	ok(worked && waiting, "blocks go online and offline while a page that is busy is to be taken out of use (%.1f s)", started);
-	ret = later(soft);
-	ok(ret == -EBUSY && !waitpid(truncate, &status, WNOHANG), "which is given up after a while (%s)", strerror(-ret));
-	ok(later(truncate) == 0 && module_unload("fault_test") == 0, "it is busy no more");
-	munmap(memfd_page, 4096);
-	close(memfd);
-	ok(region_give_back(0) == 0 && region_remove(0) == 0, "the region goes");
-	ok(accounts_same(before), "every account is what it was");
-	accounts_free(before);
-}
-
-static struct memory failing;
-
-static int hard_offline_slowly(void)
-{
-	write_file("1", FAULTS);
-	return page_offline("hard", memory_address(&failing, 0));
-}
-
-/* There is one at a time who handles an error, and who is next has to wait, but nobody else for him. */
-static void soft_offline_beside_failure(void)
-{
-	long long corrupted = meminfo("HardwareCorrupted");
-	struct accounts *before = accounts_take();
-	bool worked, waiting;
-	pid_t hard, soft;
-	double started;
-	int ret, status;
-
-	if (!exists(MEMORY "/soft_offline_page")) {
-		skip("this kernel does not do that", "a page is taken out of use beside one that breaks");
-		return;
-	}
-	ok(region_add(START, block_size, NULL) == 0 && region_online(0, "all online_movable") == 0 &&
-	   memory_map(&failing, 4096, MAP_PRIVATE, 0), "a region is online");
-	memory_write(&failing, 3);
-	if (!ok(memory_inside(&failing, START, block_size) &&
-		module_load("fault_test", "function=try_to_unmap late=1 delay_ms=12000") == 0, "a page of it is used"))
-		return;
-	hard = meanwhile(hard_offline_slowly);
-	usleep(500000);
-	soft = soft_offline_meanwhile(LAST_PAGE);
-	usleep(500000);
-	started = now();
-	worked = region_add(NOWHERE, block_size, NULL) == 0 && region_remove(1) == 0;
-	started = now() - started;
-	waiting = !waitpid(hard, &ret, WNOHANG) && !waitpid(soft, &ret, WNOHANG);
-	ok(worked && waiting, "a region comes and goes while a page breaks for long, and another is to be taken out of use (%.1f s)",
-	   started);
-	ret = later(soft);
-	ok(ret == -EBUSY && !waitpid(hard, &status, WNOHANG), "which is given up after a while (%s)", strerror(-ret));
-	ok(later(hard) == 0 && module_unload("fault_test") == 0 && meminfo("HardwareCorrupted") == corrupted + 4,
-	   "the first is out of use in the end");
-	memory_free(&failing);
-	ok(region_give_back(0) == 0 && region_remove(0) == 0, "the region goes");
-	ok(meminfo("HardwareCorrupted") == corrupted && accounts_same(before), "every account is what it was");
-	accounts_free(before);
-}
-
-static int hard_offline(void)
-{
-	return page_offline("hard", LAST_PAGE);
-}
-
-/* A page that breaks should not be used for long: memory failure goes on if an offline does not give up in time. */
-static void broken_beside_slow_offline(void)
-{
-	long long corrupted = meminfo("HardwareCorrupted");
-	struct accounts *before = accounts_take();
-	pid_t offline, hard;
-	struct kmsg kmsg;
-	double started;
-	bool waiting;
-	int ret;
-
-	if (!exists(MEMORY "/hard_offline_page")) {
-		skip("this kernel does not do that", "a page breaks beside an offline that takes long");
-		return;
-	}
-	ok(region_add(START, block_size, NULL) == 0 && region_online(0, "all online_movable") == 0, "a region is online");
-	write_file("16000", PROVIDER "/offline_delay_ms");
-	kmsg = kmsg_mark();
-	offline = meanwhile(offline_one);
-	usleep(500000);
-	started = now();
-	hard = meanwhile(hard_offline);
-	while (!page_is_broken(LAST_PAGE) && now() - started < 20)
-		usleep(100000);
-	started = now() - started;
-	waiting = !waitpid(offline, &ret, WNOHANG);
-	ok(waiting && started > 9, "a page that breaks beside an offline that takes long is marked after a while (%.1f s)", started);
-	write_file("0", PROVIDER "/offline_delay_ms");
-	ret = later(offline);
-	ok(ret == -EBUSY && blocks_online(0) == 1 &&
-	   kmsg_lines(&kmsg, "a page of it, or near it, breaks at this moment, try again", NULL, 0) == 1,
-	   "the offline gives up in the end (%s)", strerror(-ret));
-	ok(later(hard) == 0 && meminfo("HardwareCorrupted") == corrupted + 4, "and the page is out of use");
-	kmsg_close(&kmsg);
-	ok(region_give_back(0) == 0 && region_remove(0) == 0, "the next offline does it, and the region goes");
-	ok(meminfo("HardwareCorrupted") == corrupted && accounts_same(before), "every account is what it was");
-	accounts_free(before);
-}
-
 /* Who uses the module all the time, whether it is there or not */
 static void use_region(void)
 {
@@ -757,9 +371,6 @@ static void run(void)
 {
 	if (!load_twostage(NULL))
 		return;
-	broken_meanwhile();
-	broken_and_held();
-	broken_while_waited_for();
 	two_thousand();
 	neighbours();
 	ok(module_load("twostage_test", NULL) == 0, "a provider that is slow is there");
@@ -777,9 +388,6 @@ static void run_patience(void)
 		return;
 	ok(module_load("twostage_test", NULL) == 0, "a provider that is slow is there");
 	killed_meanwhile();
-	broken_beside_slow_offline();
-	soft_offline_busy();
-	soft_offline_beside_failure();
 	ok(module_unload("twostage_test") == 0, "it unloads");
 	unload_twostage();
 }
@@ -814,7 +422,7 @@ static void run_forced(void)
 			ok(false, "unloaded by force, it waits (%s)", strerror(WEXITSTATUS(ret)));
 		pid = 0;
 	} else {
-		ok(kmsg_lines(&kmsg, "unloaded by force, and stays until", NULL, 0) == 1,
+		ok(kmsg_lines(&kmsg, "is unloaded by force: it stays until", NULL, 0) == 1,
 		   "unloaded by force, it says that it stays until the regions are gone");
 		ok(memory_check(&memory) < 0 && blocks_online(0) == 3, "the memory is there, with the data in it");
 		ok(region_add(START + 8 * block_size, block_size, NULL) == -ENODEV && !exists(REGION, 2),
@@ -843,6 +451,6 @@ static void run_forced(void)
 	kmsg_close(&kmsg);
 }
 
-const struct group group_hostile = { .name = "hostile", .title = "thousands of regions, and races with root", .run = run };
-const struct group group_patience = { .name = "patience", .title = "waits that come to an end", .run = run_patience };
-const struct group group_forced = { .name = "forced", .title = "rmmod -f", .run = run_forced };
+GROUP(group_hostile) = { .name = "hostile", .title = "thousands of regions, and races with root", .run = run };
+GROUP(group_patience) = { .name = "patience", .title = "waits that come to an end", .run = run_patience };
+GROUP(group_forced) = { .name = "forced", .title = "rmmod -f", .run = run_forced };

@@ -208,6 +208,6 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_iomem = {
+GROUP(group_iomem) = {
 	.name = "iomem", .title = "populated blocks that are neighbours are one entry in /proc/iomem", .run = run,
 };

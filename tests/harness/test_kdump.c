@@ -23,9 +23,10 @@
 #define BLOCKS 16
 #define STAGE "twostage_stage"
 
-/* Bits of blocks: which are populated when it crashes, and which of the others have been before */
+/* Bits of blocks: which are populated when it crashes; which of the others have been before, or are poisoned */
 #define POPULATED 0x002f
 #define BEFORE 0x0050
+#define POISONED 0x0080
 
 #define DATA (96 * MIB)
 #define PAGE 4096
@@ -92,7 +93,8 @@ static void crash(const char *how)
 	inside = make_data();
 	ok(inside > (long long)(DATA / PAGE / 2), "there is data in them");
 	/* After the data, so that next to nothing of them is ever in use: see look_back(). */
-	ok(set_blocks(BEFORE, "online_movable"), "others come online as well");
+	ok(set_blocks(BEFORE | POISONED, "online_movable"), "others come online as well");
+	ok(page_offline("hard", START + 8 * block_size - PAGE) == 0, "a page of one of them is poisoned");
 	ret = kexec_load(how, STAGE "=2 nr_cpus=1 irqpoll reset_devices twostage_inside=%lld", inside);
 	if (!ok(ret == 0 && read_number(IMAGE_LOADED) == 1, "a kernel is loaded for the case of a crash (%s)", how)) {
 		run_command("sed 's/^/# /' " KEXEC_OUTPUT " >/dev/kmsg");
@@ -100,7 +102,8 @@ static void crash(const char *how)
 	}
 	/* Whether this kernel renews the headers of the dump when memory comes or goes; those of kexec-tools it cannot. */
 	follows = !strcmp(read_file(MEMORY "/crash_hotplug"), "1");
-	ok(set_blocks(BEFORE, "offline"), "some blocks go offline after that");
+	ok(set_blocks(BEFORE | POISONED, "offline") && !strcmp(block_stage(block_at(START) + 7), "poisoned"),
+	   "some blocks go offline after that, one of which is poisoned then");
 	diag("crash_hotplug: %d", follows);
 	if (!follows)
 		ok(kexec_load(how, STAGE "=2 nr_cpus=1 irqpoll reset_devices twostage_inside=%lld", inside) == 0,
@@ -164,7 +167,7 @@ static void look_at_vmcore(void)
 			none &= covered == 0;
 	}
 	ok(count > 0 && all, "all of the populated blocks is in segments of /proc/vmcore");
-	ok(none, "nothing of standby memory is");
+	ok(none, "nothing of standby memory is, nor of the poisoned block");
 	found = count_data(fd, segments, count);
 	ok(found == boot_number("twostage_inside"), "the data in populated blocks is there, every word");
 	if (found != boot_number("twostage_inside"))
@@ -209,7 +212,8 @@ static void look_back(void)
 	 * What has been in use once stays backed after the offline: the provider is ram. That is a memmap, and a page here
 	 * and there; with all its debugging a kernel writes to every free page.
 	 */
-	const int untouched = BLOCKS - __builtin_popcount(POPULATED | BEFORE), before = __builtin_popcount(BEFORE);
+	const int untouched = BLOCKS - __builtin_popcount(POPULATED | BEFORE | POISONED);
+	const int before = __builtin_popcount(BEFORE | POISONED);
 	const long long size = block_size / MIB, in_use = kernel_debugs() ? size : 16;
 	const long long most = boot_number("twostage_memory") - untouched * size - before * (size - in_use);
 	long long backed;
@@ -245,9 +249,9 @@ static void run_load(void)
 	run_with("-p -c");
 }
 
-const struct group group_kdump = {
+GROUP(group_kdump) = {
 	.name = "kdump", .title = "a crash and its dump, headers by the kernel", .run = run,
 };
-const struct group group_kdump_load = {
+GROUP(group_kdump_load) = {
 	.name = "kdump-load", .title = "a crash and its dump, headers by kexec-tools", .run = run_load,
 };

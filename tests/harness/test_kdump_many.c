@@ -188,10 +188,10 @@ static void run_scattered(void)
 	run_with(2, "-p -s");
 }
 
-const struct group group_kdump_many = {
+GROUP(group_kdump_many) = {
 	.name = "kdump-many", .title = "a crash and its dump with 1000 populated blocks", .run = run_many,
 };
-const struct group group_kdump_scattered = {
+GROUP(group_kdump_scattered) = {
 	.name = "kdump-scattered", .title = "a crash and its dump with every second of 1000 blocks populated",
 	.run = run_scattered,
 };

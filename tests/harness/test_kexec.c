@@ -151,4 +151,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_kexec = { .name = "kexec", .title = "from kernel to kernel with memory populated", .run = run };
+GROUP(group_kexec) = { .name = "kexec", .title = "from kernel to kernel with memory populated", .run = run };

@@ -46,4 +46,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_large_blocks = { .name = "large-blocks", .title = "memory blocks of 2 GiB", .run = run };
+GROUP(group_large_blocks) = { .name = "large-blocks", .title = "memory blocks of 2 GiB", .run = run };

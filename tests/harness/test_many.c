@@ -164,4 +164,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_many = { .name = "many", .title = "any number of regions, in any order, at once", .run = run };
+GROUP(group_many) = { .name = "many", .title = "any number of regions, in any order, at once", .run = run };

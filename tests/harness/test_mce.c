@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory that the machine itself says is broken
+ * Hardware-poisoned pages that a machine check reports
+ *
+ * Their blocks stay poisoned, so each test has a region of its own.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -22,14 +24,8 @@
 /* An address, which is right to a page */
 #define MISC 0x8c
 
-static bool add_online(int blocks, int id)
-{
-	return ok(region_add(START, blocks * block_size, "node=1") == 0 && region_online(id, "all online_movable") == 0,
-		  "a region is online, on a node of its own");
-}
-
 /* The kernel's part of memory failure, with all that comes before and after it */
-static bool break_page(uint64_t address)
+static bool report(uint64_t address)
 {
 	long long corrupted = meminfo("HardwareCorrupted");
 	struct kmsg kmsg = kmsg_mark();
@@ -46,29 +42,55 @@ static bool break_page(uint64_t address)
 	return told && meminfo("HardwareCorrupted") == corrupted + 4;
 }
 
-/* The page is used once more: whoever gets it, it is cleared by way of the direct map. */
-static void use(uint64_t address)
+/* A page on node 1, where there is nothing but the regions */
+static bool use_page(struct memory *memory)
 {
-	struct memory memory;
-	bool used = false, right = true;
-	int tries;
+	bool used = memory_prefer(1) && memory_fill(memory, 4096, 3);
 
-	memory_prefer(1);
-	for (tries = 0; tries < 5 && !used; tries++) {
-		right &= memory_fill(&memory, 250 * MIB, 6) && memory_check(&memory) < 0;
-		used = memory_inside(&memory, address, 4096) == 4096;
-		memory_free(&memory);
-	}
 	memory_prefer(-1);
-	ok(right && used, "the page is there, and is used");
+	return used;
 }
 
-/* The direct map is not changed beside somebody who may be changing it, nor does that wait for him to the end. */
-static void broken_beside_online(void)
+static const char *stage_at(uint64_t address)
 {
-	bool broken, online;
+	return block_stage(block_at(address));
+}
+
+/* The kernel unmaps the page from the direct map: that must not be beside the removal of the block's direct map. */
+static void poisoned(void)
+{
+	struct accounts *standby;
 	struct memory memory;
-	struct kmsg kmsg;
+	uint64_t address;
+	int ret;
+
+	ok(region_add(START, 2 * block_size, "node=1") == 0, "a region is standby, on a node of its own");
+	standby = accounts_take();
+	if (!ok(region_online(0, "all online_movable") == 0 && use_page(&memory), "a page of it is used"))
+		return;
+	address = memory_address(&memory, 0);
+	ok(address >= START && address < START + 2 * block_size, "it is at %#" PRIx64, address);
+	ok(report(address), "the machine reports an error in it, and the kernel poisons it");
+	ok(region_give_back(0) == 0 && !strcmp(stage_at(address), "poisoned") &&
+	   !strcmp(stage_at(START + (address < START + block_size ? block_size : 0)), "standby"),
+	   "both blocks go offline, its block is poisoned, the other one is standby");
+	ok(*read_file("/proc/self/smaps"), "a process that still maps it can read its smaps");
+	memory_free(&memory);
+	ret = write_file("online_movable", MEMORY "/memory%d/state", block_at(address));
+	ok(ret == -EHWPOISON && region_online(0, "all online_movable") == 0 && blocks_online(0) == 1,
+	   "only the other block comes online again (%s)", strerror(-ret));
+	ok(region_give_back(0) == 0, "and goes offline");
+	accounts_add_poisoned(standby, 1, 1);
+	ok(accounts_same(standby), "every other account is what it was");
+	accounts_free(standby);
+	refused("region0", EBUSY, "hardware-poisoned page", BUS "/remove_region");
+}
+
+/* A block of another region comes online meanwhile, which takes long, and changes the direct map, too. */
+static void poisoned_beside_online(void)
+{
+	struct memory memory;
+	bool reported;
 	uint64_t address;
 	char text[96];
 	int status;
@@ -77,64 +99,33 @@ static void broken_beside_online(void)
 	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64 " %#" PRIx64, START + 4 * block_size, block_size, block_size);
 	ok(module_load("twostage_test", NULL) == 0 && write_file(text, PROVIDER "/add") == 0,
 	   "a region of a slow provider is there");
-	if (!add_online(2, 1))
+	if (!ok(region_add(START + 2 * block_size, 2 * block_size, "node=1") == 0 &&
+		region_online(2, "all online_movable") == 0 && use_page(&memory), "a page of another one is used"))
 		return;
-	ok(memory_prefer(1) && memory_fill(&memory, 4096, 3), "a page of another one is used");
-	memory_prefer(-1);
 	address = memory_address(&memory, 0);
 	write_file("10000", PROVIDER "/delay_ms");
-	kmsg = kmsg_mark();
 	pid = fork();
 	if (!pid)
-		_exit(region_online(0, "all online_movable") ? 1 : 0);
+		_exit(region_online(1, "all online_movable") ? 1 : 0);
 	usleep(500000);
-	broken = break_page(address) && kmsg_wait(&kmsg, "stays in the direct map", 10);
-	ok(broken && !waitpid(pid, &status, WNOHANG),
-	   "it breaks while the first comes online: it is taken out of use, and the log says that it stays in the direct map");
-	online = waitpid(pid, &status, 0) == pid && status == 0;
+	reported = report(address);
+	ok(reported && !waitpid(pid, &status, WNOHANG), "the machine reports an error in it while the first comes online");
+	ok(waitpid(pid, &status, 0) == pid && status == 0 && blocks_online(1) == 1, "which it does");
 	write_file("0", PROVIDER "/delay_ms");
-	kmsg_close(&kmsg);
 	memory_free(&memory);
-	ok(online && region_give_back(0) == 0 && region_give_back(1) == 0, "the first is online, and both go offline");
-	ok(region_remove(1) == 0 && write_file("region0", PROVIDER "/remove") == 0 && module_unload("twostage_test") == 0,
-	   "they are removed");
+	ok(region_give_back(1) == 0 && region_give_back(2) == 0 && !strcmp(stage_at(address), "poisoned"),
+	   "both go offline, and the block with the page is poisoned");
+	ok(write_file("region1", PROVIDER "/remove") == 0 && module_unload("twostage_test") == 0, "the first is removed");
 }
 
 static void run(void)
 {
-	struct accounts *before;
-	struct memory memory;
-	uint64_t address;
-	int ret;
-
 	if (!load_twostage(NULL))
 		return;
-	before = accounts_take();
-	if (!add_online(2, 0))
-		return;
-	ok(memory_prefer(1) && memory_fill(&memory, 4096, 3), "a page of it is used");
-	memory_prefer(-1);
-	address = memory_address(&memory, 0);
-	ok(address >= START && address < START + 2 * block_size, "it is at %#" PRIx64, address);
-	ok(break_page(address), "the machine says that it is broken, and the kernel takes it out of use");
-	ok(region_offline(0, "all") == -EBUSY && blocks_online(0) >= 1,
-	   "its block does not go offline while the process goes on that had it");
-	memory_free(&memory);
-	ok(region_give_back(0) == 0, "after that it does");
-	ret = region_online(0, "all online_movable");
-	ok(ret == 0 || ret == -EHWPOISON, "the kernel says whether it takes it again (%s)", strerror(-ret));
-	ok(region_give_back(0) == 0 && region_remove(0) == 0 && meminfo("HardwareCorrupted") == 0,
-	   "the region is removed, and what was broken is not counted any more");
-
-	/* As if it had been replaced: there is no hole in the direct map. */
-	if (!add_online(2, 0))
-		return;
-	use(address);
-	ok(region_give_back(0) == 0 && region_remove(0) == 0, "the region is removed");
-	broken_beside_online();
-	ok(accounts_same(before), "every account is what it was");
-	accounts_free(before);
-	unload_twostage();
+	poisoned();
+	poisoned_beside_online();
 }
 
-const struct group group_mce = { .name = "mce", .title = "memory that the machine says is broken", .run = run };
+GROUP(group_mce) = {
+	.name = "mce", .title = "hardware-poisoned pages that a machine check reports", .run = run, .stays = true,
+};

@@ -155,4 +155,4 @@ static void run(void)
 	notifier_remove("a notifier before ours");
 }
 
-const struct group group_notifier = { .name = "notifier", .title = "another notifier refuses", .setup = settle_zones, .run = run };
+GROUP(group_notifier) = { .name = "notifier", .title = "another notifier refuses", .setup = settle_zones, .run = run };

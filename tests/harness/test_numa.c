@@ -71,4 +71,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_numa = { .name = "numa", .title = "a node that had no memory before", .run = run };
+GROUP(group_numa) = { .name = "numa", .title = "a node that had no memory before", .run = run };

@@ -34,9 +34,6 @@
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
 #endif
-#ifndef MADV_SOFT_OFFLINE
-#define MADV_SOFT_OFFLINE 101
-#endif
 /* KPF_* of linux/kernel-page-flags.h */
 #define FLAG_OFFLINE 23
 
@@ -346,80 +343,6 @@ static void in_the_way(void)
 	accounts_free(before);
 }
 
-/* The physical address of the first of its pages that is in the region, which is at *page */
-static uint64_t page_in_region(const struct memory *memory, char **page)
-{
-	uint64_t block;
-	size_t offset;
-
-	for (offset = 0; offset < memory->size; offset += PAGE) {
-		const struct memory one = { (uint64_t *)((char *)memory->words + offset), PAGE, 0 };
-
-		if (!memory_inside(&one, START, region_bytes()))
-			continue;
-		*page = (char *)one.words;
-		for (block = START; !memory_inside(&one, block, block_size);)
-			block += block_size;
-		return block;
-	}
-	return 0;
-}
-
-static void poisoned(const char *memmap)
-{
-	long long corrupted = meminfo("HardwareCorrupted");
-	struct memory memory;
-	uint64_t block;
-	char *page = NULL;
-	int ret, status;
-	pid_t pid;
-
-	ok(region_add(START, region_bytes(), memmap) == 0, "poison: a region is standby (%s)", memmap);
-	ok(page_offline("soft", START + 0x5000) < 0 && page_offline("hard", START + 0x5000) < 0 &&
-	   page_offline("soft", START + block_size - PAGE) < 0 && meminfo("HardwareCorrupted") == corrupted,
-	   "poison: there is no page to be poisoned at standby addresses");
-	ok(region_online(0, "all online_movable") == 0 && memory_map(&memory, SIZE, MAP_PRIVATE, MADV_NOHUGEPAGE),
-	   "poison: it comes online");
-	memory_write(&memory, 7);
-	block = page_in_region(&memory, &page);
-	if (!ok(block, "poison: and is used") || !page)
-		return;
-	ret = madvise(page, PAGE, MADV_SOFT_OFFLINE);
-	ok(ret == 0 && memory_check(&memory) < 0 && meminfo("HardwareCorrupted") == corrupted + 4,
-	   "poison: a page that is taken out of use loses nothing (%s)", ret ? strerror(errno) : "");
-	pid = fork();
-	if (!pid) {
-		signal(SIGBUS, SIG_DFL);
-		page[0]++;
-		if (madvise(page, PAGE, MADV_HWPOISON))
-			_exit(1);
-		page[0]++;
-		_exit(2);
-	}
-	waitpid(pid, &status, 0);
-	ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS && meminfo("HardwareCorrupted") == corrupted + 8,
-	   "poison: who uses a broken page is killed (%d)", status);
-	/* The block's own memmap: the kernel cannot do without */
-	if (strstr(memmap, "=0"))
-		skip("there is none in the block", "poison: a page of a memmap cannot be taken out of use");
-	else if (!exists("/sys/devices/system/node/node0/memory_failure"))
-		skip("this kernel would count it as broken for ever", "poison: a page of a memmap cannot be taken out of use");
-	else
-		ok(page_offline("hard", START + PAGE) < 0, "poison: a page of a memmap cannot be taken out of use");
-
-	ret = region_give_back(0);
-	ok(ret == 0 && memory_check(&memory) < 0, "poison: blocks with such pages go offline, and no data is lost (%s)",
-	   strerror(-ret));
-	diag("HardwareCorrupted was %lld and is %lld after the offline", corrupted, meminfo("HardwareCorrupted"));
-	ret = region_online(0, "all online_movable");
-	diag("online again: %s, %d of %d blocks", strerror(-ret), blocks_online(0), BLOCKS);
-	ok(ret == 0 || ret == -EHWPOISON, "poison: the kernel says whether it takes them again (%s)", strerror(-ret));
-	memory_free(&memory);
-	ok(region_give_back(0) == 0 && region_remove(0) == 0, "poison: the region goes");
-	ok(meminfo("HardwareCorrupted") == corrupted, "poison: and so does the count of what was broken in it (%lld)",
-	   meminfo("HardwareCorrupted"));
-}
-
 static long pages_with(int flag)
 {
 	const size_t count = region_bytes() / PAGE;
@@ -513,8 +436,6 @@ static void run(void)
 
 	if (!load_twostage(NULL))
 		return;
-	for (i = 0; i < ARRAY_SIZE(memmaps); i++)
-		poisoned(memmaps[i]);
 	for (i = 0; i < ARRAY_SIZE(memmaps); i++) {
 		if (!add_online(memmaps[i]))
 			return;
@@ -535,7 +456,7 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_pages = { .name = "pages", .title = "pages of every kind in blocks that go offline", .setup = setup, .run = run };
+GROUP(group_pages) = { .name = "pages", .title = "pages of every kind in blocks that go offline", .setup = setup, .run = run };
 
 static void run_optimised(void)
 {
@@ -547,7 +468,7 @@ static void run_optimised(void)
 }
 
 /* The kernel counts memmap of the boot's that is given up by these as more memory than there was, for ever. */
-const struct group group_optimised = {
+GROUP(group_optimised) = {
 	.name = "optimised", .title = "huge pages with an optimised memmap", .run = run_optimised, .stays = true,
 };
 
@@ -590,6 +511,6 @@ static void run_contiguous(void)
 	unload_twostage();
 }
 
-const struct group group_contiguous = {
+GROUP(group_contiguous) = {
 	.name = "contiguous", .title = "memory for contiguous allocations", .run = run_contiguous,
 };

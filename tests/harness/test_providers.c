@@ -177,4 +177,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_providers = { .name = "providers", .title = "every failure path of stage 2", .run = run };
+GROUP(group_providers) = { .name = "providers", .title = "every failure path of stage 2", .run = run };

@@ -308,85 +308,6 @@ static void all_at_once(void)
 	accounts_free(standby);
 }
 
-/* A page of any block, but none of a memmap: the kernel before 6.2 would count that as broken for ever. */
-static uint64_t any_page(void)
-{
-	const uint64_t memmap = block_size / 32;
-
-	return START + rand() % BLOCKS * block_size + memmap + rand() % ((block_size - memmap) / PAGE) * PAGE;
-}
-
-/* What one who takes pages out of use has done, softly and as broken ones; and how often there was none */
-static struct taken {
-	long soft, hard, refused;
-	bool ready;
-} *taken;
-
-static void take_pages_out(void)
-{
-	bool hard;
-
-	/* He is not to have a page there himself: who uses one that breaks is killed. */
-	taken->ready = mlockall(MCL_CURRENT) == 0;
-	srand(200);
-	for (;;) {
-		/* An offline gives up when a page of it breaks: there are to be some of those, and not many. */
-		hard = taken->soft > 8 * taken->hard;
-		usleep(10000);
-		if (page_offline(hard ? "hard" : "soft", any_page()))
-			taken->refused++;
-		else if (hard)
-			taken->hard++;
-		else
-			taken->soft++;
-	}
-}
-
-/* At addresses that have no page at the moment, too */
-static void pages_taken_out(void)
-{
-	double until = now() + 3 * SECONDS, limit = now() + 120;
-	struct accounts *before;
-	int status, n;
-	bool well;
-	pid_t pid;
-
-	if (!exists(MEMORY "/soft_offline_page")) {
-		skip("this kernel does not do that", "pages are taken out of use while blocks go through all stages");
-		return;
-	}
-	ok(region_remove(0) == 0, "the region is removed");
-	before = accounts_take();
-	taken = mmap(NULL, sizeof(*taken), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pid = fork();
-	if (!pid)
-		take_pages_out();
-	well = mlockall(MCL_CURRENT) == 0;
-	for (n = 0; n < 100 && !taken->ready; n++)
-		usleep(50000);
-	well &= taken->ready;
-	counts_begin();
-	for (n = 0; well && (now() < until || (now() < limit && !(taken->soft && taken->hard && taken->refused))); n++) {
-		well &= region_add(START, BLOCKS * block_size, NULL) == 0;
-		/* In a kernel zone a block with a page that is broken stays. */
-		round_of_stages(n, "online_movable");
-		/* A block with such pages does not come online again. */
-		well &= region_give_back(0) == 0 && region_remove(0) == 0;
-	}
-	well &= waitpid(pid, &status, WNOHANG) == 0;
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	munlockall();
-	diag("%ld pages softly, %ld as broken, %ld times there was none; %d rounds, %ld times it took long, %ld times refused",
-	     taken->soft, taken->hard, taken->refused, n, counts->busy, counts->refused);
-	ok(well && taken->soft && taken->hard && taken->refused && n >= 2 && !counts->refused,
-	   "pages are taken out of use while blocks go through all stages");
-	ok(accounts_same(before), "with all of it gone every account is what it was, that of broken pages, too");
-	accounts_free(before);
-	munmap(taken, sizeof(*taken));
-	ok(region_add(START, BLOCKS * block_size, NULL) == 0, "the region is added again");
-}
-
 /* Zeroes are what there is to read of standby memory, and what was in it is not. */
 static void nothing_of_standby(void)
 {
@@ -425,11 +346,124 @@ static void run(void)
 	for (i = 0; i < (int)ARRAY_SIZE(readers); i++)
 		reader_beside_stages(i);
 	all_at_once();
-	pages_taken_out();
 	nothing_of_standby();
 	ok(region_remove(0) == 0, "the region is removed");
 	munmap(counts, sizeof(*counts));
 	unload_twostage();
 }
 
-const struct group group_readers = { .name = "readers", .title = "all who read memory and its memmap", .setup = settle_zones, .run = run };
+/* All that is reserved: each block can be poisoned only once. */
+#define POISONED_BLOCKS (2 * BLOCKS)
+
+/* What the task that poisons pages has done, softly and hard; how often it was refused; in which blocks it did */
+static struct poisoning {
+	long soft, hard, refused;
+	unsigned int blocks;
+	/* The block whose pages it is to poison */
+	int target;
+	bool ready;
+} *poisoning;
+
+static void poison_pages(void)
+{
+	/* It must not have a page there itself. */
+	poisoning->ready = mlockall(MCL_CURRENT) == 0;
+	srand(200);
+	for (;;) {
+		const int block = poisoning->target;
+		const bool hard = block % 2 == 0;
+		/* Not one of the memmap's, which stays marked when the kernel refuses to poison it */
+		const uint64_t memmap = block_size / 32;
+		const uint64_t page = memmap + rand() % ((block_size - memmap) / PAGE) * PAGE;
+
+		usleep(10000);
+		if (page_offline(hard ? "hard" : "soft", START + block * block_size + page)) {
+			poisoning->refused++;
+			continue;
+		}
+		__atomic_fetch_or(&poisoning->blocks, 1u << block, __ATOMIC_SEQ_CST);
+		if (hard)
+			poisoning->hard++;
+		else
+			poisoning->soft++;
+	}
+}
+
+static bool is_poisoned(int block)
+{
+	return !strcmp(block_stage(block_at(START) + block), "poisoned");
+}
+
+/* In the end: blocks with a page that was poisoned for certain, but that did not stay; and how many stayed */
+static int blocks_lost(int *stayed)
+{
+	int lost = 0, i;
+
+	*stayed = 0;
+	for (i = 0; i < POISONED_BLOCKS; i++) {
+		*stayed += is_poisoned(i);
+		lost += !is_poisoned(i) && poisoning->blocks >> i & 1;
+	}
+	return lost;
+}
+
+/* One block after the other has its pages poisoned, at any moment of its way through all stages, until it is poisoned. */
+static void run_poisoning(void)
+{
+	double until = now() + 5 * SECONDS, limit = now() + 120;
+	long long corrupted = meminfo("HardwareCorrupted");
+	struct accounts *standby;
+	int status, n, lost, stayed;
+	bool well;
+	pid_t pid;
+
+	if (!exists(MEMORY "/soft_offline_page")) {
+		skip("this kernel has none", "hardware-poisoned pages");
+		return;
+	}
+	if (!load_twostage(NULL))
+		return;
+	ok(region_add(START, POISONED_BLOCKS * block_size, NULL) == 0, "a region is added");
+	standby = accounts_take();
+	poisoning = mmap(NULL, sizeof(*poisoning), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid = fork();
+	if (!pid)
+		poison_pages();
+	well = mlockall(MCL_CURRENT) == 0;
+	for (n = 0; n < 100 && !poisoning->ready; n++)
+		usleep(50000);
+	well &= poisoning->ready;
+	for (n = 0; well && poisoning->target < POISONED_BLOCKS &&
+	     (now() < until || (now() < limit && !(poisoning->soft && poisoning->hard && poisoning->refused))); n++) {
+		well &= region_online(0, "all online_movable") == 0;
+		/* Soft offline is refused beside an online or offline. */
+		usleep(100000);
+		well &= region_give_back(0) == 0;
+		if (!is_poisoned(poisoning->target))
+			continue;
+		if (poisoning->target + 1 == POISONED_BLOCKS)
+			break;
+		poisoning->target++;
+	}
+	well &= waitpid(pid, &status, WNOHANG) == 0;
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	munlockall();
+	well &= region_give_back(0) == 0;
+	diag("%ld pages softly, %ld hard, %ld times refused; %d rounds", poisoning->soft, poisoning->hard,
+	     poisoning->refused, n);
+	ok(well && poisoning->soft && poisoning->hard && poisoning->refused && n >= 2,
+	   "pages are poisoned while blocks go through all stages");
+	lost = blocks_lost(&stayed);
+	ok(lost == 0 && stayed > 1 && read_number(REGION "/blocks_poisoned", 0) == stayed,
+	   "every block with such a page is poisoned in the end (%d)", stayed);
+	accounts_add_poisoned(standby, stayed, (meminfo("HardwareCorrupted") - corrupted) / 4);
+	ok(accounts_same(standby), "every other account is what it was");
+	accounts_free(standby);
+	munmap(poisoning, sizeof(*poisoning));
+}
+
+GROUP(group_readers) = { .name = "readers", .title = "all who read memory and its memmap", .setup = settle_zones, .run = run };
+GROUP(group_poisoning) = {
+	.name = "poisoning", .title = "pages that are poisoned at any moment", .setup = settle_zones, .run = run_poisoning, .stays = true,
+};

@@ -91,5 +91,5 @@ static void run_large(void)
 	unload_twostage();
 }
 
-const struct group group_scale = { .name = "scale", .title = "what up to 1 TiB of standby memory costs", .run = run };
-const struct group group_scale_large = { .name = "scale-large", .title = "what 4 TiB of standby memory cost", .run = run_large };
+GROUP(group_scale) = { .name = "scale", .title = "what up to 1 TiB of standby memory costs", .run = run };
+GROUP(group_scale_large) = { .name = "scale-large", .title = "what 4 TiB of standby memory cost", .run = run_large };

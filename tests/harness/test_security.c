@@ -56,6 +56,7 @@ static const struct mode modes[] = {
 	{ BUS "/devices/region0", "provider", 0444 },
 	{ BUS "/devices/region0", "blocks", 0444 },
 	{ BUS "/devices/region0", "blocks_online", 0444 },
+	{ BUS "/devices/region0", "blocks_poisoned", 0444 },
 	{ BUS "/devices/region0", "memmap_pages", 0444 },
 	{ BUS "/devices/region0", "memmap_on_memory", 0644 },
 	{ BUS "/devices/region0", "online", 0200 },
@@ -446,9 +447,9 @@ static void run_relaxed(void)
 	unload_twostage();
 }
 
-const struct group group_security = {
+GROUP(group_security) = {
 	.name = "security", .title = "who sees and does what", .setup = virtio_bus, .run = run,
 };
-const struct group group_security_relaxed = {
+GROUP(group_security_relaxed) = {
 	.name = "security-relaxed", .title = "likewise with iomem=relaxed", .run = run_relaxed,
 };

@@ -256,6 +256,6 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_sleep = {
+GROUP(group_sleep) = {
 	.name = "sleep", .title = "suspend and hibernation", .setup = setup, .run = run,
 };

@@ -906,6 +906,6 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_soak = {
+GROUP(group_soak) = {
 	.name = "soak", .title = "all providers under memory pressure, for long", .setup = setup, .run = run,
 };

@@ -145,4 +145,4 @@ static void run(void)
 	unload_twostage();
 }
 
-const struct group group_stress = { .name = "stress", .title = "all at once under memory pressure, with data that is checked", .run = run };
+GROUP(group_stress) = { .name = "stress", .title = "all at once under memory pressure, with data that is checked", .run = run };

@@ -184,4 +184,4 @@ static void run(void)
 	comes_first("function tracer", function_on, reset_tracer);
 }
 
-const struct group group_tracers = { .name = "tracers", .title = "others who trace and probe what is wrapped", .run = run };
+GROUP(group_tracers) = { .name = "tracers", .title = "others who trace and probe what is wrapped", .run = run };

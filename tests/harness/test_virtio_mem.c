@@ -929,25 +929,25 @@ static void run_many(void)
 	unload_twostage();
 }
 
-const struct group group_virtio_mem_given_back = {
+GROUP(group_virtio_mem_given_back) = {
 	.name = "virtio-mem-given-back", .title = "what the host got back is never read again",
 	.setup = setup, .run = run_given_back,
 };
 
-const struct group group_virtio_mem_taken = {
+GROUP(group_virtio_mem_taken) = {
 	.name = "virtio-mem-taken", .title = "a virtio-mem device whose memory another driver has left in use",
 	.setup = setup_taken, .run = run_taken,
 };
 
-const struct group group_virtio_mem = {
+GROUP(group_virtio_mem) = {
 	.name = "virtio-mem", .title = "standby memory on a virtio-mem device", .setup = setup, .run = run,
 };
 
-const struct group group_virtio_mem_odd = {
+GROUP(group_virtio_mem_odd) = {
 	.name = "virtio-mem-odd", .title = "virtio-mem devices of odd sizes", .setup = setup, .run = run_odd,
 };
 
-const struct group group_virtio_mem_many = {
+GROUP(group_virtio_mem_many) = {
 	.name = "virtio-mem-many", .title = "refusals of many blocks, which do not fill the log", .setup = setup,
 	.run = run_many,
 };
