@@ -25,27 +25,19 @@
 #define LIMITED "can reach only addresses up to 0xffffffff"
 #define INFORMS "there are no bounce buffers (SWIOTLB): all devices in use can reach this memory"
 
-/* The one of these that the guest has a controller for */
-static const char *const drivers[] = { "ata_piix", "pata_cmd64x" };
-static const char *driver;
+/* The controller's */
+static const char driver[] = "ata_piix";
 
 /* Bound to the controller, with its disk there */
 static bool bind_disk(void)
 {
-	size_t i;
 	int n;
 
 	module_load_system("sd_mod", NULL);
-	for (i = 0; i < ARRAY_SIZE(drivers); i++) {
-		driver = drivers[i];
-		module_load_system(driver, NULL);
-		for (n = 0; n < 100 && !exists("/sys/block/sda/size"); n++)
-			usleep(50000);
-		if (exists(DISK))
-			return true;
-		module_unload(driver);
-	}
-	return false;
+	module_load_system(driver, NULL);
+	for (n = 0; n < 200 && !exists(DISK); n++)
+		usleep(50000);
+	return exists(DISK);
 }
 
 /* The disk takes a moment to go. */
