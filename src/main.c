@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 
 #include "adopt.h"
+#include "claims.h"
 #include "hook.h"
 #include "mm_internals.h"
 #include "online.h"
@@ -130,6 +131,9 @@ static int __init twostage_init(void)
 	ret = mm_internals_init();
 	if (ret)
 		goto exit_hooks;
+	ret = claims_init();
+	if (ret)
+		goto exit_internals;
 	ret = online_init();
 	if (ret)
 		goto exit_internals;

@@ -29,6 +29,7 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+#include "claims.h"
 #include "hook.h"
 #include "mm_internals.h"
 #include "online.h"
@@ -261,14 +262,16 @@ static int check_overlap(u64 start, u64 size)
 	return 0;
 }
 
-static int note_claimed(struct resource *resource, void *claimed)
+static bool report_claimed(const struct twostage_region *region)
 {
-	/* What the firmware, or memmap=, calls reserved is memory that is nobody's. */
-	if (resource->desc == IORES_DESC_RESERVED || resource->desc == IORES_DESC_SOFT_RESERVED)
-		return 0;
-	*(const char **)claimed = resource->flags & IORESOURCE_SYSRAM ? "System RAM" :
-				  "what is a device's or somebody else's";
-	return 1;
+	const u64 end = region->start + region->size - 1;
+	struct claim claim;
+
+	if (!claim_find(region->start, end, region->resource, &claim))
+		return false;
+	pr_err("region [%#llx-%#llx]: overlaps %s [%#llx-%#llx], see /proc/iomem\n",
+	       region->start, end, claim.name, claim.start, claim.end);
+	return true;
 }
 
 /*
@@ -277,27 +280,32 @@ static int note_claimed(struct resource *resource, void *claimed)
  * (ARCH_KEEP_MEMBLOCK) walks that for kexec, where stage 1 enters the region: as managed by a driver, or the next kernel
  * would be put there.
  *
- * A resource that is not busy would let ours in, even if it is a PCI device's register window, so those
- * are ruled out before.
+ * A resource that is not busy would let ours in, even if it is a PCI device's
+ * memory, so those are ruled out. They are looked for twice: before ours is
+ * there, since even a short-lived one could make a driver's request fail; and
+ * once it is there and keeps others out.
  */
 static int request_resource_of(struct twostage_region *region)
 {
-	const u64 end = region->start + region->size - 1;
-	const char *claimed = NULL;
+	if (report_claimed(region))
+		return -EBUSY;
 
-	walk_iomem_res_desc(IORES_DESC_NONE, IORESOURCE_MEM, region->start, end, &claimed, note_claimed);
-	if (!claimed) {
-		snprintf(region->resource_name, sizeof(region->resource_name), "Standby memory (%s)",
-			 dev_name(&region->dev));
-		region->resource = __request_region(&iomem_resource, region->start, region->size,
-						    region->resource_name,
-						    IORESOURCE_EXCLUSIVE | IORESOURCE_SYSRAM_DRIVER_MANAGED);
-		if (region->resource)
-			return 0;
-		claimed = "only a part of what is reserved there";
+	snprintf(region->resource_name, sizeof(region->resource_name), "Standby memory (%s)",
+		 dev_name(&region->dev));
+	region->resource = __request_region(&iomem_resource, region->start, region->size,
+					    region->resource_name,
+					    IORESOURCE_EXCLUSIVE | IORESOURCE_SYSRAM_DRIVER_MANAGED);
+	if (!region->resource) {
+		pr_err("region [%#llx-%#llx]: is partly inside of a reserved range, see /proc/iomem; add the parts inside and outside separately\n",
+		       region->start, region->start + region->size - 1);
+		return -EBUSY;
 	}
-	pr_err("region [%#llx-%#llx]: overlaps %s, see /proc/iomem\n", region->start, end, claimed);
-	return -EBUSY;
+	if (report_claimed(region)) {
+		release_mem_region(region->start, region->size);
+		region->resource = NULL;
+		return -EBUSY;
+	}
+	return 0;
 }
 
 static int insert_blocks(struct twostage_region *region)
@@ -639,7 +647,7 @@ int region_add_by_name(const struct twostage_region_params *params)
  * Return: the region or an ERR_PTR, with a line in the log that says what was wrong with what:
  * -ETIMEDOUT if others have been adding, removing or changing memory all the time; -EINVAL for a range that is empty, not aligned or overflowing, and a node that cannot exist; -ERANGE
  * if the kernel cannot map the range (mhp_get_pluggable_range()); -EEXIST if it overlaps a region;
- * -EBUSY if it overlaps System RAM or another busy resource; -EIO if the hooks are switched off;
+ * -EBUSY if it overlaps System RAM or anything else but reserved memory in /proc/iomem; -EIO if the hooks are switched off;
  * -ENOMEM; -ENODEV if the provider's module is being unloaded, or this one is not ready yet.
  */
 struct twostage_region *twostage_region_add(const struct twostage_region_params *params)

@@ -41,7 +41,7 @@ extern const struct group group_basic, group_errors, group_many, group_providers
 	group_alloc_failures_dimm, group_virtio_mem_given_back, group_sleep, group_security,
 	group_security_relaxed, group_kdump, group_kdump_load, group_kexec, group_hostile, group_mce,
 	group_forced, group_patience, group_fuzz, group_readers, group_pages, group_optimised,
-	group_contiguous;
+	group_contiguous, group_claims;
 
 /* ktap.c: results. Each test is named after the promise that it checks. */
 void ktap_begin(bool kmsg);

@@ -26,6 +26,7 @@ static const struct group *const groups[] = {
 	&group_virtio_mem_given_back, &group_sleep, &group_security, &group_security_relaxed,
 	&group_kdump, &group_kdump_load, &group_kexec, &group_hostile, &group_forced, &group_patience, &group_mce,
 	&group_fuzz, &group_readers, &group_pages, &group_optimised, &group_contiguous,
+	&group_claims,
 	&group_bench_time, &group_bench_breakdown, &group_bench_scale, &group_bench_scale_online, &group_bench_bystanders,
 	&group_bench_virtio, &group_bench_virtio_stock, &group_bench_cost_twostage,
 	&group_bench_cost_dimm, &group_bench_cost_hosted, &group_bench_cost_kmem,
