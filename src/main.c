@@ -8,6 +8,7 @@
  */
 #define pr_fmt(fmt) "twostage: " fmt
 
+#include <linux/crash_dump.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/slab.h>
@@ -124,6 +125,17 @@ static int add_region_parameters(void)
 static int __init twostage_init(void)
 {
 	int ret;
+
+	/*
+	 * The memory of the kernel that crashed looks unused here, and is what
+	 * the dump is made of. A module that is not there has no provider that
+	 * could set it online, and takes no DIMM over. ENODEV is what a module
+	 * answers with where it has nothing to do; no boot fails for it.
+	 */
+	if (is_kdump_kernel()) {
+		pr_err("not loaded: this kernel takes a crash dump, which memory that comes online would overwrite\n");
+		return -ENODEV;
+	}
 
 	ret = hooks_init();
 	if (ret)
