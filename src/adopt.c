@@ -7,8 +7,9 @@
  * provider has nothing to do: the memory is there. The driver never knows; it removes the memory with
  * __remove_memory() when the DIMM is ejected, and the region goes with it.
  *
- * What is not for us goes on as if we were not there: an add for which the kernel itself takes the memmap
- * out of the added memory, and ranges that the kernel has already (a DIMM that was there at boot), which
+ * What is not for us goes on as if we were not there, with a line in the log:
+ * an add for which the kernel itself takes the memmap out of the added memory,
+ * and ranges that the kernel has already (a DIMM that was there at boot), which
  * the driver is told by the core.
  *
  * Both functions are guarded, that is wrapped even while kprobes are switched off. What they do with a range that
@@ -78,6 +79,24 @@ static int pass_on(int group, u64 start, u64 size, mhp_t flags)
 	return ret;
 }
 
+/* Why a DIMM is left to the kernel; NULL if it is not. */
+static const char *why_not(u64 start, u64 size, mhp_t flags)
+{
+	if (!hooks_armed())
+		return "the hooks are switched off, see /sys/kernel/debug/kprobes/enabled";
+	if (is_system_ram(start, size))
+		return "some of it is in use as System RAM already";
+	if (flags & MHP_MEMMAP_ON_MEMORY && mm_kernel_hosts_memmap(size))
+		return "the kernel itself takes the memmap out of it; to have DIMMs adopted, boot without memory_hotplug.memmap_on_memory";
+	return NULL;
+}
+
+static int leave_to_kernel(int group, u64 start, u64 size, mhp_t flags, const char *reason)
+{
+	pr_info("DIMM [%#llx-%#llx] is not adopted: %s\n", start, start + size - 1, reason);
+	return pass_on(group, start, size, flags);
+}
+
 static int wrapped_add_memory(int group, u64 start, u64 size, mhp_t flags)
 {
 	const struct twostage_region_params params = {
@@ -90,20 +109,22 @@ static int wrapped_add_memory(int group, u64 start, u64 size, mhp_t flags)
 		.auto_online = true,
 	};
 	struct twostage_region *region = region_within(start, size);
+	const char *reason;
 
 	/* Not -EEXIST: the driver would take it for memory of the DIMM that is in use already. */
 	if (region) {
 		pr_err("a DIMM is refused: [%#llx-%#llx] overlaps %s\n", start, start + size - 1, dev_name(&region->dev));
 		return -EBUSY;
 	}
-	if (!READ_ONCE(enabled) || !hooks_armed() || is_system_ram(start, size) ||
-	    (flags & MHP_MEMMAP_ON_MEMORY && mm_kernel_hosts_memmap(size)))
+	if (!READ_ONCE(enabled))
 		return pass_on(group, start, size, flags);
+	reason = why_not(start, size, flags);
+	if (reason)
+		return leave_to_kernel(group, start, size, flags, reason);
 
 	region = region_adopt(&params, group);
-	/* We are being unloaded. */
 	if (region == ERR_PTR(-ENODEV))
-		return pass_on(group, start, size, flags);
+		return leave_to_kernel(group, start, size, flags, "twostage is being unloaded");
 	return region == ERR_PTR(-EEXIST) ? -EBUSY : PTR_ERR_OR_ZERO(region);
 }
 

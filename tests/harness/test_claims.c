@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Ranges that a device or a driver has, inside of what the firmware calls reserved
+ * Ranges that a device or a driver has, inside of what the firmware calls
+ * reserved
  *
- * The scenario has a reserved range over a PCI host bridge's window, in which there is a device with a BAR of 4 GiB, and a
- * soft reserved range, of which the kernel makes a dax device. Nothing here touches the memory at these addresses: behind
- * the soft reserved range there is none.
+ * The scenario has a reserved range over a PCI host bridge's window, in which
+ * there is a device with a BAR of 4 GiB, and a soft reserved range, of which
+ * the kernel makes a dax device. Nothing here touches the memory at these
+ * addresses: behind the soft reserved range there is none.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -21,7 +23,7 @@
 #define DAX "/sys/bus/dax"
 #define AUTO_ONLINE MEMORY "/auto_online_blocks"
 
-/* As in the scenario: the reserved range, up to which no device's window reaches, and the soft reserved one */
+/* As in the scenario: the reserved range, and the soft reserved one */
 #define RESERVED_START (11 * GIB)
 #define RESERVED_END (11 * GIB + 60 * GIB)
 #define SOFT_START (4 * GIB)
@@ -35,7 +37,7 @@ static struct {
 /* The device that is looked for (ivshmem), and its BAR 2 */
 static bool find_bar(void)
 {
-	char *text, *line;
+	char *text, *line, path[64];
 	int i;
 
 	for (i = 0; i < 32; i++) {
@@ -43,8 +45,8 @@ static bool find_bar(void)
 		if (strcmp(read_file(PCI "/%s/vendor", bar.name), "0x1af4") ||
 		    strcmp(read_file(PCI "/%s/device", bar.name), "0x1110"))
 			continue;
-		snprintf(line = (char[128]){ "" }, 128, PCI "/%s/resource", bar.name);
-		text = read_whole(line);
+		snprintf(path, sizeof(path), PCI "/%s/resource", bar.name);
+		text = read_whole(path);
 		line = strchr(strchr(text, '\n') + 1, '\n') + 1;
 		bar.start = strtoull(line, &line, 16);
 		bar.end = strtoull(line, NULL, 16);
@@ -105,7 +107,7 @@ static void reserved(void)
 
 static int bind(const char *driver)
 {
-	int ret = write_file("dax0.0", DAX "/drivers/%s/bind", driver);
+	const int ret = write_file("dax0.0", DAX "/drivers/%s/bind", driver);
 
 	/* Newer kernels know which driver is meant for it, others have to be told. */
 	return ret == -ENODEV ? write_file("dax0.0", DAX "/drivers/%s/new_id", driver) : ret;
@@ -152,6 +154,26 @@ static void dax(void)
 	accounts_free(before);
 }
 
+/*
+ * kmem makes System RAM of the addresses of the first DIMM. The ACPI memory
+ * driver then takes the DIMM's memory for memory that is in use already, and
+ * kmem's blocks for the DIMM's: so the DIMM stays to the end of the guest.
+ */
+static void dimm_in_use(void)
+{
+	struct kmsg kmsg;
+
+	ok(bind("kmem") == 0 && iomem_count("System RAM (kmem)"), "kmem has the addresses of the first DIMM");
+	kmsg = kmsg_mark();
+	write_file("1", BUS "/adopt");
+	dimm_plug("used", SOFT_SIZE, -1);
+	ok(kmsg_wait(&kmsg, "is not adopted: some of it is in use as System RAM", 60) && !exists(REGION, 0),
+	   "a DIMM whose addresses are System RAM is not adopted, and the log says so");
+	usleep(1000000);
+	ok(kmsg_lines(&kmsg, "twostage: DIMM", NULL, 0) == 0, "the log says so once");
+	kmsg_close(&kmsg);
+}
+
 static void setup(void)
 {
 	write_file("offline", AUTO_ONLINE);
@@ -168,6 +190,7 @@ static void run(void)
 	reserved();
 	dax();
 	device_memory();
+	dimm_in_use();
 	unload_twostage();
 }
 
