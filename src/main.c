@@ -8,10 +8,12 @@
  */
 #define pr_fmt(fmt) "twostage: " fmt
 
+#include <linux/crash_dump.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/slab.h>
 
+#include "claims.h"
 #include "debugfs.h"
 #include "dma.h"
 #include "hibernate.h"
@@ -137,6 +139,7 @@ static const struct {
 	{ symbols_init },
 	{ hooks_init, hooks_exit },
 	{ mm_internals_init },
+	{ claims_init },
 	{ pfn_walkers_init, pfn_walkers_exit },
 	{ .exit = region_table_exit },
 	{ .exit = wrappers_wait },
@@ -164,6 +167,17 @@ static int __init twostage_init(void)
 {
 	unsigned int i;
 	int ret;
+
+	/*
+	 * The memory of the kernel that crashed looks unused here, and is what
+	 * the dump is made of. Without the module no provider can set it
+	 * online, and no DIMM is adopted. -ENODEV: there is nothing to do for
+	 * the module, so a boot that loads it does not fail.
+	 */
+	if (is_kdump_kernel()) {
+		pr_err("not loaded: this kernel takes a crash dump, which memory that comes online would overwrite\n");
+		return -ENODEV;
+	}
 
 	for (i = 0; i < ARRAY_SIZE(files); i++) {
 		ret = files[i].init ? files[i].init() : 0;

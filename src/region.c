@@ -27,6 +27,7 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
+#include "claims.h"
 #include "dma.h"
 #include "hook.h"
 #include "hotplug_lock.h"
@@ -195,14 +196,16 @@ static int check_overlap(u64 start, u64 size)
 	return -EEXIST;
 }
 
-static int note_claimed(struct resource *resource, void *claimed)
+static bool report_claimed(const struct twostage_region *region)
 {
-	/* The firmware or memmap= calls memory reserved that no driver uses. */
-	if (resource->desc == IORES_DESC_RESERVED || resource->desc == IORES_DESC_SOFT_RESERVED)
-		return 0;
-	*(const char **)claimed = resource->flags & IORESOURCE_SYSRAM ? "System RAM" :
-				  "a device's memory or another driver's";
-	return 1;
+	const u64 end = region->start + region->size - 1;
+	struct claim claim;
+
+	if (!claim_find(region->start, end, region->resource, &claim))
+		return false;
+	pr_err("region [%#llx-%#llx]: overlaps %s [%#llx-%#llx], see /proc/iomem\n",
+	       region->start, end, claim.name, claim.start, claim.end);
+	return true;
 }
 
 /*
@@ -213,26 +216,31 @@ static int note_claimed(struct resource *resource, void *claimed)
  * memblock: "driver managed" keeps it from putting the next kernel there.
  *
  * __request_region() accepts a range inside a resource that is not busy, even
- * if that is the register window of a PCI device, so check for those first.
+ * if that is the memory of a PCI device, so search for those: before the
+ * request, because even a short-lived resource could make a driver's request
+ * fail; and after it, because from then on it keeps others out.
  */
 static int request_resource_of(struct twostage_region *region)
 {
-	const u64 end = region->start + region->size - 1;
-	const char *claimed = NULL;
+	if (report_claimed(region))
+		return -EBUSY;
 
-	walk_iomem_res_desc(IORES_DESC_NONE, IORESOURCE_MEM, region->start, end, &claimed, note_claimed);
-	if (!claimed) {
-		snprintf(region->resource_name, sizeof(region->resource_name), "Standby memory (%s)",
-			 dev_name(&region->dev));
-		region->resource = __request_region(&iomem_resource, region->start, region->size,
-						    region->resource_name,
-						    IORESOURCE_EXCLUSIVE | IORESOURCE_SYSRAM_DRIVER_MANAGED);
-		if (region->resource)
-			return 0;
-		claimed = "only a part of what is reserved there";
+	snprintf(region->resource_name, sizeof(region->resource_name), "Standby memory (%s)",
+		 dev_name(&region->dev));
+	region->resource = __request_region(&iomem_resource, region->start, region->size,
+					    region->resource_name, IORESOURCE_EXCLUSIVE |
+					    IORESOURCE_SYSRAM_DRIVER_MANAGED);
+	if (!region->resource) {
+		pr_err("region [%#llx-%#llx]: is partly inside of a reserved range, see /proc/iomem: add the parts inside and outside separately\n",
+		       region->start, region->start + region->size - 1);
+		return -EBUSY;
 	}
-	pr_err("region [%#llx-%#llx]: overlaps %s, see /proc/iomem\n", region->start, end, claimed);
-	return -EBUSY;
+	if (report_claimed(region)) {
+		release_mem_region(region->start, region->size);
+		region->resource = NULL;
+		return -EBUSY;
+	}
+	return 0;
 }
 
 static int stage_one(struct twostage_region *region)
@@ -562,8 +570,8 @@ int region_add_by_name(const struct twostage_region_params *params)
  * overflowing, and for a node that cannot exist; -ERANGE if the kernel cannot
  * map the range (mhp_get_pluggable_range()), or a device in use cannot reach it;
  * -EEXIST if it overlaps a region;
- * -EBUSY if it overlaps System RAM or another resource; -EIO if the hooks are
- * switched off; -ENOMEM; -ENODEV if the provider's module is being unloaded, or
+ * -EBUSY if it overlaps anything in /proc/iomem but reserved memory; -EIO if the
+ * hooks are switched off; -ENOMEM; -ENODEV if the provider's module is being unloaded, or
  * this one is not ready yet.
  */
 struct twostage_region *twostage_region_add(const struct twostage_region_params *params)

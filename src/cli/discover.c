@@ -86,6 +86,7 @@ static int find_unused(struct ranges *unused)
 		}
 		return EXIT_FAILURE;
 	}
+	dax_subtract(unused);
 	return EXIT_SUCCESS;
 }
 

@@ -16,6 +16,7 @@
 #include "sysfs.h"
 
 #define MEMMAP "/sys/firmware/memmap"
+#define DAX "/sys/bus/dax/devices"
 
 /**
  * parse_iomem_line() - understand a line of /proc/iomem
@@ -38,11 +39,14 @@ bool parse_iomem_line(const char *text, struct iomem_line *line)
 	return true;
 }
 
-/* What is reserved by the firmware, or with memmap=, is memory that is nobody's. */
+/*
+ * Memory that the firmware, or memmap=, withholds from the kernel; the module
+ * takes exactly the same. ("reserved" is what the parameter reserve= keeps for
+ * devices.)
+ */
 static bool is_reserved(const struct iomem_line *line)
 {
-	return !strcmp(line->name, "Reserved") || !strcmp(line->name, "reserved") ||
-	       !strcmp(line->name, "Soft Reserved");
+	return !strcmp(line->name, "Reserved") || !strcmp(line->name, "Soft Reserved");
 }
 
 /**
@@ -84,6 +88,30 @@ int iomem_subtract_claimed(FILE *iomem, struct ranges *unused)
 	if (!ret && !shown)
 		ret = -EPERM;
 	return ret;
+}
+
+/**
+ * dax_subtract() - take out the memory of dax devices
+ * @unused: physical addresses in bytes
+ *
+ * A dax device without a driver has no line of its own in /proc/iomem. Its
+ * driver could not be bound any more once a region has its memory.
+ */
+void dax_subtract(struct ranges *unused)
+{
+	struct dirent *entry;
+	uint64_t start, size;
+	DIR *dir;
+
+	dir = sysroot_opendir(DAX);
+	if (!dir)
+		return;
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.' &&
+		    !sysfs_read_number(&start, 0, DAX "/%s/resource", entry->d_name) &&
+		    !sysfs_read_number(&size, 0, DAX "/%s/size", entry->d_name) && size)
+			ranges_subtract(unused, (struct range){ start, start + size - 1 });
+	closedir(dir);
 }
 
 static int read_entry(const char *name, struct ranges *ram)

@@ -26,6 +26,7 @@ struct iomem_line {
 
 bool parse_iomem_line(const char *text, struct iomem_line *line);
 int iomem_subtract_claimed(FILE *iomem, struct ranges *unused);
+void dax_subtract(struct ranges *unused);
 int firmware_ram(struct ranges *ram);
 struct range whole_blocks(struct range range, uint64_t block_size);
 

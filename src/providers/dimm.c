@@ -8,9 +8,10 @@
  * do, since the memory is accessible. When the DIMM is ejected, the driver
  * calls __remove_memory(), and the wrapper of that removes the region.
  *
- * The original __add_memory() is called where the kernel itself takes the
- * memmap out of the added memory, and for ranges that are System RAM already (a
- * DIMM that was there at boot), which the core reports to the driver.
+ * The original __add_memory() is called, with a line in the log, where the
+ * kernel itself takes the memmap out of the added memory, and for ranges that
+ * are System RAM already (a DIMM that was there at boot), which the core
+ * reports to the driver.
  *
  * Both functions are guarded, so they are wrapped even while kprobes are
  * disarmed: otherwise the driver would take the blocks of a region for those of
@@ -82,6 +83,24 @@ static int call_original_add(int group, u64 start, u64 size, mhp_t flags)
 	return ret;
 }
 
+/* Return: why the kernel itself adds the memory of a DIMM; NULL if it does not */
+static const char *why_not(u64 start, u64 size, mhp_t flags)
+{
+	if (!hooks_armed())
+		return "the hooks are switched off, see /sys/kernel/debug/kprobes/enabled";
+	if (is_system_ram(start, size))
+		return "some of it is in use as System RAM already";
+	if (flags & MHP_MEMMAP_ON_MEMORY && mm_kernel_hosts_memmap(size))
+		return "the kernel itself takes the memmap out of it; to have DIMMs adopted, boot without memory_hotplug.memmap_on_memory";
+	return NULL;
+}
+
+static int leave_to_kernel(int group, u64 start, u64 size, mhp_t flags, const char *reason)
+{
+	pr_info("DIMM [%#llx-%#llx] is not adopted: %s\n", start, start + size - 1, reason);
+	return call_original_add(group, start, size, flags);
+}
+
 static int wrapped_add_memory(int group, u64 start, u64 size, mhp_t flags)
 {
 	const struct twostage_region_params params = {
@@ -95,6 +114,7 @@ static int wrapped_add_memory(int group, u64 start, u64 size, mhp_t flags)
 	};
 	const struct twostage_block *block = first_block_in(start, size);
 	struct twostage_region *region;
+	const char *reason;
 
 	/*
 	 * Not -EEXIST: the driver takes that for memory of the DIMM that is in
@@ -105,14 +125,15 @@ static int wrapped_add_memory(int group, u64 start, u64 size, mhp_t flags)
 		       dev_name(&block->region->dev));
 		return -EBUSY;
 	}
-	if (!READ_ONCE(adopting) || !hooks_armed() || is_system_ram(start, size) ||
-	    (flags & MHP_MEMMAP_ON_MEMORY && mm_kernel_hosts_memmap(size)))
+	if (!READ_ONCE(adopting))
 		return call_original_add(group, start, size, flags);
+	reason = why_not(start, size, flags);
+	if (reason)
+		return leave_to_kernel(group, start, size, flags, reason);
 
 	region = region_adopt(&params, group);
-	/* The module is being unloaded. */
 	if (region == ERR_PTR(-ENODEV))
-		return call_original_add(group, start, size, flags);
+		return leave_to_kernel(group, start, size, flags, "twostage is being unloaded");
 	return region == ERR_PTR(-EEXIST) ? -EBUSY : PTR_ERR_OR_ZERO(region);
 }
 

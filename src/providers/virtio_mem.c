@@ -23,7 +23,6 @@
 
 #include <linux/acpi.h>
 #include <linux/completion.h>
-#include <linux/crash_dump.h>
 #include <linux/delay.h>
 #include <linux/jiffies.h>
 #include <linux/list.h>
@@ -951,10 +950,6 @@ static int virtio_mem_probe(struct virtio_device *vdev)
 	struct virtio_mem *vm, *abandoned;
 	int ret;
 
-	if (is_kdump_kernel()) {
-		dev_err(&vdev->dev, "not driven in a kernel that takes a crash dump\n");
-		return -ENODEV;
-	}
 	vm = kzalloc(sizeof(*vm), GFP_KERNEL);
 	if (!vm)
 		return -ENOMEM;

@@ -130,6 +130,33 @@ def claimed(root):
     same([found["command"] for found in discover(root)], ["twostage add 0x140000000 512M"])
 
 
+@test("discover does not offer a PCI device's memory or its bridge's window inside of a reserved range")
+def claimed_inside(root):
+    machine(root)
+    iomem(root, (0, 0, 4 * GIB - 1, "System RAM"), (0, 4 * GIB, 6 * GIB - 1, "Reserved"),
+          (1, 4 * GIB + 512 * MIB, 5 * GIB - 1, "PCI Bus 0000:00"),
+          (2, 4 * GIB + 512 * MIB, 4 * GIB + 768 * MIB - 1, "0000:00:02.0"))
+    same([found["command"] for found in discover(root)],
+         ["twostage add 0x100000000 512M", "twostage add 0x140000000 1G"])
+
+
+@test("discover does not offer the memory of a dax device without a driver")
+def dax_without_driver(root):
+    machine(root)
+    root.write("sys/bus/dax/devices/dax0.0/resource", f"{5 * GIB:#x}\n")
+    root.write("sys/bus/dax/devices/dax0.0/size", f"{GIB}\n")
+    root.write("sys/bus/dax/devices/dax1.0/resource", "0x0\n")
+    root.write("sys/bus/dax/devices/dax1.0/size", "0\n")
+    same([found["command"] for found in discover(root)], ["twostage add 0x100000000 1G"])
+
+
+@test("discover does not offer what the parameter reserve= keeps for devices")
+def reserve_parameter(root):
+    machine(root)
+    iomem(root, (0, 0, 4 * GIB - 1, "System RAM"), (0, 5 * GIB, 6 * GIB - 1, "reserved"))
+    same([found["command"] for found in discover(root)], ["twostage add 0x100000000 1G"])
+
+
 @test("discover does not join what is reserved with what is not")
 def boundary(root):
     root.add_firmware_ram((4 * GIB, 6 * GIB - 1, "System RAM"))

@@ -191,7 +191,10 @@ static void hooks_off(void)
 
 	ok(plug("d6", size, -1) && is_dimm(0, size), "a DIMM is taken over");
 	write_file("0", ARMED);
+	kmsg = kmsg_mark();
 	ok(plug("d9", size, -1) && !exists(REGION, 1), "with the hooks off the next one is the kernel's own");
+	ok(kmsg_lines(&kmsg, "is not adopted: the hooks are switched off", NULL, 0) == 1, "with the hooks off one line says so");
+	kmsg_close(&kmsg);
 	ok(unplug("d9", size) && is_dimm(0, size), "and is ejected as ever");
 	ok(unplug_stops("d6", "the DIMM was ejected, but the region cannot be removed") && exists(REGION, 0),
 	   "with the hooks off its ejection leaves the region, and says so");
@@ -455,6 +458,7 @@ static void run_stock(void)
 static void run_hosted(void)
 {
 	const uint64_t size = 2 * block_size;
+	struct kmsg kmsg = kmsg_mark();
 	long long total;
 	char *hooks;
 	int i;
@@ -468,10 +472,15 @@ static void run_hosted(void)
 	ok(strstr(hooks, "__add_memory") && strstr(strstr(hooks, "__add_memory"), "redirected=1 "),
 	   "though it was seen");
 	free(hooks);
+	ok(kmsg_lines(&kmsg, "is not adopted: the kernel itself takes the memmap", NULL, 0) == 1,
+	   "one line says why a DIMM is left alone");
 	ok(unplug("d1", block_size), "and is ejected as ever");
 
 	/* Of more than one block not all kernels can, and what they cannot is for us. */
 	ok(plug("d2", size, -1), "a DIMM of two blocks is plugged");
+	ok(kmsg_lines(&kmsg, "is not adopted", NULL, 0) == !exists(REGION, 0),
+	   "one line says so if a DIMM of two blocks is left alone");
+	kmsg_close(&kmsg);
 	diag("it is %s", exists(REGION, 0) ? "taken over" : "left alone");
 	total = meminfo("MemTotal");
 	for (i = 0; i < 1024; i++)

@@ -41,7 +41,7 @@ static void add_region_errors(void)
 	refused("0x8000000000000 128M", ERANGE, "can address only", ADD);
 	refused("0 128M", EBUSY, "overlaps System RAM", ADD);
 	refused("2G 3G", EBUSY, "overlaps System RAM", ADD);
-	refused("0xe8000000 128M", EBUSY, "is a device's", ADD);
+	refused("0xe8000000 128M", EBUSY, "overlaps PCI Bus 0000:00 [", ADD);
 
 	ok(region_add(START, 4 * block_size, NULL) == 0, "a good one is added");
 	refused("4G 128M", EEXIST, "overlaps region0", ADD);

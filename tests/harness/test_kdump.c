@@ -9,6 +9,7 @@
  *
  * Copyright (C) 2026 the twostage developers
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -206,6 +207,69 @@ static long long shared_mib(void)
 	return strtoll(host_ask("shared"), NULL, 10) / 1024;
 }
 
+/*
+ * What is in the blocks, as the dump has it; 0 if it cannot be read. One page in
+ * 64 KiB: that includes each block's first page, where the memmap would be, and
+ * those that the ram provider tries.
+ */
+static uint64_t checksum(void)
+{
+	int fd = open("/proc/vmcore", O_RDONLY | O_CLOEXEC), count, i;
+	static struct segment segments[1024];
+	static uint64_t words[WORDS];
+	uint64_t sum = 0, offset;
+	size_t n;
+
+	count = elf_segments(fd, segments, ARRAY_SIZE(segments));
+	for (i = 0; i < count; i++) {
+		if (segments[i].start < START || segments[i].start >= START + BLOCKS * block_size)
+			continue;
+		for (offset = 0; offset < segments[i].size; offset += 16 * PAGE) {
+			if (pread(fd, words, sizeof(words), segments[i].offset + offset) != sizeof(words)) {
+				close(fd);
+				return 0;
+			}
+			for (n = 0; n < ARRAY_SIZE(words); n++)
+				sum = (sum ^ words[n]) * UINT64_C(0x9e3779b97f4a7c15) + 1;
+		}
+	}
+	close(fd);
+	return sum;
+}
+
+/* In the kernel that takes the dump: no provider gets a region, however it is tried. */
+static void refuses_regions(void)
+{
+	const uint64_t before = checksum();
+	char region[64];
+	const char *const options[] = { NULL, "adopt=1", region };
+	struct kmsg kmsg = kmsg_mark();
+	size_t i;
+	int ret;
+
+	snprintf(region, sizeof(region), "region=%#" PRIx64 ":%#" PRIx64, (uint64_t)START, block_size);
+	for (i = 0; i < ARRAY_SIZE(options); i++) {
+		ret = module_load("twostage", options[i]);
+		ok(ret == -ENODEV && !module_loaded("twostage") && !exists(BUS) &&
+		   kmsg_lines(&kmsg, "takes a crash dump", NULL, 0) == 1,
+		   "the module does not load with %s, and one line says why (%s)",
+		   options[i] ?: "no parameters", strerror(-ret));
+		if (ret)
+			continue;
+		/* What it takes to overwrite the dump */
+		if (!exists(REGION, 0))
+			region_add(START, block_size, NULL);
+		region_online(0, "1 online_movable");
+		region_give_back(0);
+		region_remove(0);
+		module_unload("twostage");
+	}
+	ok(module_load("twostage_virtio_mem", NULL) != 0 && !module_loaded("twostage_virtio_mem"),
+	   "the driver of virtio-mem devices does not load in a kernel that takes a crash dump");
+	kmsg_close(&kmsg);
+	ok(before && checksum() == before, "the dump is the same after these attempts");
+}
+
 static void look_back(void)
 {
 	/*
@@ -223,6 +287,7 @@ static void look_back(void)
 	usleep(300000);
 	ok(exists("/proc/vmcore"), "a second kernel has come up, which sees the memory of the first");
 	look_at_vmcore();
+	refuses_regions();
 	dump();
 	backed = shared_mib();
 	ok(backed > 0 && backed <= most, "nobody has touched standby memory");

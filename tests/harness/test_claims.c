@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Ranges that a device or a driver has, inside of what the firmware calls
+ * reserved
+ *
+ * The scenario has a reserved range over a PCI host bridge's window, in which
+ * there is a device with a BAR of 4 GiB, and a soft reserved range, of which
+ * the kernel makes a dax device. Nothing here touches the memory at these
+ * addresses: behind the soft reserved range there is none.
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define PCI "/sys/bus/pci/devices"
+#define DAX "/sys/bus/dax"
+#define AUTO_ONLINE MEMORY "/auto_online_blocks"
+
+/* As in the scenario: the reserved range, and the soft reserved one */
+#define RESERVED_START (11 * GIB)
+#define RESERVED_END (11 * GIB + 60 * GIB)
+#define SOFT_START (4 * GIB)
+#define SOFT_SIZE (512 * MIB)
+
+static struct {
+	char name[32];
+	uint64_t start, end;
+} bar;
+
+/* The device that is looked for (ivshmem), and its BAR 2 */
+static bool find_bar(void)
+{
+	char *text, *line, path[64];
+	int i;
+
+	for (i = 0; i < 32; i++) {
+		snprintf(bar.name, sizeof(bar.name), "0000:00:%02x.0", i);
+		if (strcmp(read_file(PCI "/%s/vendor", bar.name), "0x1af4") ||
+		    strcmp(read_file(PCI "/%s/device", bar.name), "0x1110"))
+			continue;
+		snprintf(path, sizeof(path), PCI "/%s/resource", bar.name);
+		text = read_whole(path);
+		line = strchr(strchr(text, '\n') + 1, '\n') + 1;
+		bar.start = strtoull(line, &line, 16);
+		bar.end = strtoull(line, NULL, 16);
+		free(text);
+		return bar.end - bar.start == 4 * GIB - 1;
+	}
+	return false;
+}
+
+/* The range is refused, and the log names what has it, as /proc/iomem does. */
+static bool owned(uint64_t start, uint64_t size, const char *name, uint64_t owner_start, uint64_t owner_end)
+{
+	char text[64], needle[128];
+
+	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64, start, size);
+	snprintf(needle, sizeof(needle), "overlaps %s [%#" PRIx64 "-%#" PRIx64 "]", name, owner_start, owner_end);
+	return refused(text, EBUSY, needle, BUS "/add_region") && !exists(REGION, 0);
+}
+
+static void device_memory(void)
+{
+	char options[64];
+	uint64_t window;
+
+	if (!ok(find_bar() && bar.start > RESERVED_START && bar.end < RESERVED_END,
+		"a PCI device has a BAR of 4 GiB in what is reserved"))
+		return;
+	diag("%s: [%#" PRIx64 "-%#" PRIx64 "]", bar.name, bar.start, bar.end);
+	owned(bar.start, block_size, bar.name, bar.start, bar.end);
+	owned(bar.end + 1 - block_size, 2 * block_size, bar.name, bar.start, bar.end);
+	owned(bar.start - block_size, bar.end - bar.start + 1 + 2 * block_size, bar.name, bar.start, bar.end);
+
+	snprintf(options, sizeof(options), "start=%#" PRIx64 " size=%#" PRIx64, bar.start, block_size);
+	ok(module_load("claim_test", options) == 0, "a driver requests a part of it");
+	owned(bar.start, block_size, "claim_test", bar.start, bar.start + block_size - 1);
+	owned(bar.start + block_size, block_size, bar.name, bar.start, bar.end);
+	ok(module_unload("claim_test") == 0, "the driver gives it back");
+
+	/* In QEMU the window has the size of what is in it. */
+	window = bar.start;
+	ok(write_file("1", PCI "/%s/remove", bar.name) == 0 && !exists(PCI "/%s", bar.name), "the device is removed");
+	owned(window, block_size, "PCI Bus 0000:00", bar.start, bar.end);
+	owned(window - block_size, 2 * block_size, "PCI Bus 0000:00", bar.start, bar.end);
+}
+
+static void reserved(void)
+{
+	char text[64];
+	struct accounts *before = accounts_take();
+
+	ok(region_add(RESERVED_END - 4 * GIB, 4 * GIB, NULL) == 0 && region_remove(0) == 0,
+	   "a region is added to a reserved range that nothing else has");
+	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64, (uint64_t)RESERVED_END - block_size, 2 * block_size);
+	refused(text, EBUSY, "partly inside of a reserved range", BUS "/add_region");
+	ok(accounts_same(before), "every account is what it was");
+	accounts_free(before);
+}
+
+static int bind(const char *driver)
+{
+	const int ret = write_file("dax0.0", DAX "/drivers/%s/bind", driver);
+
+	/* Newer kernels know which driver is meant for it, others have to be told. */
+	return ret == -ENODEV ? write_file("dax0.0", DAX "/drivers/%s/new_id", driver) : ret;
+}
+
+static void unbind(const char *driver)
+{
+	write_file("dax0.0", DAX "/drivers/%s/unbind", driver);
+	write_file("dax0.0", DAX "/drivers/%s/remove_id", driver);
+}
+
+static void dax(void)
+{
+	const uint64_t end = SOFT_START + SOFT_SIZE - 1;
+	const bool old = iomem_count(": hmem.0");
+	struct accounts *before;
+
+	if (!ok(exists(DAX "/devices/dax0.0"), "there is a dax device of a soft reserved range"))
+		return;
+	ok(bind("device_dax") == 0 && exists(DAX "/drivers/device_dax/dax0.0"), "device_dax has it");
+	owned(SOFT_START, block_size, "dax0.0", SOFT_START, end);
+	owned(SOFT_START, SOFT_SIZE + block_size, "dax0.0", SOFT_START, end);
+	unbind("device_dax");
+
+	ok(bind("kmem") == 0 && exists(DAX "/drivers/kmem/dax0.0") && iomem_count("System RAM (kmem)"), "kmem has it");
+	owned(SOFT_START, block_size, "dax0.0", SOFT_START, end);
+	owned(SOFT_START + SOFT_SIZE - block_size, 2 * block_size, "dax0.0", SOFT_START, end);
+	unbind("kmem");
+
+	before = accounts_take();
+	if (old) {
+		/* Without a driver the dax device itself has no entry there, but what it is made of has on older kernels. */
+		owned(SOFT_START, block_size, "hmem.0", SOFT_START, end);
+	} else {
+		ok(region_add(SOFT_START, block_size, NULL) == 0, "a region is added to a dax device without a driver");
+		bind("device_dax");
+		bind("kmem");
+		ok(!exists(DAX "/devices/dax0.0/driver"), "no driver gets the dax device as long as the region is there");
+		unbind("device_dax");
+		unbind("kmem");
+		ok(region_remove(0) == 0, "the region is removed");
+	}
+	ok(accounts_same(before), "every account is what it was");
+	accounts_free(before);
+}
+
+/*
+ * kmem makes System RAM of the addresses of the first DIMM. The ACPI memory
+ * driver then takes the DIMM's memory for memory that is in use already, and
+ * kmem's blocks for the DIMM's: so the DIMM stays to the end of the guest.
+ */
+static void dimm_in_use(void)
+{
+	struct kmsg kmsg;
+
+	ok(bind("kmem") == 0 && iomem_count("System RAM (kmem)"), "kmem has the addresses of the first DIMM");
+	kmsg = kmsg_mark();
+	write_file("1", BUS "/adopt");
+	dimm_plug("used", SOFT_SIZE, -1);
+	ok(kmsg_wait(&kmsg, "is not adopted: some of it is in use as System RAM", 60) && !exists(REGION, 0),
+	   "a DIMM whose addresses are System RAM is not adopted, and the log says so");
+	usleep(1000000);
+	ok(kmsg_lines(&kmsg, "twostage: DIMM", NULL, 0) == 0, "the log says so once");
+	kmsg_close(&kmsg);
+}
+
+static void setup(void)
+{
+	write_file("offline", AUTO_ONLINE);
+	ok(module_load_system("dax_hmem", NULL) == 0 && module_load_system("device_dax", NULL) == 0 &&
+	   module_load_system("kmem", NULL) == 0, "the drivers for dax devices are there");
+	unbind("device_dax");
+	unbind("kmem");
+}
+
+static void run(void)
+{
+	if (!load_twostage(NULL))
+		return;
+	reserved();
+	dax();
+	device_memory();
+	dimm_in_use();
+	unload_twostage();
+}
+
+GROUP(group_claims) = {
+	.name = "claims", .title = "what a device has inside of a reserved range", .setup = setup, .run = run, .stays = true,
+};
