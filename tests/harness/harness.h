@@ -39,7 +39,8 @@ extern const struct group group_basic, group_lacking, group_errors, group_many, 
 	group_virtio_mem_taken, group_alloc_failures, group_alloc_failures_online,
 	group_alloc_failures_unload, group_alloc_failures_virtio,
 	group_alloc_failures_dimm, group_virtio_mem_given_back, group_sleep, group_security,
-	group_security_relaxed, group_kdump, group_kdump_load, group_kexec, group_hostile, group_hwpoison, group_poisoning, group_mce,
+	group_security_relaxed, group_kdump, group_kdump_load, group_kexec, group_hostile,
+	group_hwpoison, group_poisoning, group_mce,
 	group_forced, group_patience, group_fuzz, group_readers, group_pages, group_optimised,
 	group_contiguous;
 
