@@ -278,7 +278,7 @@ static int remove_region(const struct region *region)
 	case EBUSY:
 		hint_online_blocks(region);
 		if (region->poisoned)
-			hint("%" PRIu64 " of its memory blocks have a hardware-poisoned page, and keep their memory until the next boot: it can only be left as it is until then",
+			hint("%" PRIu64 " of its memory blocks have a hardware-poisoned page, and keep their memory: only a reboot removes it",
 			     region->poisoned);
 		break;
 	case ENXIO:
