@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""The man pages, docs/abi.md and the completion: they say what the code and --help say."""
+"""The man pages, docs/ and the completion: they say what the code and --help say, and links lead somewhere."""
 
+import glob
 import os
 import re
 import shutil
@@ -181,6 +182,31 @@ def module_page_errors(_):
     table = text[text.index("| error | meaning |"):]
     same(sorted(re.findall(r"^\| `(E\w+)` \|", table, re.M)),
          sorted(name for name in module_page_entries()["ERRORS"] if re.match(r"E[A-Z]+$", name)))
+
+
+def headings(path):
+    """The anchors of a Markdown file's headings."""
+    with open(path, encoding="utf-8") as file:
+        text = re.sub(r"^```.*?^```$", "", file.read(), flags=re.M | re.S)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+            for heading in re.findall(r"^#+ (.*)$", text, re.M)}
+
+
+@test("links in README.md and docs/ lead to files and headings that exist")
+def links(_):
+    pages = glob.glob(os.path.join(TOP, "*.md")) + glob.glob(os.path.join(TOP, "docs", "*.md"))
+    count, wrong = 0, []
+    for page in pages:
+        with open(page, encoding="utf-8") as file:
+            found = re.findall(r"\]\(([^)\s]+)\)", file.read())
+        for link in found:
+            name, _, anchor = link.partition("#")
+            target = os.path.join(os.path.dirname(page), name) if name else page
+            count += 1
+            if not os.path.exists(target) or (anchor and anchor not in headings(target)):
+                wrong.append(f"{os.path.relpath(page, TOP)}: {link}")
+    same(wrong, [])
+    same(count > 50, True, "the number of links")
 
 
 def complete(root, words, package=True):
