@@ -19,7 +19,7 @@ KERNELS := $(or $(KERNEL),$(CHECK_KERNELS))
 
 # How long make check-all stresses each kernel
 STRESS_SECONDS ?= 60
-# Where it puts its table of results: a file, or README.md
+# Where it puts its table of results: a file, or docs/testing.md, which has a place for it
 TABLE ?= build/results.md
 
 # How long make soak runs
@@ -54,21 +54,21 @@ help:
 	@echo 'Use it:'
 	@echo '  make              the module for the running kernel (or KDIR=headers) and the command'
 	@echo '  make demo         see it work, in guests (fetches what it needs)'
-	@echo '  make install      the command, its man page and completion, to PREFIX=$(PREFIX)'
+	@echo '  make install      the command, the man pages and its completion, to PREFIX=$(PREFIX)'
 	@echo '  make dkms-install the module, by DKMS, for every kernel that gets installed'
 	@echo '  make uninstall, make dkms-remove'
 	@echo '  make deb          the same as Debian packages, in build/deb/'
 	@echo 'Work on it:'
 	@echo '  make check        build and test on $(CHECK_KERNELS), or KERNEL=SERIES only'
 	@echo '  make check-all    the same on all kernels of scripts/kernel --list, and what takes longer on those two;'
-	@echo '                    TABLE=README.md puts the results there, STRESS_SECONDS=$(STRESS_SECONDS)'
+	@echo '                    TABLE=docs/testing.md puts the results there, STRESS_SECONDS=$(STRESS_SECONDS)'
 	@echo '  make check-systems   whole Debian systems with the packages installed (as root)'
 	@echo '  make check-debug  the same on a kernel that finds mistakes, built once, and lets every allocation fail'
 	@echo '  make soak         all providers at once under memory pressure, for MINUTES=$(MINUTES), on KERNEL=6.12'
 	@echo '  make check-crash  a dump of a crashed guest, read by crash (fetches 1 GB of debugging symbols a kernel)'
 	@echo '  make bench        what it costs and how long things take, beside the stock kernel; PART=cost for'
 	@echo '                    one part (scripts/bench --help), plots go to PLOTS=$(PLOTS)'
-	@echo '  make lint         static checks: of scripts, C, the man page (scripts/lint --list); a few minutes, and'
+	@echo '  make lint         static checks: of scripts, C, the man pages (scripts/lint --list); a few minutes, and'
 	@echo '                    make check runs the quick ones'
 	@echo '  make guest-modules [KERNEL=SERIES]   the module for Debian kernels, fetched, in build/'
 	@echo '  make clean        what was built;  make distclean  also what was fetched'
