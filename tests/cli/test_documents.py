@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""The man page and the completion: they say what --help says."""
+"""The man page and the completion agree with --help."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def options_of(root, command):
 
 
 def rendered():
-    """The man page as text, without what makes it bold."""
+    """The man page as plain text, without bold type."""
     if not shutil.which("groff"):
         raise Skip("groff is not installed")
     result = subprocess.run(["groff", "-man", "-Tascii", "-P-cbou", "-rHY=0", PAGE],
@@ -45,7 +45,7 @@ def man_page(_):
 
 
 def sections():
-    """The man page by its headings, subsections by their first words."""
+    """Text of each section, by heading; of each subsection, by first word."""
     found, heading = {}, None
     for line in rendered().splitlines():
         match = re.match(r"(?:   )?([A-Za-z]+)", line)
@@ -57,14 +57,14 @@ def sections():
     return found
 
 
-@test_each("the man page has every option of {}", ["twostage"] + COMMANDS)
+@test_each("the man page documents every option of {}", ["twostage"] + COMMANDS)
 def man_page_options(root, command):
     page = sections()
     text = page["OTHER OPTIONS"] + page.get(command, "")
     if command in ("discover", "list", "blocks", "status"):
         text += page["OUTPUT OPTIONS"]
     if command == "online":
-        # What both have comes below the second.
+        # Options of both online and offline are listed below offline.
         text += page["offline"]
     words = set(re.findall(r"(?<![\w-])-{1,2}[a-zA-Z][a-z-]*", text))
     options = options_of(root, "" if command == "twostage" else command)
@@ -73,20 +73,20 @@ def man_page_options(root, command):
         raise AssertionError(f"not in the man page: {missing} of {options}")
 
 
-@test("the man page has every command")
+@test("the man page documents every command")
 def man_page_commands(_):
     page = rendered()
     for command in COMMANDS:
         if not re.search(rf"^ +twostage {command}\b", page, re.M) or \
            not re.search(rf"^ +{command}\b", page, re.M):
-            raise AssertionError(f"{command} is not there")
+            raise AssertionError(f"{command} is not in the man page")
 
 
 def complete(root, words, package=True):
-    """What is offered for the last of the words."""
+    """The completions of the last word."""
     if package and not os.path.exists(BASH_COMPLETION):
         raise Skip("bash-completion is not installed")
-    # What bash splits at = is three words.
+    # bash splits --option=value into three words.
     split = [part for word in words for part in re.split(r"(=)", word) if part or word == ""]
     if words[-1].endswith("="):
         split.append("")
@@ -100,7 +100,7 @@ def complete(root, words, package=True):
         '_twostage "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"',
         'printf "%s\\n" "${COMPREPLY[@]}"',
     ])
-    # The command itself is found by its path; words[0] is only what stands there.
+    # The command is run by its path; words[0] is a placeholder.
     result = subprocess.run(["bash", "--norc", "-c", script, "bash", root.command, *split[1:]],
                             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
                             cwd=root.path,
@@ -111,10 +111,10 @@ def complete(root, words, package=True):
 
 
 def completion(name):
-    """A test of it, with the package bash-completion and without."""
+    """Make two tests, with and without the package bash-completion."""
     def register(function):
-        test(f"completion: {name}")(lambda root: function(lambda *words: complete(root, words), root))
-        test(f"completion without the package: {name}")(
+        test(f"completion offers {name}")(lambda root: function(lambda *words: complete(root, words), root))
+        test(f"completion without bash-completion offers {name}")(
             lambda root: function(lambda *words: complete(root, words, False), root))
         return function
     return register
@@ -137,7 +137,7 @@ def complete_options(offered, root):
     same(offered("twostage", "frobnicate", "-"), [])
 
 
-@completion("values of options")
+@completion("the values of options")
 def complete_values(offered, root):
     root.add_region(32, 4, online=(32,))
     for number in (0, 1):
@@ -152,7 +152,7 @@ def complete_values(offered, root):
     same(offered("twostage", "online", "--count", ""), [])
 
 
-@completion("regions where a command takes them")
+@completion("regions for commands that take them, and only for these")
 def complete_regions(offered, root):
     for first in (32, 64):
         root.add_region(first, 2)
@@ -163,7 +163,7 @@ def complete_regions(offered, root):
         same(offered("twostage", command, ""), [], command)
 
 
-@completion("columns")
+@completion("output columns")
 def complete_columns(offered, _):
     same(offered("twostage", "list", "-o", "r"), ["REGION", "RANGE"])
     same(offered("twostage", "list", "--output=SIZE,on"), ["SIZE,ONLINE", "SIZE,ON-MEMORY"])
@@ -172,7 +172,7 @@ def complete_columns(offered, _):
     same(offered("twostage", "status", "--hooks", "--output", "st"), ["STATE"])
 
 
-@completion("module files and parameters")
+@completion("module files and parameters for load")
 def complete_load(offered, root):
     root.write("files/twostage.ko", "")
     root.write("files/twostage.o", "")
