@@ -265,5 +265,5 @@ def offline_poisoned(root):
     for block in (33, 34):
         root.write(f"{MEMORY}/memory{block}/twostage/stage", "poisoned\n")
     result = root.run("offline", "--all").expect(0)
-    contains(result.err, "hint: memory blocks 33-34 are offline but not standby: each has a hardware-poisoned page")
+    contains(result.err, "hint: poisoned memory blocks: 33-34; each is offline but not standby: it has a hardware-poisoned page")
     lacks(root.run("offline", "--count", 1).err, "hardware-poisoned")

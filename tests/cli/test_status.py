@@ -46,7 +46,7 @@ def not_loaded(root):
     result = root.run("status").expect(1)
     contains(result.out, "Module:", "not loaded", "Memory block size:")
     lacks(result.out, "Hooks", "Regions")
-    contains(result.err, "hint: to load it: twostage load")
+    contains(result.err, "hint: to load the module: twostage load")
     found = facts(root, 1)
     same((found["module"], found["regions"], found["standby"], found["version"], found["hooks"]),
          ("not loaded", None, None, None, None))
@@ -101,7 +101,7 @@ def no_debugfs(root):
     root.remove("sys/kernel/debug")
     result = root.run("status").expect(0)
     contains(result.out, "unknown: debugfs is not mounted")
-    contains(result.err, "hint: to mount it: mount -t debugfs")
+    contains(result.err, "hint: to mount debugfs: mount -t debugfs")
     contains(root.run("status", "--hooks").expect(1).err, "debugfs is not mounted", "mount -t debugfs")
 
 

@@ -138,7 +138,8 @@ def not_loaded(root, command):
     root.unload()
     result = root.run(*command.split()).expect(1)
     same(result.out, "", "stdout")
-    contains(result.err, "twostage: the module twostage is not loaded", "hint: to load it: twostage load")
+    contains(result.err, "twostage: the module twostage is not loaded",
+             "hint: to load the module: twostage load")
 
 
 @test_each("a wrong command line is refused before a missing module is reported: {}", [
