@@ -256,7 +256,7 @@ static void hint_online_blocks(const struct region *region)
 	region_online_blocks(region, block_size, &online);
 	if (online.count) {
 		text = format_ranges(&online);
-		hint("memory blocks %s are online; to set them offline: twostage offline %s --all", text,
+		hint("online memory blocks: %s; to set them offline: twostage offline %s --all", text,
 		     region->name);
 		free(text);
 	}
@@ -281,7 +281,7 @@ static int remove_region(const struct region *region)
 	case EBUSY:
 		hint_online_blocks(region);
 		if (region->poisoned)
-			hint("%" PRIu64 " of its memory blocks have a hardware-poisoned page and keep their memory: the region cannot be removed until the next boot",
+			hint("number of its memory blocks with a hardware-poisoned page: %" PRIu64 "; they keep their memory, so the region cannot be removed until the next boot",
 			     region->poisoned);
 		break;
 	case ENXIO:

@@ -358,7 +358,7 @@ static bool change_block(const struct request *request, struct change *change, u
 {
 	int ret;
 
-	/* The kernel also gives up for other signals, and for a suspend. */
+	/* EINTR may come from another signal or from a suspend: try again. */
 	do {
 		ret = sysfs_write(request->state, "/sys/devices/system/memory/memory%" PRIu64 "/state", id);
 	} while (ret == -EINTR && !interrupted);
@@ -455,7 +455,7 @@ static void hint_poisoned(const struct change *change)
 	if (!change->poisoned.count)
 		return;
 	blocks = format_ranges(&change->poisoned);
-	hint("memory blocks %s are offline but not standby: each has a hardware-poisoned page and keeps its memory until the next boot",
+	hint("poisoned memory blocks: %s; each is offline but not standby: it has a hardware-poisoned page and keeps its memory until the next boot",
 	     blocks);
 	free(blocks);
 }

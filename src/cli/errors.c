@@ -206,6 +206,6 @@ int module_missing(void)
 	if (sysfs_exists("/sys/bus/twostage"))
 		return 0;
 	error("the module twostage is not loaded");
-	hint("to load it: twostage load");
+	hint("to load the module: twostage load");
 	return 1;
 }

@@ -88,7 +88,7 @@ void ranges_subtract(struct ranges *ranges, struct range range)
 /**
  * ranges_split() - split the range that contains a boundary
  * @ranges: the set
- * @boundary: first number of the second half
+ * @boundary: first number of the second part
  */
 void ranges_split(struct ranges *ranges, uint64_t boundary)
 {

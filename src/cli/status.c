@@ -262,7 +262,7 @@ static FILE *open_hooks(const char **why, const char **advice)
 		*advice = "try again with sudo";
 	} else if (!sysfs_exists("/sys/kernel/debug/kprobes")) {
 		*why = "debugfs is not mounted";
-		*advice = "to mount it: mount -t debugfs debugfs /sys/kernel/debug";
+		*advice = "to mount debugfs: mount -t debugfs debugfs /sys/kernel/debug";
 	} else {
 		*why = strerror(err);
 		*advice = NULL;
@@ -374,7 +374,8 @@ static int find(struct status *status)
 	find_installed(status);
 	if (!sysfs_exists("/sys/bus/twostage")) {
 		set(status, FACT_MODULE, "not loaded");
-		status->advice = status->value[FACT_INSTALLED] ? "to load it: twostage load" : "to load it: twostage load FILE";
+		status->advice = status->value[FACT_INSTALLED] ? "to load the module: twostage load" :
+				 "to load the module: twostage load FILE";
 		return EXIT_SUCCESS;
 	}
 

@@ -140,12 +140,12 @@ static int choose_columns(struct table *table, const char *command)
  * table_begin() - start a table
  * @table: the table
  * @command: the subcommand
- * @name: of the table, in JSON
- * @columns: the columns that it can have
- * @count: how many
- * @options: what the user asks for
+ * @name: name of the array in JSON output
+ * @columns: the available columns
+ * @count: number of columns
+ * @options: the output options
  *
- * Return: 0; or an exit status, after having said what was wrong.
+ * Return: 0; or an exit status, after printing an error.
  */
 int table_begin(struct table *table, const char *command, const char *name,
 		const struct column *columns, size_t count, const struct table_options *options)
