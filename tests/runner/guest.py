@@ -2,11 +2,12 @@
 # Copyright (C) 2026 the twostage developers
 """Boots a guest by scripts/vm, serves its requests to the host, and runs a scenario.
 
-A guest asks for something by a line in its log. "twostage-host: COMMAND" makes the runner give COMMAND to QEMU's
-monitor. With "? COMMAND" the reply is typed on the guest's console, as one line. Instead of a command of the monitor,
-"rss" stands for QEMU's resident memory in KiB, and "shared" for the part of it that is shared memory (that of a
-memory-backend-memfd with share=on); "wake N" types a line after N seconds. Text after "# progress: " is printed at
-once.
+A guest asks for something by a line in its log. "twostage-host: COMMAND" makes
+the runner give COMMAND to QEMU's monitor. With "? COMMAND" the reply is typed
+on the guest's console, as one line. Instead of a command of the monitor, "rss"
+stands for QEMU's resident memory in KiB, and "shared" for the part of it that
+is shared memory (that of a memory-backend-memfd with share=on); "wake N" types
+a line after N seconds. Text after "# progress: " is printed at once.
 """
 
 import os

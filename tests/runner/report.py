@@ -12,7 +12,8 @@ from runner import TOP
 class Table:
     """The table of results: a row for each kernel, a column for the build and for each scenario.
 
-    A cell that is not run this time keeps its text in the file if the kernel's release is still the same.
+    A cell that is not run this time keeps its text in the file if the kernel's
+    release is still the same.
     """
 
     BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"

@@ -2,9 +2,10 @@
 # Copyright (C) 2026 the twostage developers
 """Reads the scenarios files, and says how a scenario runs on a kernel.
 
-A scenario is a section of tests/scenarios.ini, or of tests/bench/scenarios.ini if its guest measures. The comment at
-the top of tests/scenarios.ini lists the keys. With "extends = NAME" a section has all keys of the section NAME but
-for those that it sets itself; an empty value unsets a key.
+A scenario is a section of tests/scenarios.ini, or of tests/bench/scenarios.ini
+if its guest measures. The comment at the top of tests/scenarios.ini lists the
+keys. With "extends = NAME" a section has all keys of the section NAME but for
+those that it sets itself; an empty value unsets a key.
 """
 
 import configparser
@@ -60,7 +61,8 @@ def read(files, bench_files=()):
 def scenarios(only, long, kernels, parser=None):
     """The scenarios named in only, or those that run by default.
 
-    long: also those that take long; kernels: those with debug_only run if one of these is a debug kernel
+    long: also those that take long; kernels: those with debug_only run if one
+    of these is a debug kernel
     """
     parser = parser or read(FILES, BENCH_FILES)
     unknown = set(only) - set(parser.sections())

@@ -12,8 +12,9 @@ import time
 class Job:
     """Something to run.
 
-    run: returns False if it failed, so that the jobs in whose "after" it is are dropped; seconds: how long it is
-    expected to take; memory: GiB of the host that it uses, if that is a lot
+    run: returns False if it failed, so that the jobs in whose "after" it is are
+    dropped; seconds: how long it is expected to take; memory: GiB of the host
+    that it uses, if that is a lot
     """
 
     def __init__(self, name, run, seconds=1, memory=0, after=()):
@@ -62,7 +63,8 @@ class Schedule:
     def fits(self, job):
         """Whether the host has the memory for a job beside those that are running.
 
-        They may not use all of theirs yet. The first one always fits: it has to find out for itself.
+        They may not use all of theirs yet. The first one always fits: it has to
+        find out for itself.
         """
         used = sum(other.memory for other in self.running)
         return not job.memory or not used or self.available() - used >= job.memory + 1

@@ -17,7 +17,8 @@ from runner.step import run_step
 def converse(argv, answers, timeout):
     """Run a guest and answer prompts on its console: its log and the exit status, 124 after timeout seconds.
 
-    answers: pairs of a prompt and its answer, in the order in which the guest prints the prompts
+    answers: pairs of a prompt and its answer, in the order in which the guest
+    prints the prompts
     """
     answers = list(answers)
     deadline = time.monotonic() + timeout
@@ -47,7 +48,8 @@ def converse(argv, answers, timeout):
 def boot_system(report, suite, directory, release, test, qemu, answers=()):
     """Boot a system that scripts/system made, which runs tests in itself.
 
-    test: the name of the tests; qemu: arguments for QEMU that differ between tests
+    test: the name of the tests; qemu: arguments for QEMU that differ between
+    tests
     """
     name = f"{release} {test}"
     log = os.path.join(directory, f"{release}-{test}.log")
