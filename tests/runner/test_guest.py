@@ -44,9 +44,16 @@ class Commands(unittest.TestCase):
         return " ".join(argv[1:-1]), argv[-1]
 
     def test_defaults(self):
-        """a scenario without settings has 1G of memory, 2 CPUs and 180 s, on a debug kernel six times as long"""
+        """a scenario has 1G, 2 CPUs and 180 s by default, on a debug kernel 1080 s"""
         options, command = self.command("6.12", "plain")
-        for option in "--kernel 6.12 ", "--memory 1G ", "--cpus 2 ", "--cpu max,erms=off ", "--timeout 180 ", "--input ":
+        for option in (
+            "--kernel 6.12 ",
+            "--memory 1G ",
+            "--cpus 2 ",
+            "--cpu max,erms=off ",
+            "--timeout 180 ",
+            "--input ",
+        ):
             self.assertIn(option, options)
         self.assertEqual(command, "/twostage/harness --kmsg stress basic")
         self.assertIn("--timeout 1080 ", self.command("6.12-debug", "plain")[0])
@@ -54,8 +61,14 @@ class Commands(unittest.TestCase):
     def test_settings(self):
         """the settings of a scenario are options of scripts/vm"""
         options, _ = self.command("6.12", "full", disks={"swap": "/work/swap.disk"})
-        for option in ("--memory 2G ", "--cpu max,phys-bits=46,erms=off ", "--timeout 300 ", "--boot-disks",
-                       "--disk /work/swap.disk:swap ", "--package kexec-tools --package makedumpfile "):
+        for option in (
+            "--memory 2G ",
+            "--cpu max,phys-bits=46,erms=off ",
+            "--timeout 300 ",
+            "--boot-disks",
+            "--disk /work/swap.disk:swap ",
+            "--package kexec-tools --package makedumpfile ",
+        ):
             self.assertIn(option, options)
 
     def test_bench(self):
@@ -65,12 +78,14 @@ class Commands(unittest.TestCase):
         self.assertIn("--cpu max ", self.command("6.12", "plain", {"TWOSTAGE_ACCEL": "kvm"})[0])
 
     def test_variables(self):
-        """a duration or a seed is passed to the group that it is for, and a duration extends the time limit"""
+        """durations and seeds are passed to their groups, durations extend the time limit"""
         variables = {"STRESS_SECONDS": "60", "FUZZ_SEED": "0x10"}
         options, command = self.command("6.12", "plain", variables)
         self.assertIn("--timeout 240 ", options)
         self.assertEqual(command, "STRESS_SECONDS=60 /twostage/harness --kmsg stress basic")
-        self.assertEqual(self.command("6.12", "full", variables)[1], "FUZZ_SEED=16 /twostage/harness --kmsg fuzz")
+        self.assertEqual(
+            self.command("6.12", "full", variables)[1], "FUZZ_SEED=16 /twostage/harness --kmsg fuzz"
+        )
 
     def test_disks(self):
         """disks are sparse files of the given size"""
