@@ -34,7 +34,8 @@ CRASH_KERNEL := 6.1
 PART ?=
 PLOTS ?= docs/bench
 
-# The headers of the kernel to build the module for (default: the running kernel)
+# The headers of the kernel to build the module for (default: the running
+# kernel)
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # A kernel built by clang needs modules built by clang and its tools.
 LLVM ?= $(if $(shell grep -s '^CONFIG_CC_IS_CLANG=y' \

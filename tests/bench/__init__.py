@@ -2,9 +2,11 @@
 # Copyright (C) 2026 the twostage developers
 """The subjects that scripts/bench measures, one per file.
 
-A subject names its scenarios (tests/bench/scenarios.ini), whose guests measure, and has
+A subject names its scenarios (tests/bench/scenarios.ini), whose guests measure,
+and has
 
-  collect(logs)           the measurements in the logs, as data that JSON can hold
+  collect(logs)           the measurements in the logs, as data that JSON can
+                          hold
   print_tables(data)
   plot(data, directory)
 """

@@ -13,8 +13,8 @@ MAY_DIE = False
 OPERATIONS = ["add", "online", "offline", "remove"]
 BLOCKS = 16
 
-# The kind that a function's own time counts as. Other functions count as the kind
-# of their caller.
+# The kind that a function's own time counts as. Other functions count as the
+# kind of their caller.
 KINDS = {
     "waits for RCU": graph.WAITS,
     "locks": ["mem_hotplug_begin", "mem_hotplug_done", "percpu_down_write", "percpu_up_write"],

@@ -31,8 +31,8 @@ def collect(logs):
                 end = f"{gib} GiB: " + (log.death() or "does not become available")
                 begun = None
             else:
-                # The system frees other memory meanwhile, so that a difference of a
-                # few MiB in free memory means little.
+                # The system frees other memory meanwhile, so that a difference
+                # of a few MiB in free memory means little.
                 taken = max(int(values["taken_kib"]), int(values["slab_kib"])) * 1024
                 sizes[gib] = {"blocks": int(values["blocks"]), "taken": taken,
                               "slab": int(values["slab_kib"]) * 1024, "seconds": float(values["seconds"]),

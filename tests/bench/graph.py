@@ -5,13 +5,14 @@
 import re
 
 BEGIN = re.compile(r"^# trace (\S+) (\S+)$")
-# "[ 12.345 | ] 0)  sh-134  |  + 12.345 us  |    function() {", and the same with ";" or "}"
+# "[ 12.345 | ] 0)  sh-134  |  + 12.345 us  |    function() {", and the same
+# with ";" or "}"
 LINE = re.compile(r"^\|\s*(?:(?P<time>\d+\.\d+) \|\s*)?\d+\)\s+(?P<task>\S.*?-\d+)\s*\|"
                   r"\s*(?:[$*@#!+]\s*)?(?:(?P<us>[\d.]+) us)?\s*\|\s*(?P<text>\S.*)$")
 WAITS = ("synchronize_rcu", "synchronize_rcu_expedited", "synchronize_rcu_tasks")
 
-# The functions that are timed for an operation. Others may be in the trace: ACPI
-# may still work on the operation before.
+# The functions that are timed for an operation. Others may be in the trace:
+# ACPI may still work on the operation before.
 OUTERMOST = {"add": ("add_memory_resource", "__add_memory_resource"), "remove": ("try_remove_memory",)}
 
 

@@ -30,8 +30,8 @@ def times(log):
         elif len(calls) == len(order):
             pairs = [(contender, call.us, call.us - call.waited()) for contender, call in zip(order, calls)]
         else:
-            # A kernel message has split a line of the trace, so that calls cannot
-            # be assigned to contenders.
+            # A kernel message has split a line of the trace, so that calls
+            # cannot be assigned to contenders.
             print(f"{operation}: a trace of {len(order)} blocks has {len(calls)} calls, left out", file=sys.stderr)
             continue
         for contender, whole, busy in pairs:

@@ -12,15 +12,16 @@ from runner import TOP
 class Table:
     """The table of results: a row for each kernel, a column for the build and for each scenario.
 
-    A cell that is not run this time keeps its text in the file if the kernel's release is still the same.
+    A cell that is not run this time keeps its text in the file if the kernel's
+    release is still the same.
     """
 
     BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 
     def __init__(self):
-        self.cells = {}         # {(series, column): counts by verdict}
-        self.releases = {}      # {series: release}
-        self.before = {}        # {series: {column: text}}, of earlier runs
+        self.cells = {}  # {(series, column): counts by verdict}
+        self.releases = {}  # {series: release}
+        self.before = {}  # {series: {column: text}}, of earlier runs
 
     @staticmethod
     def text(counts):
@@ -37,7 +38,10 @@ class Table:
     def read(self, path):
         """Read the results of earlier runs from a file, into before: {series: {column: text}}."""
         table = self.place(path)[1]
-        rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.splitlines()]
+        rows = [
+            [cell.strip() for cell in line.strip().strip("|").split("|")]
+            for line in table.splitlines()
+        ]
         self.before = {row[0]: dict(zip(rows[0], row)) for row in rows[2:]}
 
     def cell(self, series, column):
@@ -65,8 +69,10 @@ class Table:
         rows = list(self.rows(kernels, columns))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         rows.insert(1, ["-" * width for width in widths])
-        return "".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |\n"
-                       for row in rows)
+        return "".join(
+            "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |\n"
+            for row in rows
+        )
 
     @classmethod
     def place(cls, path):
@@ -82,7 +88,7 @@ class Table:
 
     @classmethod
     def write(cls, path, text):
-        """Write the table into a file: between the two lines that mark its place, if the file has them."""
+        """Write the table into a file: between BEGIN and END if the file has these lines."""
         before, _, after = cls.place(path)
         with open(path, "w", encoding="utf-8") as file:
             file.write(before + text + after)
@@ -99,7 +105,7 @@ class Report:
         self.lock = threading.Lock()
 
     def add(self, title, tests, seconds, log=None, cell=None):
-        """Add the tests of a step or scenario; cell is its row and column in the table, if it has a place there."""
+        """Add the tests of a step or scenario; cell is its row and column in the table."""
         counts = collections.Counter(test.verdict for test in tests)
         with self.lock:
             self.counts.update(counts)

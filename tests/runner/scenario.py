@@ -2,9 +2,10 @@
 # Copyright (C) 2026 the twostage developers
 """Reads the scenarios files, and says how a scenario runs on a kernel.
 
-A scenario is a section of tests/scenarios.ini, or of tests/bench/scenarios.ini if its guest measures. The comment at
-the top of tests/scenarios.ini lists the keys. With "extends = NAME" a section has all keys of the section NAME but
-for those that it sets itself; an empty value unsets a key.
+A scenario is a section of tests/scenarios.ini, or of tests/bench/scenarios.ini
+if its guest measures. The comment at the top of tests/scenarios.ini lists the
+keys. With "extends = NAME" a section has all keys of the section NAME but for
+those that it sets itself; an empty value unsets a key.
 """
 
 import configparser
@@ -25,6 +26,7 @@ LOCKDEP_OFF = r"lockdep has looked at all of it$"
 
 def resolve(parser):
     """A parser whose sections have the keys of those that they extend."""
+
     def keys_of(name, below=()):
         if name in below:
             raise Failure(f"scenario {name} extends itself")
@@ -60,21 +62,30 @@ def read(files, bench_files=()):
 def scenarios(only, long, kernels, parser=None):
     """The scenarios named in only, or those that run by default.
 
-    long: also those that take long; kernels: those with debug_only run if one of these is a debug kernel
+    long: also those that take long; kernels: those with debug_only run if one
+    of these is a debug kernel
     """
     parser = parser or read(FILES, BENCH_FILES)
     unknown = set(only) - set(parser.sections())
     if unknown:
         raise Failure(f"no such scenario: {', '.join(sorted(unknown))} (see --list)")
-    return [parser[name] for name in parser.sections()
-            if (name in only if only else
-                not any(parser[name].getboolean(kind, False) for kind in ("bench", "soak", "vmlinux")) and
-                (not parser[name].getboolean("debug_only", False) or any(map(is_debug, kernels))) and
-                (long or not parser[name].getboolean("long", False)))]
+    return [
+        parser[name]
+        for name in parser.sections()
+        if (
+            name in only
+            if only
+            else not any(
+                parser[name].getboolean(kind, False) for kind in ("bench", "soak", "vmlinux")
+            )
+            and (not parser[name].getboolean("debug_only", False) or any(map(is_debug, kernels)))
+            and (long or not parser[name].getboolean("long", False))
+        )
+    ]
 
 
 def is_debug(series):
-    """Whether it is a kernel of scripts/debug-kernel, which is several times slower and needs more memory."""
+    """Whether it is a kernel of scripts/debug-kernel: slower, and with more need of memory."""
     return series.endswith("-debug")
 
 
@@ -86,12 +97,18 @@ def setting(series, scenario, key, default):
 def command_line_of(series, scenario):
     """The guest's kernel command line, without the part that scripts/vm adds for all guests."""
     words = setting(series, scenario, "append", "")
-    return words + " kmemleak=off" if is_debug(series) and not scenario.getboolean("kmemleak", False) else words
+    return (
+        words + " kmemleak=off"
+        if is_debug(series) and not scenario.getboolean("kmemleak", False)
+        else words
+    )
 
 
 def expected_of(series, scenario):
     """A pattern of the kernel reports that are expected on this kernel; None if there are none."""
-    patterns = [scenario.get("expected")] + ([KNOWN_TO_LOCKDEP, KNOWN_TO_KASAN] if is_debug(series) else [])
+    patterns = [scenario.get("expected")] + (
+        [KNOWN_TO_LOCKDEP, KNOWN_TO_KASAN] if is_debug(series) else []
+    )
     return "|".join(filter(None, patterns)) or None
 
 
@@ -106,20 +123,28 @@ def not_here(series, scenario):
 
 def skips_of(series, scenario):
     """A pattern of the tests that are skipped on a kernel; None if there are none."""
-    patterns = [scenario.get("skips")] + ([scenario.get("debug_skips"), LOCKDEP_OFF] if is_debug(series) else [])
+    patterns = [scenario.get("skips")] + (
+        [scenario.get("debug_skips"), LOCKDEP_OFF] if is_debug(series) else []
+    )
     return "|".join(filter(None, patterns)) or None
 
 
 def all_kernels():
     """The series that make check-all tests."""
-    return subprocess.run([os.path.join(SCRIPTS, "kernel"), "--list"], text=True,
-                          stdout=subprocess.PIPE, check=True).stdout.split()
+    return subprocess.run(
+        [os.path.join(SCRIPTS, "kernel"), "--list"], text=True, stdout=subprocess.PIPE, check=True
+    ).stdout.split()
 
 
 def kernel_value(key, series, *options):
     """A value that scripts/kernel prints for a series; None if the kernel cannot be fetched."""
-    result = subprocess.run([os.path.join(SCRIPTS, "kernel"), *options, series], stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, text=True, check=False)
+    result = subprocess.run(
+        [os.path.join(SCRIPTS, "kernel"), *options, series],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     found = re.search(rf"^{key}=(.*)$", result.stdout, re.MULTILINE)
     return found[1] if found else None
 

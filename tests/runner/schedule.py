@@ -12,8 +12,9 @@ import time
 class Job:
     """Something to run.
 
-    run: returns False if it failed, so that the jobs in whose "after" it is are dropped; seconds: how long it is
-    expected to take; memory: GiB of the host that it uses, if that is a lot
+    run: returns False if it failed, so that the jobs in whose "after" it is are
+    dropped; seconds: how long it is expected to take; memory: GiB of the host
+    that it uses, if that is a lot
     """
 
     def __init__(self, name, run, seconds=1, memory=0, after=()):
@@ -29,7 +30,7 @@ def host_memory():
     with open("/proc/meminfo", encoding="ascii") as meminfo:
         for line in meminfo:
             if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) / 1024 ** 2
+                return int(line.split()[1]) / 1024**2
     return 0
 
 
@@ -39,7 +40,9 @@ def in_order(jobs):
 
     def length(job):
         if job not in chain:
-            chain[job] = job.seconds + max((length(other) for other in jobs if job in other.after), default=0)
+            chain[job] = job.seconds + max(
+                (length(other) for other in jobs if job in other.after), default=0
+            )
         return chain[job]
 
     return sorted(jobs, key=lambda job: -length(job))
@@ -57,12 +60,13 @@ class Schedule:
         self.changed = threading.Condition()
         self.stopped = False
         self.error = None
-        self.took = {}      # {name: seconds}, of the jobs that did not fail
+        self.took = {}  # {name: seconds}, of the jobs that did not fail
 
     def fits(self, job):
         """Whether the host has the memory for a job beside those that are running.
 
-        They may not use all of theirs yet. The first one always fits: it has to find out for itself.
+        They may not use all of theirs yet. The first one always fits: it has to
+        find out for itself.
         """
         used = sum(other.memory for other in self.running)
         return not job.memory or not used or self.available() - used >= job.memory + 1
@@ -70,8 +74,14 @@ class Schedule:
     def next(self):
         """The first job that can start now; None if there is none."""
         pending = self.waiting + self.running
-        return next((job for job in self.waiting
-                     if not any(other in pending for other in job.after) and self.fits(job)), None)
+        return next(
+            (
+                job
+                for job in self.waiting
+                if not any(other in pending for other in job.after) and self.fits(job)
+            ),
+            None,
+        )
 
     def drop_after(self, failed):
         """Drop the jobs that need one that has failed."""
@@ -86,7 +96,7 @@ class Schedule:
         passed = False
         try:
             passed = job.run() is not False
-        except Exception as error:      # pylint: disable=broad-except
+        except Exception as error:  # pylint: disable=broad-except
             self.error = self.error or error
             self.stopped = True
         with self.changed:
@@ -114,7 +124,11 @@ class Schedule:
             self.run_job(job)
 
     def run(self):
-        """Run all jobs. After a KeyboardInterrupt no more are started, and it is raised again when the running ones ended."""
+        """Run all jobs.
+
+        After a KeyboardInterrupt no more are started. It is raised again when
+        the running ones have ended.
+        """
         threads = [threading.Thread(target=self.work, daemon=True) for _ in range(self.workers)]
         for thread in threads:
             thread.start()
@@ -147,7 +161,9 @@ class Durations:
         self.seconds = {}
         try:
             with open(path, encoding="utf-8") as file:
-                self.seconds = {str(name): float(seconds) for name, seconds in json.load(file).items()}
+                self.seconds = {
+                    str(name): float(seconds) for name, seconds in json.load(file).items()
+                }
         except (OSError, ValueError, AttributeError, TypeError):
             # There is none yet, or it was cut off: the defaults are in use.
             pass
@@ -161,6 +177,10 @@ class Durations:
         self.seconds.update(took)
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         with open(self.path + ".new", "w", encoding="utf-8") as file:
-            json.dump({name: round(seconds, 1) for name, seconds in sorted(self.seconds.items())}, file, indent=1)
+            json.dump(
+                {name: round(seconds, 1) for name, seconds in sorted(self.seconds.items())},
+                file,
+                indent=1,
+            )
             file.write("\n")
         os.replace(self.path + ".new", self.path)

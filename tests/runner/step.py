@@ -24,13 +24,22 @@ def stop_all():
 
 
 def run_bounded(argv, timeout):
-    """Run a command: its output and its exit status, 1 if it could not be run or took longer than timeout seconds.
+    """Run a command: its output and its exit status.
 
-    After the timeout, the command and all processes that it started are killed.
+    The status is 1 if the command cannot be run, or takes longer than timeout
+    seconds: then the command and all processes that it started are killed.
     """
     try:
-        with subprocess.Popen(argv, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True) as child:
+        with subprocess.Popen(
+            argv,
+            cwd=TOP,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as child:
             CHILDREN.add(child)
             try:
                 return child.communicate(timeout=timeout)[0], child.returncode
@@ -53,8 +62,9 @@ def run_bounded(argv, timeout):
 
 
 def run_step(report, title, argv, log_name, cell=None, ktap=False, timeout=1800):
-    """Run a command as one test, or with ktap as those that it prints; True if its exit status is 0.
+    """Run a command as one test, or with ktap as those that it prints.
 
+    Returns True if the exit status is 0.
     The output is written to build/logs/LOG_NAME. timeout is in seconds.
     """
     os.makedirs(os.path.join(BUILD, "logs"), exist_ok=True)
@@ -67,7 +77,10 @@ def run_step(report, title, argv, log_name, cell=None, ktap=False, timeout=1800)
     if ktap:
         tests = judge_output(lines, title, status)
     else:
-        tests = [Test("fail" if status else "pass", title,
-                      "; ".join(line.strip() for line in lines[-3:]))]
+        tests = [
+            Test(
+                "fail" if status else "pass", title, "; ".join(line.strip() for line in lines[-3:])
+            )
+        ]
     report.add(title, tests, time.monotonic() - started, log, cell)
     return status == 0

@@ -17,7 +17,10 @@ class Tables(unittest.TestCase):
 
     def setUp(self):
         self.table = Table()
-        self.table.cells = {("a", "build"): {"fail": 0}, ("a", "x"): {"pass": 3, "fail": 1, "skip": 2}}
+        self.table.cells = {
+            ("a", "build"): {"fail": 0},
+            ("a", "x"): {"pass": 3, "fail": 1, "skip": 2},
+        }
         self.table.releases = {"a": "a.1"}
 
     def rows(self, kernels, columns):
@@ -26,28 +29,39 @@ class Tables(unittest.TestCase):
 
     def test_rows(self):
         """the table shows what failed and what was not run"""
-        self.assertEqual(self.rows(["a", "b"], ["x"]),
-                         [["a", "a.1", "ok", "3, **1 failed**, 2 skipped"], ["b", "?", "-", "-"]])
+        self.assertEqual(
+            self.rows(["a", "b"], ["x"]),
+            [["a", "a.1", "ok", "3, **1 failed**, 2 skipped"], ["b", "?", "-", "-"]],
+        )
 
     def test_before(self):
         """a cell that was not run keeps its text unless the kernel's release has changed"""
-        self.table.before = {"a": {"release": "a.1", "build": "ok", "x": "9", "y": "2"},
-                             "b": {"release": "b.1", "build": "ok", "x": "7"},
-                             "c": {"release": "c.1", "build": "ok", "x": "5"}}
+        self.table.before = {
+            "a": {"release": "a.1", "build": "ok", "x": "9", "y": "2"},
+            "b": {"release": "b.1", "build": "ok", "x": "7"},
+            "c": {"release": "c.1", "build": "ok", "x": "5"},
+        }
         self.table.releases["c"] = "c.2"
-        self.assertEqual(self.rows(["a", "b", "c"], ["x", "y"]),
-                         [["a", "a.1", "ok", "3, **1 failed**, 2 skipped", "2"], ["b", "b.1", "ok", "7", "-"],
-                          ["c", "c.2", "-", "-", "-"]])
+        self.assertEqual(
+            self.rows(["a", "b", "c"], ["x", "y"]),
+            [
+                ["a", "a.1", "ok", "3, **1 failed**, 2 skipped", "2"],
+                ["b", "b.1", "ok", "7", "-"],
+                ["c", "c.2", "-", "-", "-"],
+            ],
+        )
 
     def test_file(self):
-        """the table replaces the text between its two lines in a file, and is read back from there"""
+        """the table is written between its two lines in a file, and read back from there"""
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "x.md")
             with open(path, "w", encoding="utf-8") as file:
                 file.write(f"before\n{Table.BEGIN}old\n{Table.END}after\n")
             text = self.table.markdown(["a"], ["x"])
             self.table.write(path, text)
-            self.assertEqual(Table.place(path), (f"before\n{Table.BEGIN}", text, f"{Table.END}after\n"))
+            self.assertEqual(
+                Table.place(path), (f"before\n{Table.BEGIN}", text, f"{Table.END}after\n")
+            )
             other = Table()
             other.read(path)
             self.assertEqual(other.before["a"]["x"], "3, **1 failed**, 2 skipped")
@@ -61,7 +75,12 @@ class Summaries(unittest.TestCase):
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
             report = Report()
-            report.add("title", [Test(verdict, f"a {verdict}", "why") for verdict in verdicts], 1, "/tmp/x.log")
+            report.add(
+                "title",
+                [Test(verdict, f"a {verdict}", "why") for verdict in verdicts],
+                1,
+                "/tmp/x.log",
+            )
             status = report.summary()
         return status, output.getvalue().splitlines()
 
@@ -76,7 +95,9 @@ class Summaries(unittest.TestCase):
         """each failure is named with its log, and fails the run"""
         status, lines = self.summary("pass", "fail")
         self.assertEqual((status, lines[-1]), (1, "1 passed, 1 failed"))
-        self.assertTrue(any(line.startswith("  title: a fail (") and "x.log" in line for line in lines), lines)
+        self.assertTrue(
+            any(line.startswith("  title: a fail (") and "x.log" in line for line in lines), lines
+        )
 
     def test_nothing(self):
         """a run in which no test passed fails"""

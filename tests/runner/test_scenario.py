@@ -6,7 +6,17 @@ import configparser
 import unittest
 
 from runner import Failure
-from runner.scenario import BENCH_FILES, FILES, command_line_of, expected_of, not_here, read, resolve, scenarios, setting
+from runner.scenario import (
+    BENCH_FILES,
+    FILES,
+    command_line_of,
+    expected_of,
+    not_here,
+    read,
+    resolve,
+    scenarios,
+    setting,
+)
 
 TEXT = """
 [one]
@@ -45,7 +55,9 @@ class Extends(unittest.TestCase):
         """a scenario has the keys of the one that it extends unless it sets them itself"""
         two, three = (parse(TEXT)[name] for name in ("two", "three"))
         self.assertEqual((two["harness"], two["memory"], two["title"]), ("a", "3G", "the second"))
-        self.assertEqual((three["memory"], three["debug_memory"], three.getboolean("long")), ("3G", "2G", True))
+        self.assertEqual(
+            (three["memory"], three["debug_memory"], three.getboolean("long")), ("3G", "2G", True)
+        )
         self.assertNotIn("extends", two)
 
     def test_unset(self):
@@ -59,7 +71,11 @@ class Extends(unittest.TestCase):
 
     def test_unknown(self):
         """a scenario that extends an unknown one, or itself, is refused"""
-        for text in "[a]\nextends = b\n", "[a]\nextends = b\n[b]\nextends = a\n", "[a]\nextends = a\n":
+        for text in (
+            "[a]\nextends = b\n",
+            "[a]\nextends = b\n[b]\nextends = a\n",
+            "[a]\nextends = a\n",
+        ):
             with self.assertRaises(Failure):
                 parse(text)
 
@@ -86,8 +102,14 @@ class Choice(unittest.TestCase):
     def test_debug(self):
         """a debug kernel has its own settings and expected reports"""
         one, three = (parse(TEXT)[name] for name in ("one", "three"))
-        self.assertEqual((setting("6.12", one, "memory", ""), setting("6.12-debug", one, "memory", "")), ("1G", "2G"))
-        self.assertEqual((command_line_of("6.12", one), command_line_of("6.12-debug", one)), ("x", "x kmemleak=off"))
+        self.assertEqual(
+            (setting("6.12", one, "memory", ""), setting("6.12-debug", one, "memory", "")),
+            ("1G", "2G"),
+        )
+        self.assertEqual(
+            (command_line_of("6.12", one), command_line_of("6.12-debug", one)),
+            ("x", "x kmemleak=off"),
+        )
         self.assertEqual(expected_of("6.12", one), "WARNING: x")
         self.assertIn("KASAN", expected_of("6.12-debug", one))
         self.assertTrue(not_here("6.12", three))
@@ -97,10 +119,38 @@ class Choice(unittest.TestCase):
 class Files(unittest.TestCase):
     """The scenarios files of this tree."""
 
-    KEYS = {"title", "harness", "memory", "cpus", "cpu", "append", "qemu", "packages", "disks", "boot_disks", "crash",
-            "host", "timeout", "weight", "host_memory", "long", "vmlinux", "bench", "expected", "debug_only",
-            "debug_memory", "debug_qemu", "debug_append", "kmemleak", "skips", "debug_skips", "debug_skip", "soak",
-            "icount", "expect_death"}
+    KEYS = {
+        "title",
+        "harness",
+        "memory",
+        "cpus",
+        "cpu",
+        "append",
+        "qemu",
+        "packages",
+        "disks",
+        "boot_disks",
+        "crash",
+        "host",
+        "timeout",
+        "weight",
+        "host_memory",
+        "long",
+        "vmlinux",
+        "bench",
+        "expected",
+        "debug_only",
+        "debug_memory",
+        "debug_qemu",
+        "debug_append",
+        "kmemleak",
+        "skips",
+        "debug_skips",
+        "debug_skip",
+        "soak",
+        "icount",
+        "expect_death",
+    }
 
     def test_keys(self):
         """each scenario has a title and groups of tests, and no unknown key"""
@@ -115,4 +165,6 @@ class Files(unittest.TestCase):
         parser = read(FILES, BENCH_FILES)
         bench = [name for name in parser.sections() if name.startswith("bench-")]
         self.assertTrue(bench)
-        self.assertFalse(set(bench) & {scenario.name for scenario in scenarios([], True, ["6.12-debug"], parser)})
+        self.assertFalse(
+            set(bench) & {scenario.name for scenario in scenarios([], True, ["6.12-debug"], parser)}
+        )

@@ -23,7 +23,12 @@ class Order(unittest.TestCase):
     def test_longest(self):
         """the longest job is started first, and one that a long job needs before it"""
         build = self.job("build", 5)
-        jobs = [self.job("short", 3), self.job("middle", 20), build, self.job("long", 30, after=[build])]
+        jobs = [
+            self.job("short", 3),
+            self.job("middle", 20),
+            build,
+            self.job("long", 30, after=[build]),
+        ]
         self.assertEqual([job.name for job in in_order(jobs)], ["build", "long", "middle", "short"])
         Schedule(jobs, 1).run()
         self.assertEqual(self.started, ["build", "long", "middle", "short"])
@@ -61,12 +66,17 @@ class Order(unittest.TestCase):
         """a small job runs while a large one waits for memory"""
         release = threading.Event()
         large = Job("large", lambda: release.wait(10), 9, 13)
-        jobs = [large, self.job("larger", 8, 13), Job("small", lambda: self.started.append("small") or release.set(), 1)]
+        jobs = [
+            large,
+            self.job("larger", 8, 13),
+            Job("small", lambda: self.started.append("small") or release.set(), 1),
+        ]
         Schedule(jobs, 2, available=lambda: 20).run()
         self.assertEqual(self.started, ["small", "larger"])
 
     def test_error(self):
         """an exception in a job ends the run and is raised again"""
+
         def fail():
             raise ValueError("x")
 
