@@ -56,8 +56,7 @@ static void orders(void)
 		long long start = read_number(REGION "/start", (int)i);
 
 		ok(start == (long long)region_start(added[i]),
-		   "region%zu is the range that was added as number %zu (start %#llx, expected %#"
-		   PRIx64 ")",
+		   "region%zu is the range that was added as number %zu (start %#llx, expected %#" PRIx64 ")",
 		   i, i, start, region_start(added[i]));
 	}
 	for (i = 0; i < ARRAY_SIZE(onlined); i++) {
