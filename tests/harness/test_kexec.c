@@ -66,8 +66,8 @@ static bool load_by_segments(const char *options, int *segments)
 
 static bool load_by_file(const char *options, int *segments)
 {
-	int kernel = open(KEXEC_KERNEL, O_RDONLY | O_CLOEXEC),
-	initrd = open(KEXEC_INITRD, O_RDONLY | O_CLOEXEC);
+	int kernel = open(KEXEC_KERNEL, O_RDONLY | O_CLOEXEC);
+	int initrd = open(KEXEC_INITRD, O_RDONLY | O_CLOEXEC);
 	struct kmsg kmsg = kmsg_mark();
 	char line[2048], log[16384] = "";
 	char *append = read_whole("/proc/cmdline"), command[2048];
@@ -105,9 +105,7 @@ static void look_at_loads(const char *stage)
 	run_command("kexec -u");
 }
 
-/*
- * The first kernel has no stage on its command line, the others have 2 and 3.
- */
+/* The first kernel has no stage on its command line, the others 2 and 3. */
 static int kernel_number(void)
 {
 	int stage = boot_number(STAGE);
@@ -130,8 +128,8 @@ static void go_on(int stage)
 	bool loaded;
 
 	snprintf(options, sizeof(options), STAGE "=%d", stage);
-	loaded = stage == 2 ? load_by_segments(options, &segments) : load_by_file(options,
-										  &segments);
+	loaded = stage == 2 ? load_by_segments(options, &segments) :
+			      load_by_file(options, &segments);
 	if (!ok(loaded,
 		"kernel %d loads kernel %d with none of %d segments in the region", kernel_number(),
 		stage, segments))

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Suspend with populated memory, and refusal of hibernation, which would lose
- * it
+ * Suspend with populated memory, and refusal of hibernation
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -166,9 +165,7 @@ static void not_hibernated(const char *what)
 	   "data in populated memory is intact after refused hibernation (provider %s)", what);
 }
 
-/*
- * Userspace hibernation reads the image from /dev/snapshot while that is open.
- */
+/* Hibernation by userspace reads its image from /dev/snapshot. */
 static void image_by_file(void)
 {
 	struct kmsg kmsg = kmsg_mark();
@@ -202,10 +199,7 @@ static void image_by_file(void)
 	kmsg_close(&kmsg);
 }
 
-/*
- * Write an image of the system to the swap disk, read it back and continue from
- * it.
- */
+/* Write an image of the system to the swap disk, read it back, and resume. */
 static void hibernated(void)
 {
 	struct kmsg kmsg = kmsg_mark();
