@@ -1220,4 +1220,4 @@ module_exit(virtio_mem_exit);
 MODULE_AUTHOR("the twostage developers");
 MODULE_DESCRIPTION("Standby memory on virtio-mem devices, for twostage");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(TWOSTAGE_VERSION);

@@ -114,7 +114,7 @@ class Sysroot:
 
     def add_region(self, first, blocks, online=(), memmap_on_memory=True, provider="ram", node=0,
                    number=None, budget=None, poisoned=()):
-        """A region of so many blocks; online and poisoned are the ids of those that are; budget is in blocks, if any."""
+        """A region of so many blocks; online and poisoned are ids of those that are; budget is in blocks, if any."""
         name = f"region{self.regions if number is None else number}"
         self.regions += 1
         values = {

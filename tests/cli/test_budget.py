@@ -44,7 +44,7 @@ def large_budget(root):
 def used_up(root):
     root.add_region(32, 4, online=(32, 33), budget=2)
     result = root.run("online", "--to-budget", "region0").expect(0)
-    contains(result.out, "nothing to do", "256M are plugged", "budget of 256M")
+    contains(result.out, "nothing to do", "256M of region0 are plugged", "budget of 256M")
     same((result.err, root.changed(range(32, 36))), ("", {}), "stderr and what has changed")
 
 
@@ -52,7 +52,7 @@ def used_up(root):
 def over_budget(root):
     root.add_region(32, 4, online=(32, 33, 34), budget=2)
     result = root.run("online", "--to-budget", "region0").expect(0)
-    contains(result.out, "nothing to do", "384M are plugged", "budget is 256M")
+    contains(result.out, "nothing to do", "384M of region0 are plugged", "budget of 256M")
     contains(result.err, "twostage offline region0 --size 128M")
     same(root.changed(range(32, 36)), {}, "changed")
 
@@ -94,7 +94,7 @@ def refused(root):
 def no_budget(root):
     root.add_region(32, 4)
     result = root.run("online", "--to-budget", "region0").expect(1)
-    contains(result.err, "region0 has no budget", "provider ram", "hint: twostage online region0 --all")
+    contains(result.err, "region0 has no budget", "provider ram", "hint: to set all of it online: twostage online region0 --all")
     same((result.out, root.changed(range(32, 36))), ("", {}), "stdout and what has changed")
     contains(root.run("online", "--to-budget", "region7").expect(1).err, 'no region "region7"')
 

@@ -125,11 +125,11 @@ def blocks_elsewhere(root, blocks, what, more):
 
 
 @test_each("more than there is changes nothing: {}", [
-    ("online --count 4", "cannot set 4 blocks online: 3 (384M) are standby"),
-    ("online --size 1G", "cannot set 8 blocks online: 3 (384M) are standby"),
-    ("online region1 --count 2", "cannot set 2 blocks online: 1 (128M) is standby"),
-    ("offline --count 2", "cannot set 2 blocks offline: 1 (128M) is online"),
-    ("offline region1 --count 1", "cannot set 1 block offline: 0 (0B) are online"),
+    ("online --count 4", "cannot set 4 blocks online: only 3 (384M) are standby"),
+    ("online --size 1G", "cannot set 8 blocks online: only 3 (384M) are standby"),
+    ("online region1 --count 2", "cannot set 2 blocks online: only 1 (128M) is standby"),
+    ("offline --count 2", "cannot set 2 blocks offline: only 1 (128M) is online"),
+    ("offline region1 --count 1", "cannot set 1 block offline: only 0 (0B) are online"),
     ("online --count 18446744073709551615", "cannot set 18446744073709551615 blocks online"),
     ("online --size 0xfffffffff8000000", "cannot set 137438953471 blocks online")])
 def too_much(root, command, message):
@@ -162,7 +162,7 @@ def online_fails(root):
     result = root.run("online", "--all").expect(1)
     same(root.changed((32, 33, 35, 36, 37)), {32: "online_movable", 33: "online_movable"}, "changed")
     same(result.out, "", "stdout")
-    contains(result.err, "memory block 34 (0x110000000-0x117ffffff): No space left on device",
+    contains(result.err, "cannot set memory block 34 (0x110000000-0x117ffffff) online: No space left on device",
              "set 2 of 6 blocks online (256M of 768M)")
 
 
@@ -190,7 +190,7 @@ def no_memory(root):
     root.add_region(32, 2)
     root.replace_by_socket(root.state_of(32))
     contains(root.run("online", "--all").expect(1).err, "No such device or address",
-             "hint: is there memory at these addresses?")
+             "hint: there may be no memory at these addresses")
 
 
 @test("a block that is a directory, or is gone, fails")
@@ -265,5 +265,5 @@ def offline_poisoned(root):
     for block in (33, 34):
         root.write(f"{MEMORY}/memory{block}/twostage/stage", "poisoned\n")
     result = root.run("offline", "--all").expect(0)
-    contains(result.err, "hint: offline, but not standby: memory blocks 33-34 have a hardware-poisoned page")
+    contains(result.err, "hint: memory blocks 33-34 are offline but not standby: each has a hardware-poisoned page")
     lacks(root.run("offline", "--count", 1).err, "hardware-poisoned")

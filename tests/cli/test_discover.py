@@ -52,7 +52,8 @@ def pci_device(root, address, bits, driver="ata_piix", bus_master=True, device_c
     return path
 
 
-NAMED = "ata_piix 0000:00:01.1 can reach only addresses up to 0xffffffff: "
+NAMED = "ata_piix 0000:00:01.1 can reach only addresses up to 0xffffffff, "
+REMEDY = ": boot with iommu=soft on the kernel command line"
 
 
 @test("discover names a device in use that cannot reach the range, and the parameter that helps")
@@ -60,10 +61,10 @@ def limited_device(root):
     machine(root)
     pci_device(root, "0000:00:01.1", 32)
     result = root.run("discover").expect(0)
-    contains(result.err, NAMED + "memory above is not added unless there are bounce buffers (SWIOTLB); iommu=soft")
+    contains(result.err, NAMED + "so memory above can be added only if there are bounce buffers (SWIOTLB)" + REMEDY)
     os.makedirs(root.at("sys/kernel/debug/swiotlb"))
     result = root.run("discover").expect(0)
-    contains(result.err, NAMED + "there are no bounce buffers (SWIOTLB), so memory above is not added; iommu=soft")
+    contains(result.err, NAMED + "and there are no bounce buffers (SWIOTLB), so memory above cannot be added" + REMEDY)
     root.write("sys/kernel/debug/swiotlb/io_tlb_nslabs", "32768\n")
     same(root.run("discover").expect(0).err, "")
 

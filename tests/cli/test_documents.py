@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""The man page and the completion: they say what --help says."""
+"""The man pages, docs/ and the completion: they say what the code and --help say, and links lead somewhere."""
 
+import glob
 import os
 import re
 import shutil
@@ -12,6 +13,8 @@ from test_usage import COMMANDS
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PAGE = os.path.join(TOP, "src", "cli", "twostage.8")
+MODULE_PAGE = os.path.join(TOP, "src", "cli", "twostage.4")
+ABI = os.path.join(TOP, "docs", "abi.md")
 COMPLETION = os.path.join(TOP, "src", "cli", "twostage.bash")
 BASH_COMPLETION = "/usr/share/bash-completion/bash_completion"
 
@@ -23,19 +26,20 @@ def options_of(root, command):
             for line in text.splitlines() if re.match(r"  (-|    --)", line)]
 
 
-def rendered():
-    """The man page as text, without what makes it bold."""
+def rendered(page=PAGE):
+    """A man page as text, without what makes it bold."""
     if not shutil.which("groff"):
         raise Skip("groff is not installed")
-    result = subprocess.run(["groff", "-man", "-Tascii", "-P-cbou", "-rHY=0", PAGE],
+    result = subprocess.run(["groff", "-man", "-Tascii", "-P-cbou", "-rHY=0", page],
                             capture_output=True, text=True, check=True)
     return result.stdout
 
 
-@test("the man page renders without a warning")
-def man_page(_):
-    checkers = [argv for argv in (["groff", "-man", "-ww", "-Tutf8", "-z", PAGE],
-                                  ["man", "--warnings", "--local-file", PAGE]) if shutil.which(argv[0])]
+@test_each("twostage.{} renders without a warning", ["4", "8"])
+def man_page(_, section):
+    page = os.path.join(TOP, "src", "cli", f"twostage.{section}")
+    checkers = [argv for argv in (["groff", "-man", "-ww", "-Tutf8", "-z", page],
+                                  ["man", "--warnings", "--local-file", page]) if shutil.which(argv[0])]
     if not checkers:
         raise Skip("neither groff nor man is installed")
     for argv in checkers:
@@ -80,6 +84,129 @@ def man_page_commands(_):
         if not re.search(rf"^ +twostage {command}\b", page, re.M) or \
            not re.search(rf"^ +{command}\b", page, re.M):
             raise AssertionError(f"{command} is not there")
+
+
+def source(*path):
+    """A file of the module's sources."""
+    with open(os.path.join(TOP, "src", *path), encoding="utf-8") as file:
+        return file.read()
+
+
+# Where attributes are defined, and their directories as docs/abi.md names them
+DIRECTORIES = {
+    "BUS_ATTR": "/sys/bus/twostage/",
+    "sysfs.c": "/sys/bus/twostage/devices/regionN/",
+    "sysfs_block.c": "/sys/devices/system/memory/memoryX/twostage/",
+    "providers/virtio_mem.c": "/sys/bus/virtio/devices/virtioN/twostage/",
+}
+MODES = {"RO": "(RO)", "WO": "(WO)", "RW": "(RW)"}
+
+
+def attributes():
+    """All attributes in sysfs: {path: mode as docs/abi.md has it}."""
+    found = {}
+    for name in ("sysfs.c", "sysfs_block.c", "providers/virtio_mem.c"):
+        text = source(name)
+        for kind, mode, attribute in re.findall(r"^static (DEVICE|BUS)_ATTR_(RO|WO|RW)\((\w+)\);", text, re.M):
+            found[DIRECTORIES["BUS_ATTR" if kind == "BUS" else name] + attribute] = MODES[mode]
+        for kind, attribute, mode in re.findall(r"^static struct (bus|device)_attribute .* = __ATTR\((\w+), (\d+),",
+                                                text, re.M):
+            found[DIRECTORIES["BUS_ATTR" if kind == "bus" else name] + attribute] = f"({mode})"
+        registered = len(re.findall(r"^\t&(?:dev|bus)_attr_\w+\.attr,$", text, re.M))
+        same(len([path for path in found if path.startswith(DIRECTORIES[name]) or
+                  (name == "sysfs.c" and path.startswith(DIRECTORIES["BUS_ATTR"]))]), registered, name)
+    return found
+
+
+def parameters():
+    """The parameters of both modules."""
+    return [parameter for name in ("main.c", "providers/virtio_mem.c")
+            for parameter in re.findall(r"^module_param(?:_cb|_named)?\((\w+),", source(name), re.M)]
+
+
+def tracepoints():
+    """The names of all tracepoints."""
+    return re.findall(r"^DEFINE_(?:STEP|EVENT)\((?:twostage_range, )?(\w+)[,)]", source("trace.h"), re.M)
+
+
+def abi():
+    """docs/abi.md, and its entries: {what: description}."""
+    with open(ABI, encoding="utf-8") as file:
+        text = file.read()
+    return text, dict(re.findall(r"^What:\t+(\S+)$.*?^Description:\t(.*?)^```$", text, re.M | re.S))
+
+
+def module_page_entries():
+    """What twostage.4 has an entry for: {heading: names}."""
+    entries, heading = {}, None
+    for line in rendered(MODULE_PAGE).splitlines():
+        match = re.match(r"(?:   )?([A-Z/]\S*)", line)
+        entry = re.match(r" {7}(\w+(?:, \w+)*)", line)
+        if match:
+            heading = match[1]
+            entries[heading] = set()
+        elif heading and entry:
+            # Several names may share an entry. Paragraphs look the same: their first word is no name.
+            entries[heading] |= set(entry[1].split(", "))
+    return entries
+
+
+@test("docs/abi.md has every attribute, with its mode, and no other")
+def abi_attributes(_):
+    _, entries = abi()
+    documented = {what: description.split()[0] for what, description in entries.items() if what.startswith("/sys/")}
+    same({what: mode for what, mode in documented.items() if "/debug/" not in what}, attributes())
+
+
+@test("docs/abi.md has every parameter and every tracepoint, and no other")
+def abi_parameters(_):
+    text, entries = abi()
+    same(sorted(what.split("=")[0] for what in entries if "=" in what), sorted(parameters()))
+    table = text[text.index("| event | step |"):text.index("Fields:")]
+    same(sorted(re.findall(r"`(\w+)`", table)), sorted(tracepoints()))
+
+
+@test("twostage.4 has every attribute, parameter and tracepoint")
+def module_page_attributes(_):
+    entries = module_page_entries()
+    missing = [path for path in attributes()
+               if path.rsplit("/", 1)[1] not in entries.get(path.rsplit("/", 1)[0] + "/", ())]
+    missing += [name for name in parameters() if name not in entries["PARAMETERS"]]
+    missing += [name for name in tracepoints() if name not in entries["TRACEPOINTS"]]
+    same(missing, [])
+
+
+@test("docs/abi.md and twostage.4 have the same errors")
+def module_page_errors(_):
+    text, _ = abi()
+    table = text[text.index("| error | meaning |"):]
+    same(sorted(re.findall(r"^\| `(E\w+)` \|", table, re.M)),
+         sorted(name for name in module_page_entries()["ERRORS"] if re.match(r"E[A-Z]+$", name)))
+
+
+def headings(path):
+    """The anchors of a Markdown file's headings."""
+    with open(path, encoding="utf-8") as file:
+        text = re.sub(r"^```.*?^```$", "", file.read(), flags=re.M | re.S)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+            for heading in re.findall(r"^#+ (.*)$", text, re.M)}
+
+
+@test("links in README.md and docs/ lead to files and headings that exist")
+def links(_):
+    pages = glob.glob(os.path.join(TOP, "*.md")) + glob.glob(os.path.join(TOP, "docs", "*.md"))
+    count, wrong = 0, []
+    for page in pages:
+        with open(page, encoding="utf-8") as file:
+            found = re.findall(r"\]\(([^)\s]+)\)", file.read())
+        for link in found:
+            name, _, anchor = link.partition("#")
+            target = os.path.join(os.path.dirname(page), name) if name else page
+            count += 1
+            if not os.path.exists(target) or (anchor and anchor not in headings(target)):
+                wrong.append(f"{os.path.relpath(page, TOP)}: {link}")
+    same(wrong, [])
+    same(count > 50, True, "the number of links")
 
 
 def complete(root, words, package=True):

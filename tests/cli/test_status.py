@@ -46,7 +46,7 @@ def not_loaded(root):
     result = root.run("status").expect(1)
     contains(result.out, "Module:", "not loaded", "Memory block size:")
     lacks(result.out, "Hooks", "Regions")
-    contains(result.err, "hint: twostage load")
+    contains(result.err, "hint: to load it: twostage load")
     found = facts(root, 1)
     same((found["module"], found["regions"], found["standby"], found["version"], found["hooks"]),
          ("not loaded", None, None, None, None))
@@ -73,7 +73,7 @@ def hooks(root):
 @test("a hook that the module does without is missing, and no failure")
 def hook_missing(root):
     root.write(HOOKS, root.read(HOOKS) + "read_page_owner              missing: it is read without protection\n")
-    contains(facts(root)["hooks"], "armed", "1 that the module does without")
+    contains(facts(root)["hooks"], "armed", "1 missing on this kernel")
     found = json.loads(root.run("status", "--hooks", "--json").expect(0).out)["hooks"]
     same(found[-1], {"function": "read_page_owner", "state": "missing", "redirected": None, "missed": None})
 
@@ -101,7 +101,7 @@ def no_debugfs(root):
     root.remove("sys/kernel/debug")
     result = root.run("status").expect(0)
     contains(result.out, "unknown: debugfs is not mounted")
-    contains(result.err, "hint: mount -t debugfs")
+    contains(result.err, "hint: to mount it: mount -t debugfs")
     contains(root.run("status", "--hooks").expect(1).err, "debugfs is not mounted", "mount -t debugfs")
 
 
@@ -119,14 +119,14 @@ def unprivileged(root):
         result = root.run_unprivileged("status").expect(0)
     finally:
         root.chmod("sys/kernel/debug", 0o755)
-    contains(result.out, "unknown: only root may look at debugfs")
-    contains(result.err, "hint: try it with sudo")
+    contains(result.out, "unknown: only root can read debugfs")
+    contains(result.err, "hint: try again with sudo")
 
 
 @test("status says when it does not understand the hooks")
 def hooks_nonsense(root):
     root.write(HOOKS, "who knows\n")
-    contains(root.run("status").expect(0).out, "is not understood")
+    contains(root.run("status").expect(0).out, "has an unknown format")
 
 
 @test("status shows that DIMMs are adopted")

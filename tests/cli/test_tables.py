@@ -108,7 +108,7 @@ def no_such_region(root, command):
     fill(root)
     result = root.run(*command.split()).expect(1)
     same(result.out, "", "stdout")
-    contains(result.err, '"region7"', "hint: twostage list")
+    contains(result.err, '"region7"', "hint: to list regions: twostage list")
     same(root.changed(range(32, 40)), {}, "changed")
     same(root.read("sys/bus/twostage/remove_region"), "", "remove_region")
 

@@ -125,7 +125,7 @@ def error_after_bar(root):
         same(command.finish()[0], 1, "status")
     if not command.bars():
         raise AssertionError("there was no bar")
-    contains(command.text, CLEAR + "twostage: memory block 35 ")
+    contains(command.text, CLEAR + "twostage: cannot set memory block 35 ")
 
 
 def interrupted(root, number, on_terminal):
@@ -153,7 +153,7 @@ def interrupted(root, number, on_terminal):
     same(status, 1, "status")
     same(knobs.written, [(32, "online_movable"), (33, "online_movable")], "written")
     same([line.split()[2] for line in out.splitlines()], ["32", "33"], "blocks on stdout")
-    contains(err, "set 2 of 4 blocks online (256M of 512M), then it was interrupted")
+    contains(err, "set 2 of 4 blocks online (256M of 512M), then was interrupted")
     lacks(err, "memory block 34", "hint:")
 
 

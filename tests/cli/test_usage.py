@@ -24,11 +24,11 @@ WRONG = [
     (["add"], ["START and SIZE"]),
     (["add", "4G"], ["START and SIZE"]),
     (["add", "4G", "1G", "1G"], ["START and SIZE"]),
-    (["add", "4G", "0"], ["size is 0"]),
+    (["add", "4G", "0"], ["SIZE must not be 0"]),
     (["add", "elsewhere", "1G"], ['"elsewhere"', "start address"]),
     (["add", "4G", "much"], ['"much"', "size"]),
     (["add", "0xfffffffffffff000", "8K"], ["beyond the last address", "8K"]),
-    (["add", "16E", "1G"], ["beyond the last address", "16E"]),
+    (["add", "16E", "1G"], ["does not fit into 64 bits", "16E"]),
     (["add", "--node", "one", "4G", "1G"], ["--node", '"one"']),
     (["add", "--node=-1", "4G", "1G"], ["--node", '"-1"']),
     (["add", "--node", "99999999999", "4G", "1G"], ["--node", '"99999999999"']),
@@ -138,7 +138,7 @@ def not_loaded(root, command):
     root.unload()
     result = root.run(*command.split()).expect(1)
     same(result.out, "", "stdout")
-    contains(result.err, "twostage: the module twostage is not loaded", "hint: twostage load")
+    contains(result.err, "twostage: the module twostage is not loaded", "hint: to load it: twostage load")
 
 
 @test_each("the command line is checked without the module, too: {}", [
@@ -168,7 +168,7 @@ def load_below_sysroot(root):
 @test("load says what is wrong with a file")
 def load_file(root):
     if os.path.exists("/sys/module/twostage"):
-        contains(root.run("load", "x.ko", TWOSTAGE_SYSROOT=None).expect(1).err, "is loaded already")
+        contains(root.run("load", "x.ko", TWOSTAGE_SYSROOT=None).expect(1).err, "is already loaded")
         return
     root.write("text.ko", "no module\n")
     for file, message in ((root.at("none.ko"), "No such file"), (root.at("text.ko"), "not a kernel module"),

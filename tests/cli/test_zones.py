@@ -69,7 +69,7 @@ def advice(root):
     root.write(f"{MEMORY}/memory96/valid_zones", "Normal\n")
     set_zones(root, {"DMA32": 384 * MIB, "Movable": 8 * GIB})
     result = root.run("status").expect(0)
-    contains(result.err, "8G in zone Movable", "2133 %", "more than 301 %",
+    contains(result.err, "8G in zone Movable", "2133 %", "more than the limit of 301 %",
              "twostage offline --blocks 83-95,97 && twostage online --zone kernel --blocks 83-95,97")
     root.add_region(16, 4, online=(16, 17))
     contains(root.run("status").expect(0).err, "offline --blocks 16-17,85-95,97 ")

@@ -204,7 +204,8 @@ static void hooks_off(void)
 	kmsg = kmsg_mark();
 	ok(region_online(0, "1 online_movable") == -ENXIO && blocks_online(0) == 0 &&
 	   write_file("online", MEMORY "/memory%d/state", block_at(region_begin(0))) == -ENXIO &&
-	   kmsg_lines(&kmsg, "the DIMM was ejected, its memory cannot come online", NULL, 0) == 2, "none of its blocks comes online any more");
+	   kmsg_lines(&kmsg, "the DIMM was ejected, its memory cannot come online", NULL, 0) == 2,
+	   "none of its blocks comes online any more");
 	kmsg_close(&kmsg);
 	ok(region_remove(0) == 0 && !exists(REGION, 0), "which can be removed by name");
 	ok(plug("d6", size, -1) && is_dimm(0, size) && unplug("d6", size), "then all works as before");
@@ -377,7 +378,8 @@ static void run_reserved(void)
 	ok(tries < 200 && count_blocks() == blocks, "a DIMM is not added that has something reserved in it");
 	ok(region_add(start, block_size, NULL) == 0, "a region is made of that");
 	standby = accounts_take();
-	ok(unplug_stops("reserved", "not removed: removal of") && dimm_gone("reserved"), "the DIMM is ejected all the same");
+	ok(unplug_stops("reserved", "not removed: removal of") && dimm_gone("reserved"),
+	   "the DIMM is ejected all the same");
 	ok(exists(REGION, 0) && !strcmp(block_stage(block_at(start)), "standby") && accounts_same(standby),
 	   "and the region stays, as it was");
 	ok(region_remove(0) == 0 && accounts_same(before), "removed by name, every account is what it was");
