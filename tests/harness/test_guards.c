@@ -274,7 +274,7 @@ static void live_patch(void)
 		return;
 	}
 	live_patch_of("online_pages", "cannot wrap online_pages(): a live patch");
-	live_patch_of("memory_subsys_offline", "cannot guard memory_subsys_offline(): a live patch");
+	live_patch_of("memory_subsys_offline", "cannot wrap memory_subsys_offline(): a live patch");
 }
 
 GROUP(group_guards) = {
