@@ -60,9 +60,6 @@
 #define RETRY_DELAY_MIN HZ
 #define RETRY_DELAY_MAX (60 * HZ)
 
-/* A device that could not be taken up is probed again after that. */
-#define PROBE_DELAY (2 * HZ)
-
 /*
  * A device may find and clear the memory before it answers. The less it is asked for at once, the less a
  * slow one looks like one that never answers.
@@ -97,7 +94,7 @@ enum granule_state {
  * @frozen: the system sleeps
  * @unplug_all: something may be plugged from before our time, and all of it goes before anything is plugged
  * @config_work: for a change of the configuration
- * @unplug_work: asks once more for what the device did not take back
+ * @retry_work: asks once more for what the device did not take back
  * @retry_delay: until the next time, in jiffies
  * @address: of the device's memory, in bytes
  * @size: of it, in bytes
@@ -122,7 +119,7 @@ struct virtio_mem {
 	bool frozen;
 	bool unplug_all;
 	struct work_struct config_work;
-	struct delayed_work unplug_work;
+	struct delayed_work retry_work;
 	unsigned long retry_delay;
 	u64 address;
 	u64 size;
@@ -144,10 +141,8 @@ static LIST_HEAD(devices);
  */
 static DEFINE_MUTEX(devices_lock);
 
-static struct virtio_driver virtio_mem_driver;
-
 /* Of our own, so that an unload can wait for what may just have given up the last reference to us. */
-static struct workqueue_struct *unplug_workqueue;
+static struct workqueue_struct *workqueue;
 
 /* In one piece, though the bus reads it in two: the host may change it in between. */
 #define read_config(vm, field) ({							\
@@ -306,16 +301,16 @@ static u8 *granule_at(struct virtio_mem *vm, u64 start)
 }
 
 /* What the device did not take back is asked for again, later. */
-static void retry_unplug(struct virtio_mem *vm)
+static void retry(struct virtio_mem *vm)
 {
-	mod_delayed_work(unplug_workqueue, &vm->unplug_work, vm->retry_delay);
+	mod_delayed_work(workqueue, &vm->retry_work, vm->retry_delay);
 	vm->retry_delay = min_t(unsigned long, 2 * vm->retry_delay, RETRY_DELAY_MAX);
 }
 
-static void retry_unplug_soon(struct virtio_mem *vm)
+static void retry_soon(struct virtio_mem *vm)
 {
 	vm->retry_delay = RETRY_DELAY_MIN;
-	retry_unplug(vm);
+	retry(vm);
 }
 
 /*
@@ -368,7 +363,7 @@ static void unplug_granule(struct virtio_mem *vm, u64 start, bool left)
 	*granule = GRANULE_LEFT;
 	twostage_region_report(vm->region, start, "cannot unplug %#llx bytes at present, which are not used any more: %s",
 			       vm->granule, reason(vm, ret));
-	retry_unplug_soon(vm);
+	retry_soon(vm);
 }
 
 /* All or nothing */
@@ -489,10 +484,88 @@ static bool any_granule(const struct virtio_mem *vm, enum granule_state state)
 	return memchr(vm->granules, state, vm->nr_granules);
 }
 
-/* Whether there is something that the device is to take back, which is not the core's */
+/*
+ * Whether the device has to take memory back that the core does not use. Not
+ * before the region exists: until then another driver may use that memory.
+ */
 static bool any_left(const struct virtio_mem *vm)
 {
-	return vm->unplug_all || any_granule(vm, GRANULE_LEFT);
+	return vm->region && (vm->unplug_all || any_granule(vm, GRANULE_LEFT));
+}
+
+static int device_node(struct virtio_device *vdev)
+{
+	int nid = NUMA_NO_NODE;
+
+#ifdef CONFIG_ACPI_NUMA
+	if (virtio_has_feature(vdev, VIRTIO_MEM_F_ACPI_PXM)) {
+		u16 pxm;
+
+		virtio_cread_le(vdev, struct virtio_mem_config, node_id, &pxm);
+		nid = pxm_to_node(pxm);
+	}
+#endif
+	return nid;
+}
+
+/*
+ * Add the region before anything is unplugged: if the memory is in use, perhaps
+ * because another driver was unbound while it was, this fails with -EBUSY.
+ */
+static int add_region(struct virtio_mem *vm)
+{
+	const struct twostage_region_params params = {
+		.provider = &virtio_mem_provider,
+		.data = vm,
+		.start = vm->start,
+		.size = vm->nr_granules * vm->granule,
+		.granule = vm->granule,
+		.nid = device_node(vm->vdev),
+		.memmap_on_memory = true,
+	};
+	const u64 plugged = read_config(vm, plugged_size);
+	struct device *dev = &vm->vdev->dev;
+	struct twostage_region *region;
+	int ret;
+
+	/* A block may be set online before twostage_region_add() returns. */
+	vm->unplug_all = plugged;
+	region = twostage_region_add(&params);
+	ret = PTR_ERR_OR_ZERO(region);
+	if (ret) {
+		if (plugged && ret != -ETIMEDOUT)
+			dev_err(dev, "%#llx bytes stay plugged, because they may be in use: if another driver has left them in use, reboot before this driver uses the device\n",
+				plugged);
+		return ret;
+	}
+	WRITE_ONCE(vm->region, region);
+
+	if (plugged)
+		dev_info(dev, "unplugging %#llx bytes that were plugged before the driver was bound\n",
+			 plugged);
+	mutex_lock(&vm->lock);
+	ret = unplug_leftovers(vm);
+	if (ret) {
+		dev_err(dev, "cannot unplug the memory that was plugged before the driver was bound: %s; to be retried\n",
+			reason(vm, ret));
+		retry_soon(vm);
+	}
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
+/* Add the region of a device that was bound while device_hotplug_lock was taken. */
+static void retry_add(struct virtio_mem *vm)
+{
+	int ret = add_region(vm);
+
+	if (ret == -ETIMEDOUT) {
+		retry(vm);
+	} else if (ret) {
+		dev_err(&vm->vdev->dev, "not used: the region cannot be added (%pe): see the lines above, then unbind and bind the device to try again\n",
+			ERR_PTR(ret));
+		WRITE_ONCE(vm->broken, true);
+	}
 }
 
 /* All that is left is unplugged, or the first error. */
@@ -534,29 +607,33 @@ static bool forget_abandoned(struct virtio_mem *vm)
 	mutex_unlock(&devices_lock);
 	if (forgotten) {
 		/* The last block that went offline may have asked for this once more, while it was on its way. */
-		cancel_delayed_work(&vm->unplug_work);
+		cancel_delayed_work(&vm->retry_work);
 		free_device(vm);
 	}
 	return forgotten || !unused;
 }
 
-static void unplug_work(struct work_struct *work)
+static void retry_work(struct work_struct *work)
 {
-	struct virtio_mem *vm = container_of(to_delayed_work(work), struct virtio_mem, unplug_work);
-	int ret = 0;
+	struct virtio_mem *vm = container_of(to_delayed_work(work), struct virtio_mem, retry_work);
+	int ret;
 
+	if (!READ_ONCE(vm->region)) {
+		retry_add(vm);
+		return;
+	}
 	mutex_lock(&vm->lock);
 	if (!vm->vdev) {
 		mutex_unlock(&vm->lock);
 		if (!forget_abandoned(vm))
-			retry_unplug(vm);
+			retry(vm);
 		return;
 	}
 	/* A broken device is not asked again, and after a sleep others will. Or what was left is in use again. */
 	if (!vm->broken && !vm->frozen && any_left(vm)) {
 		ret = unplug_left(vm);
 		if (ret && !vm->broken)
-			retry_unplug(vm);
+			retry(vm);
 		else if (!ret)
 			dev_info(&vm->vdev->dev, "has taken back what it did not before\n");
 	}
@@ -567,6 +644,7 @@ static void unplug_work(struct work_struct *work)
 static void config_work(struct work_struct *work)
 {
 	struct virtio_mem *vm = container_of(work, struct virtio_mem, config_work);
+	struct twostage_region *region;
 	u64 budget, plugged;
 	bool changed;
 
@@ -587,8 +665,9 @@ static void config_work(struct work_struct *work)
 			 budget, plugged);
 	mutex_unlock(&vm->lock);
 
-	if (changed)
-		twostage_region_changed(vm->region);
+	region = READ_ONCE(vm->region);
+	if (changed && region)
+		twostage_region_changed(region);
 }
 
 static void virtio_mem_config_changed(struct virtio_device *vdev)
@@ -630,21 +709,6 @@ static int find_queue(struct virtio_mem *vm, struct virtio_device *vdev)
 	return 0;
 }
 
-static int device_node(struct virtio_device *vdev)
-{
-	int nid = NUMA_NO_NODE;
-
-#ifdef CONFIG_ACPI_NUMA
-	if (virtio_has_feature(vdev, VIRTIO_MEM_F_ACPI_PXM)) {
-		u16 pxm;
-
-		virtio_cread_le(vdev, struct virtio_mem_config, node_id, &pxm);
-		nid = pxm_to_node(pxm);
-	}
-#endif
-	return nid;
-}
-
 /* The whole memory blocks of the device's memory, and whole device blocks if those are larger */
 static int find_granules(struct virtio_mem *vm)
 {
@@ -665,142 +729,6 @@ static int find_granules(struct virtio_mem *vm)
 	vm->nr_granules = (end - vm->start) / vm->granule;
 	vm->granules = kvzalloc(vm->nr_granules, GFP_KERNEL);
 	return vm->granules ? 0 : -ENOMEM;
-}
-
-/* A device that is to be probed once more */
-struct later {
-	struct list_head node;
-	struct device *dev;
-};
-
-static LIST_HEAD(probed_later);
-/* Whether the driver is there to be given a device */
-static bool registered;
-/* Protects these two. */
-static DEFINE_SPINLOCK(probed_later_lock);
-
-static void probe_work(struct work_struct *work);
-static DECLARE_DELAYED_WORK(probe_again, probe_work);
-
-static void forget_later(struct later *later)
-{
-	put_device(later->dev);
-	kfree(later);
-}
-
-static bool is_listed(struct device *dev)
-{
-	struct later *later;
-
-	list_for_each_entry(later, &probed_later, node)
-		if (later->dev == dev)
-			return true;
-	return false;
-}
-
-static void probe_soon(void)
-{
-	lockdep_assert_held(&probed_later_lock);
-	if (registered && !list_empty(&probed_later))
-		queue_delayed_work(unplug_workqueue, &probe_again, PROBE_DELAY);
-}
-
-/*
- * The driver core's own ways of probing once more would give the device to any driver of its kind, perhaps to the
- * one that it was taken from for us.
- *
- * Returns what a probe is to return.
- */
-static int probe_later(struct virtio_device *vdev)
-{
-	struct later *later = kmalloc(sizeof(*later), GFP_KERNEL);
-	bool listed;
-
-	if (!later)
-		return -ENOMEM;
-	later->dev = get_device(&vdev->dev);
-	spin_lock(&probed_later_lock);
-	listed = is_listed(&vdev->dev);
-	if (!listed)
-		list_add_tail(&later->node, &probed_later);
-	probe_soon();
-	spin_unlock(&probed_later_lock);
-	/* Somebody may have bound it again, without success, before we did. */
-	if (listed)
-		forget_later(later);
-	return -EAGAIN;
-}
-
-static void probe_work(struct work_struct *work)
-{
-	struct later *later, *next;
-	struct device_driver *driver;
-	LIST_HEAD(again);
-	int ret;
-
-	/* Those that fail once more are in the list again, and the work is asked for again, by then. */
-	spin_lock(&probed_later_lock);
-	list_splice_init(&probed_later, &again);
-	spin_unlock(&probed_later_lock);
-	list_for_each_entry_safe(later, next, &again, node) {
-		ret = device_driver_attach(&virtio_mem_driver.driver, later->dev);
-		driver = READ_ONCE(later->dev->driver);
-		if (!ret)
-			dev_info(later->dev, "is taken up now\n");
-		else if (ret == -EBUSY && driver && driver != &virtio_mem_driver.driver)
-			dev_notice(later->dev, "has a driver by now, which keeps it\n");
-		/* The driver core has said what else there is. */
-		forget_later(later);
-	}
-}
-
-static void probes_begin(void)
-{
-	spin_lock(&probed_later_lock);
-	registered = true;
-	probe_soon();
-	spin_unlock(&probed_later_lock);
-}
-
-/* Before the driver goes, which could be bound nevertheless */
-static void probes_end(void)
-{
-	spin_lock(&probed_later_lock);
-	registered = false;
-	spin_unlock(&probed_later_lock);
-	cancel_delayed_work_sync(&probe_again);
-}
-
-/* With the driver gone, or not there: nobody probes any more. */
-static void forget_probes(void)
-{
-	struct later *later, *next;
-
-	list_for_each_entry_safe(later, next, &probed_later, node)
-		forget_later(later);
-	INIT_LIST_HEAD(&probed_later);
-}
-
-static int add_region(struct virtio_mem *vm)
-{
-	const struct twostage_region_params params = {
-		.provider = &virtio_mem_provider,
-		.data = vm,
-		.start = vm->start,
-		.size = vm->nr_granules * vm->granule,
-		.granule = vm->granule,
-		.nid = device_node(vm->vdev),
-		.memmap_on_memory = true,
-	};
-	struct twostage_region *region = twostage_region_add(&params);
-
-	/* It may have been plugged by somebody who waits for us, and holds what we wait for. */
-	if (region == ERR_PTR(-ETIMEDOUT))
-		return probe_later(vm->vdev);
-	if (IS_ERR(region))
-		return PTR_ERR(region);
-	vm->region = region;
-	return 0;
 }
 
 /* Memory of this device that is in use since a time when we drove it before */
@@ -889,7 +817,7 @@ static int resume_abandoned(struct virtio_mem *vm, struct virtio_device *vdev)
 	}
 	dev_info(&vdev->dev, "takes up %s again\n", twostage_region_name(vm->region));
 	if (any_left(vm))
-		retry_unplug_soon(vm);
+		retry_soon(vm);
 	virtio_mem_config_changed(vdev);
 unlock:
 	mutex_unlock(&vm->lock);
@@ -902,7 +830,6 @@ unlock:
  */
 static int start_device(struct virtio_mem *vm, struct virtio_device *vdev)
 {
-	u64 plugged;
 	int ret;
 
 	vdev->priv = vm;
@@ -917,26 +844,15 @@ static int start_device(struct virtio_mem *vm, struct virtio_device *vdev)
 		return ret;
 	virtio_device_ready(vdev);
 
-	plugged = read_config(vm, plugged_size);
-	vm->unplug_all = plugged;
 	ret = add_region(vm);
-	if (ret) {
-		if (plugged)
-			dev_err(&vdev->dev, "%#llx bytes are plugged: they may be in use, and stay so\n", plugged);
+	if (ret == -ETIMEDOUT) {
+		dev_notice(&vdev->dev, "the region is not added yet, since memory is being added, removed, or set online or offline: to be retried\n");
+		retry_soon(vm);
+		return 0;
+	}
+	if (ret)
 		stop_device(vm);
-		return ret;
-	}
-	if (plugged) {
-		dev_info(&vdev->dev, "%#llx bytes are plugged already: unplugging all\n", plugged);
-		mutex_lock(&vm->lock);
-		ret = unplug_leftovers(vm);
-		if (ret) {
-			dev_err(&vdev->dev, "cannot unplug what is plugged already: %s\n", reason(vm, ret));
-			retry_unplug_soon(vm);
-		}
-		mutex_unlock(&vm->lock);
-	}
-	return 0;
+	return ret;
 }
 
 /* Who has failed to drive the device, ourselves included, has left it marked as failed. */
@@ -956,7 +872,7 @@ static int virtio_mem_probe(struct virtio_device *vdev)
 	mutex_init(&vm->lock);
 	init_completion(&vm->answered);
 	INIT_WORK(&vm->config_work, config_work);
-	INIT_DELAYED_WORK(&vm->unplug_work, unplug_work);
+	INIT_DELAYED_WORK(&vm->retry_work, retry_work);
 	read_device(vm, vdev);
 
 	mutex_lock(&devices_lock);
@@ -986,10 +902,12 @@ static void virtio_mem_remove(struct virtio_device *vdev)
 
 	/* Changes of the configuration are not reported to us any more. */
 	cancel_work_sync(&vm->config_work);
+	/* If the region has not been added by now, it will not be. */
+	cancel_delayed_work_sync(&vm->retry_work);
 	mutex_lock(&devices_lock);
-	removed = !twostage_region_remove(vm->region);
+	removed = !vm->region || !twostage_region_remove(vm->region);
 	if (removed)
-		cancel_delayed_work_sync(&vm->unplug_work);
+		cancel_delayed_work_sync(&vm->retry_work);
 
 	mutex_lock(&vm->lock);
 	if (!any_granule(vm, GRANULE_PLUGGED) && any_left(vm) && unplug_left(vm))
@@ -1004,13 +922,13 @@ static void virtio_mem_remove(struct virtio_device *vdev)
 	} else if (any_granule(vm, GRANULE_PLUGGED)) {
 		dev_warn(&vdev->dev, "let go under %s, whose memory is in use: it stays until its last block goes offline, or this driver has the device again\n",
 			 twostage_region_name(vm->region));
-		retry_unplug_soon(vm);
+		retry_soon(vm);
 	} else {
 		dev_info(&vdev->dev, "%s goes as soon as nobody adds, removes or changes memory\n",
 			 twostage_region_name(vm->region));
 		vm->retry_delay = RETRY_DELAY_MIN;
 		/* Not before we have given up the lock, which it does not wait for. */
-		mod_delayed_work(unplug_workqueue, &vm->unplug_work, HZ / 20);
+		mod_delayed_work(workqueue, &vm->retry_work, HZ / 20);
 	}
 	mutex_unlock(&devices_lock);
 }
@@ -1020,7 +938,7 @@ static int __maybe_unused virtio_mem_freeze(struct virtio_device *vdev)
 {
 	struct virtio_mem *vm = vdev->priv;
 
-	if (!virtio_has_feature(vdev, VIRTIO_MEM_F_PERSISTENT_SUSPEND) &&
+	if (!virtio_has_feature(vdev, VIRTIO_MEM_F_PERSISTENT_SUSPEND) && vm->region &&
 	    twostage_region_populated(vm->region)) {
 		dev_err(&vdev->dev, "refuses to sleep: memory of %s is in use, and would be gone afterwards\n",
 			twostage_region_name(vm->region));
@@ -1047,8 +965,8 @@ static int __maybe_unused virtio_mem_restore(struct virtio_device *vdev)
 	vm->broken = ret;
 	if (!ret) {
 		virtio_device_ready(vdev);
-		if (any_left(vm))
-			retry_unplug_soon(vm);
+		if (!vm->region || any_left(vm))
+			retry_soon(vm);
 	}
 	mutex_unlock(&vm->lock);
 	if (!ret)
@@ -1063,7 +981,9 @@ static struct virtio_mem *vm_of(struct device *dev)
 
 static ssize_t region_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%s\n", twostage_region_name(vm_of(dev)->region));
+	const struct twostage_region *region = READ_ONCE(vm_of(dev)->region);
+
+	return sysfs_emit(buf, "%s\n", region ? twostage_region_name(region) : "");
 }
 static DEVICE_ATTR_RO(region);
 
@@ -1096,7 +1016,10 @@ static DEVICE_ATTR_RO(usable_size);
 
 static ssize_t state_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%s\n", READ_ONCE(vm_of(dev)->broken) ? "broken" : "running");
+	const struct virtio_mem *vm = vm_of(dev);
+
+	return sysfs_emit(buf, "%s\n", READ_ONCE(vm->broken) ? "broken" :
+			  READ_ONCE(vm->region) ? "running" : "starting");
 }
 static DEVICE_ATTR_RO(state);
 
@@ -1178,8 +1101,8 @@ static int __init virtio_mem_init(void)
 {
 	int ret;
 
-	unplug_workqueue = alloc_workqueue("twostage_virtio_mem", WQ_UNBOUND | WQ_FREEZABLE, 0);
-	if (!unplug_workqueue)
+	workqueue = alloc_workqueue("twostage_virtio_mem", WQ_UNBOUND | WQ_FREEZABLE, 0);
+	if (!workqueue)
 		return -ENOMEM;
 	ret = register_pm_notifier(&pm_notifier);
 	if (ret)
@@ -1192,26 +1115,22 @@ static int __init virtio_mem_init(void)
 	 * brought with device_hotplug_lock held, which a region takes: that is for another thread.
 	 */
 	virtio_mem_driver.driver.probe_type = PROBE_PREFER_ASYNCHRONOUS;
-	probes_begin();
 	return 0;
 
 unregister:
-	forget_probes();
 	unregister_pm_notifier(&pm_notifier);
 destroy:
-	destroy_workqueue(unplug_workqueue);
+	destroy_workqueue(workqueue);
 	return ret;
 }
 
 /* Regions hold a reference on this module, so there are none left. */
 static void __exit virtio_mem_exit(void)
 {
-	probes_end();
 	unregister_virtio_driver(&virtio_mem_driver);
-	forget_probes();
 	twostage_wait_for_regions(THIS_MODULE);
 	unregister_pm_notifier(&pm_notifier);
-	destroy_workqueue(unplug_workqueue);
+	destroy_workqueue(workqueue);
 }
 
 module_init(virtio_mem_init);

@@ -322,6 +322,96 @@ static void answers(void)
 	kmsg_close(&kmsg);
 }
 
+static const char *device_text(const char *device, const char *name)
+{
+	return read_file("/sys/bus/virtio/devices/%s/twostage/%s", device, name);
+}
+
+/* Whether a device is bound, but has no region yet */
+static bool starting(const char *device, int region)
+{
+	return !strcmp(virtio_driver(device), OURS) && !strcmp(device_text(device, "state"), "starting") &&
+	       !*device_text(device, "region") && !exists(REGION, region);
+}
+
+static bool state_becomes(const char *state, int seconds)
+{
+	int tries;
+
+	for (tries = 0; tries < 10 * seconds && strcmp(device_text(device, "state"), state); tries++)
+		usleep(100000);
+	return !strcmp(device_text(device, "state"), state);
+}
+
+static void set_add_error(int error)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", error);
+	write_file(text, PARAMETERS "/add_error");
+}
+
+static bool suspends(void)
+{
+	bool suspended;
+
+	if (!exists("/sys/power/pm_test"))
+		return true;
+	write_file("devices", "/sys/power/pm_test");
+	suspended = write_file("freeze", "/sys/power/state") == 0;
+	write_file("none", "/sys/power/pm_test");
+	return suspended;
+}
+
+/* twostage_region_add() times out, as it does while device_hotplug_lock is taken. */
+static void region_added_later(void)
+{
+	struct kmsg kmsg = kmsg_mark();
+
+	if (!ok(module_load("virtio_mem_test", NULL) == 0, "the module that makes the device and the core fail is loaded"))
+		return;
+	ok(online_block(0) == 0, "a block comes online");
+	set_answer(3, 1000000);
+	ok(offline_block(0) == 0 && virtio_unbind(device) == 0 && plugged() == block_size,
+	   "memory that cannot be unplugged stays plugged when the device is unbound");
+	set_answer(-1, 0);
+
+	set_add_error(ETIMEDOUT);
+	ok(virtio_bind(device, OURS) == 0 && starting(device, 0),
+	   "a device whose region cannot be added at once is bound, in state starting");
+	ok(kmsg_lines(&kmsg, "the region is not added yet", NULL, 0) == 1, "the log says that the region is added later");
+	set_budget("vm0", BUDGET / 2);
+	ok(starting(device, 0) && kmsg_lines(&kmsg, "the host's budget is 0x20000000", NULL, 0) == 1,
+	   "a device without a region takes a new budget");
+	ok(suspends() && starting(device, 0), "the system suspends and resumes with a device that has no region");
+	ok(virtio_unbind(device) == 0 && plugged() == block_size,
+	   "unbinding a device without a region unplugs nothing, since the memory may be in use");
+	ok(virtio_bind(device, OURS) == 0 && starting(device, 0) && module_unload(OURS) == 0 && plugged() == block_size,
+	   "the driver unloads with a device that has no region");
+	ok(module_load(OURS, NULL) == 0 && starting(device, 0), "the loaded driver is bound to the device, without a region");
+	set_add_error(0);
+	ok(region_there(0, true, 30) && state_becomes("running", 5) && ours() && !strcmp(device_text(device, "region"), "region0"),
+	   "the region is added later, and the state of the device is running");
+	ok(attribute("budget") == BUDGET / 2 && comes_to(0),
+	   "the region has the new budget, and memory that was plugged before is unplugged");
+	ok(online_block(0) == 0 && plugged() == block_size && offline_block(0) == 0 && plugged() == 0,
+	   "a block of a region that was added later comes online and goes offline");
+	set_budget("vm0", BUDGET);
+
+	set_add_error(ETIMEDOUT);
+	ok(virtio_unbind(device) == 0 && virtio_bind(device, OURS) == 0 && starting(device, 0), "the device is bound without a region");
+	set_add_error(EBUSY);
+	ok(state_becomes("broken", 30) && !exists(REGION, 0) &&
+	   kmsg_lines(&kmsg, "the region cannot be added (-EBUSY)", NULL, 0) == 1,
+	   "a device whose region cannot be added later either is broken, and the log says why");
+	ok(virtio_unbind(device) == 0 && virtio_bind(device, OURS) == -EBUSY && !*virtio_driver(device),
+	   "the bind of a device whose region cannot be added fails with the error of the add");
+	set_add_error(0);
+	ok(virtio_bind(device, OURS) == 0 && ours(), "a bind succeeds when the region can be added again");
+	ok(module_unload("virtio_mem_test") == 0, "the module that makes the device and the core fail is unloaded");
+	kmsg_close(&kmsg);
+}
+
 /* A host that migrates the guest answers BUSY, for as long as that takes. */
 static void migrating(void)
 {
@@ -567,11 +657,19 @@ static void locked(const char *other)
 	ok(virtio_unbind(other) == 0 && !exists(REGION, 1), "the driver lets go of the second");
 	pid = lock(&pin, &memory);
 	started = now();
-	ok(virtio_bind(other, OURS) != 0 && !exists(REGION, 1),
-	   "it does not take it up while memory goes offline all the time");
-	diag("given up after %.1f s", now() - started);
-	ok(unlock(&pin, pid), "until the page is held no more");
-	ok(region_there(1, true, 60) && !strcmp(virtio_driver(other), OURS), "then it does, by itself");
+	ok(virtio_bind(other, OURS) == 0 && starting(other, 1),
+	   "a device is bound, without a region, while an offline holds device_hotplug_lock");
+	diag("bound after %.1f s", now() - started);
+	/* Its work item waits for the lock by now. */
+	sleep(2);
+	started = now();
+	ok(virtio_unbind(other) == 0 && !exists(REGION, 1),
+	   "a device without a region is unbound while an offline holds device_hotplug_lock");
+	diag("unbound after %.1f s", now() - started);
+	ok(virtio_bind(other, OURS) == 0 && starting(other, 1), "the device is bound once more, without a region");
+	ok(unlock(&pin, pid), "the offline ends when the page is released");
+	ok(region_there(1, true, 60) && !strcmp(virtio_driver(other), OURS) &&
+	   !strcmp(device_text(other, "state"), "running"), "the region is added when device_hotplug_lock is free");
 
 	memory_free(&memory);
 	ok(region_online(0, "3 online_movable") == 0 && memory_prefer(1) && memory_fill(&memory, block_size, 4),
@@ -660,6 +758,7 @@ static void run(void)
 	ok(accounts_same(standby), "every account is as after stage 1");
 	accounts_free(standby);
 	answers();
+	region_added_later();
 	migrating();
 	let_go();
 	other_notifier();
