@@ -256,7 +256,7 @@ static void poisoned_during(void)
 	offline_at = memory_address(&memory, 0);
 	/*
 	 * Not mapped: the kernel of 6.1 takes the mark away for a moment when it tries again, and an offline that meets
-	 * the page just then unmaps it for nothing, with a warning, whoever added the memory.
+	 * the page just then unmaps it in vain, with a warning. The stock kernel does that, too.
 	 */
 	memory_free(&memory);
 	offline = meanwhile(offline_block);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * All who read physical memory and its memmap, while blocks go through all stages
+ * Readers of physical memory and its memmap, while blocks change their stages
  *
  * Each reader is a process that does nothing else, over all of a region's blocks, as long as another process
  * takes these through every stage: standby, populated in each zone, standby again.
@@ -165,7 +165,7 @@ static long read_processes(void)
 
 static long compact(void)
 {
-	/* An offline waits until whoever compacts has slept. */
+	/* An offline waits until each task that compacts memory has slept. */
 	usleep(50000);
 	return write_file("1", "/proc/sys/vm/compact_memory") == 0;
 }
@@ -463,7 +463,7 @@ static void run_poisoning(void)
 	munmap(poisoning, sizeof(*poisoning));
 }
 
-GROUP(group_readers) = { .name = "readers", .title = "all who read memory and its memmap", .setup = settle_zones, .run = run };
+GROUP(group_readers) = { .name = "readers", .title = "readers of physical memory and its memmap", .setup = settle_zones, .run = run };
 GROUP(group_poisoning) = {
 	.name = "poisoning", .title = "pages that are poisoned at any moment", .setup = settle_zones, .run = run_poisoning,
 	.stays = true,
