@@ -111,7 +111,8 @@ class Counts(unittest.TestCase):
     def test_timeout(self):
         """a guest that reaches its time limit fails"""
         self.expect(CLEAN, 124, **{"pass": 2, "fail": 1, "skip": 1})
-        self.assertIn("killed after its time limit", [test.detail for test in judge(CLEAN, "x", 124)])
+        details = [test.detail for test in judge(CLEAN, "x", 124)]
+        self.assertIn("killed after its time limit", details)
 
     def test_went_away(self):
         """a guest that powers off before its command has ended fails"""
