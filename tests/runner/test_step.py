@@ -4,8 +4,10 @@
 
 import collections
 import os
+import tempfile
 import time
 import unittest
+from unittest import mock
 
 from runner import TOP
 from runner.step import run_step
@@ -30,7 +32,8 @@ class Steps(unittest.TestCase):
     def expect(self, argv, ktap, **expected):
         """Run a command, and compare the counts."""
         report = Unprinted()
-        run_step(report, "x", argv, "self-test.log", ktap=ktap, timeout=2)
+        with tempfile.TemporaryDirectory() as directory, mock.patch("runner.step.BUILD", directory):
+            run_step(report, "x", argv, "x.log", ktap=ktap, timeout=2)
         self.assertEqual(report.counts, collections.Counter(expected))
 
     def test_ktap(self):
