@@ -501,7 +501,7 @@ static void run_forced(void)
 			     "forced unload waits until the regions are removed");
 		else
 			ok(false,
-			   "forced unload waits until the regions are removed (it returned: %s)",
+			   "forced unload waits until the regions are removed (returned: %s)",
 			   strerror(WEXITSTATUS(ret)));
 		pid = 0;
 	} else {

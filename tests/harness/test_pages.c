@@ -193,7 +193,7 @@ static void huge_pages(const char *memmap, bool optimize)
 	snprintf(kind, sizeof(kind), "huge pages%s, %s",
 		 optimize ? " with an optimised memmap" : "", memmap);
 	if (optimize && !kernel_before(6, 12) && kernel_before(6, 13)) {
-		skip("6.12.117 reports bad pages when such pages are freed, without the module too",
+		skip("6.12.117 reports bad pages when these are freed, without the module too",
 		     "%s: all blocks go offline while in use", kind);
 		return;
 	}
@@ -502,10 +502,10 @@ static void ballooned(void)
 	}
 	if (kernel_debugs())
 		skip("a kernel that poisons free pages does not report them",
-		     "reporting: free pages are reported to the host, which frees them");
+		     "reporting: free pages are reported to the host");
 	else
 		ok(reported > 100,
-		   "reporting: free pages are reported to the host, which frees them (%lld MiB, expected more than 100)",
+		   "reporting: free pages are reported to the host (%lld MiB freed there, expected more than 100)",
 		   reported);
 	for (tries = 0; tries < 3; tries++) {
 		if (region_give_back(0) || region_online(0, "all online_movable"))
