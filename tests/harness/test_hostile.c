@@ -413,10 +413,7 @@ static void unloaded_meanwhile(void)
 		loads += ret == 0;
 		loaded = now();
 		usleep(rand() % 300000);
-		/*
-		 * The unload is refused while a region exists or is being
-		 * added.
-		 */
+		/* Unload fails while a region exists or is being added. */
 		while ((ret = module_unload("twostage")) == -EWOULDBLOCK && now() - loaded < 60) {
 			refused++;
 			usleep(rand() % 3000);

@@ -2,7 +2,7 @@
 /*
  * Hardware-poisoned pages in blocks that go offline
  *
- * Such a block goes offline, and keeps its memmap, its direct map and its
+ * A block with such a page goes offline, but keeps its memmap, direct map and
  * assignment until the next boot: it is in stage "poisoned". So each test has a
  * region of its own, and the module stays loaded at the end.
  *
@@ -104,9 +104,7 @@ static void read_page_tables(const struct memory *pages, int count, const char *
 		return;
 	}
 	smaps = read_whole("/proc/self/smaps");
-	/*
-	 * The contents of pagemap for such a page depend on the kernel version.
-	 */
+	/* What pagemap shows for such a page depends on the kernel version. */
 	for (i = 0; i < count; i++)
 		memory_address(&pages[i], 0);
 	ok(strstr(smaps, "VmFlags") != NULL, "%s (%s)", promise, when);
@@ -121,7 +119,7 @@ static bool add_online(uint64_t start, const char *memmap)
 		  "a region is added and comes online (%s)", memmap);
 }
 
-/* Whether the kernel counts these poisoned pages, in KiB */
+/* Check the kernel's count of hardware-poisoned memory, in KiB. */
 static void check_corrupted(long long expected, const char *after)
 {
 	long long corrupted = meminfo("HardwareCorrupted");

@@ -66,8 +66,8 @@ static void lacks_optional(void)
 
 static void lacks_required(void)
 {
-	char *kprobes = read_whole(KPROBES), *traced = read_whole(TRACED), *kprobes_after,
-	*traced_after;
+	char *kprobes = read_whole(KPROBES), *traced = read_whole(TRACED);
+	char *kprobes_after, *traced_after;
 	struct kmsg kmsg = kmsg_mark();
 	int ret;
 

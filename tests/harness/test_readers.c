@@ -461,9 +461,7 @@ static int blocks_lost(int *stayed)
 	return lost;
 }
 
-/*
- * Pages of one block after the other are poisoned, at any moment of its stages.
- */
+/* Poison pages of one block after the other while they go through all stages. */
 static void run_poisoning(void)
 {
 	double until = now() + 5 * SECONDS, limit = now() + 120;
