@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# The top level of twostage; "make help" tells the targets. The module itself is described in Kbuild.
+# The top level of twostage; "make help" lists the targets. Kbuild describes the
+# module.
 
 # Kbuild cannot build in such a path, and neither can dpkg-buildpackage.
 ifneq ($(words $(subst :, ,$(CURDIR))),1)
@@ -7,42 +8,44 @@ $(error "$(CURDIR)" has a blank or a colon in its path, \
 	in which the kernel's build system does not work: use another directory)
 endif
 
-# Which of Debian's kernels, as scripts/kernel takes them, for targets that fetch and boot them; empty stands
-# for all that are checked.
+# The kernel that targets fetch and boot, a series of scripts/kernel; empty for
+# the default of the target
 KERNEL ?=
 CHECK_KERNELS := 6.1 6.12
-# A kernel that finds mistakes, see scripts/debug-kernel
+# A kernel with debugging options, see scripts/debug-kernel
 DEBUG_KERNELS := 6.12-debug
-# Whole systems in which it is installed by its packages and used
+# Debian suites of the systems that make check-systems tests
 SYSTEMS ?= bookworm trixie
 KERNELS := $(or $(KERNEL),$(CHECK_KERNELS))
 
-# How long make check-all stresses each kernel
+# How long the scenario stress runs in make check-all
 STRESS_SECONDS ?= 60
 # Where it puts its table of results: a file, or docs/testing.md, which has a place for it
 TABLE ?= build/results.md
 
-# How long make soak runs
+# Duration of make soak
 MINUTES ?= 60
 
-# What make bench measures with (PART: one of scripts/bench --help, or all), and where its plots go
+# The kernel and the part (of scripts/bench --help; default: all) of make bench,
+# and the directory for its plots
 BENCH_KERNEL := 6.12
-# bookworm's crash is from before 6.12
+# bookworm's crash is older than 6.12, and cannot read its dumps.
 CRASH_KERNEL := 6.1
 PART ?=
 PLOTS ?= docs/bench
 
-# Where the headers are, for targets that build for the kernel that is running
+# The headers of the kernel to build the module for (default: the running
+# kernel)
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # A kernel built by clang needs modules built by clang and its tools.
 LLVM ?= $(if $(shell grep -s '^CONFIG_CC_IS_CLANG=y' \
 	"$(KDIR)/.config" "$(KDIR)/include/config/auto.conf"),1)
 
-# Where "make install" puts the command. Scripts get these from the environment,
-# so that a blank in them does no harm.
+# The prefix of "make install". Scripts get these from the environment, so that
+# they may have blanks in them.
 PREFIX ?= /usr/local
 export DESTDIR PREFIX
-# For which kernel to build at once, if not the one that is running
+# The kernel for which make dkms-install builds (default: the running kernel)
 DKMS_KERNEL ?=
 
 .PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems check-debug check-crash \
@@ -52,26 +55,26 @@ all: modules cli
 
 help:
 	@echo 'Use it:'
-	@echo '  make              the module for the running kernel (or KDIR=headers) and the command'
-	@echo '  make demo         see it work, in guests (fetches what it needs)'
-	@echo '  make install      the command, the man pages and its completion, to PREFIX=$(PREFIX)'
-	@echo '  make dkms-install the module, by DKMS, for every kernel that gets installed'
-	@echo '  make uninstall, make dkms-remove'
-	@echo '  make deb          the same as Debian packages, in build/deb/'
+	@echo '  make              build the module for the running kernel (or KDIR=headers) and the command'
+	@echo '  make demo         show what it does, in guests (fetches kernels and packages)'
+	@echo '  make install      install the command, its man pages and completion in PREFIX=$(PREFIX)'
+	@echo '  make dkms-install install the module by DKMS, for this and each later kernel'
+	@echo '  make uninstall, make dkms-remove   the reverse'
+	@echo '  make deb          build Debian packages of both, in build/deb/'
 	@echo 'Work on it:'
 	@echo '  make check        build and test on $(CHECK_KERNELS), or KERNEL=SERIES only'
-	@echo '  make check-all    the same on all kernels of scripts/kernel --list, and what takes longer on those two;'
+	@echo '  make check-all    the same on all kernels of scripts/kernel --list, with the long scenarios on those two;'
 	@echo '                    TABLE=docs/testing.md puts the results there, STRESS_SECONDS=$(STRESS_SECONDS)'
-	@echo '  make check-systems   whole Debian systems with the packages installed (as root)'
-	@echo '  make check-debug  the same on a kernel that finds mistakes, built once, and lets every allocation fail'
-	@echo '  make soak         all providers at once under memory pressure, for MINUTES=$(MINUTES), on KERNEL=6.12'
-	@echo '  make check-crash  a dump of a crashed guest, read by crash (fetches 1 GB of debugging symbols a kernel)'
-	@echo '  make bench        what it costs and how long things take, beside the stock kernel; PART=cost for'
-	@echo '                    one part (scripts/bench --help), plots go to PLOTS=$(PLOTS)'
-	@echo '  make lint         static checks: of scripts, C, the man pages (scripts/lint --list); a few minutes, and'
+	@echo '  make check-systems   test whole Debian systems with the packages installed (as root)'
+	@echo '  make check-debug  test on a kernel with debugging options, built once, on which every allocation fails once'
+	@echo '  make soak         test all providers side by side under memory pressure, for MINUTES=$(MINUTES), on KERNEL=6.12'
+	@echo '  make check-crash  test that crash reads the dump of a guest (fetches 1 GB of debugging symbols per kernel)'
+	@echo '  make bench        measure memory and time, beside the stock kernel; PART=cost for one part'
+	@echo '                    (scripts/bench --help), plots go to PLOTS=$(PLOTS)'
+	@echo '  make lint         static checks of scripts, C and the man pages (scripts/lint --list), a few minutes;'
 	@echo '                    make check runs the quick ones'
-	@echo '  make guest-modules [KERNEL=SERIES]   the module for Debian kernels, fetched, in build/'
-	@echo '  make clean        what was built;  make distclean  also what was fetched'
+	@echo '  make guest-modules [KERNEL=SERIES]   build the module for Debian kernels, fetched, in build/'
+	@echo '  make clean        remove what was built;  make distclean  also what was fetched'
 
 modules:
 ifneq ($(words $(subst :, ,$(KDIR))),1)
@@ -106,7 +109,7 @@ check-systems:
 	@scripts/setup --systems
 	@tests/run $(addprefix --system ,$(SYSTEMS))
 
-# All of it is slower there by a factor.
+# Tests take several times as long there.
 check-debug: setup
 	@STRESS_SECONDS=240 tests/run --build $(foreach kernel,$(DEBUG_KERNELS),--kernel $(kernel) --long $(kernel))
 
@@ -141,9 +144,8 @@ dkms-remove:
 deb:
 	@scripts/deb
 
-# Not by kbuild's own clean: it would take the modules of the kernels in .cache/
-# for what was built here. A branch may have a name like "fix.o", and git a file
-# of that name.
+# Not by kbuild's clean, which would also remove the modules of the kernels in
+# .cache/. Not in .git: a branch may have a name like "fix.o".
 clean:
 	rm -rf build
 	find . \( -path ./.cache -o -path ./.git \) -prune -o -type f \

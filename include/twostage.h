@@ -69,12 +69,12 @@ struct twostage_provider {
 };
 
 /**
- * struct twostage_region_params - what a region is to be
- * @provider: of the region's memory
- * @data: for the provider, see twostage_region_data()
+ * struct twostage_region_params - parameters of a new region
+ * @provider: the provider of the region's memory
+ * @data: a pointer for the provider, see twostage_region_data()
  * @start: physical address in bytes, a multiple of the memory block size and of
  *	@granule
- * @size: in bytes, likewise
+ * @size: in bytes, a multiple of the same sizes
  * @granule: the smallest size in bytes that the provider can assign, a power of
  *	two, larger or smaller than a memory block; 0 stands for one memory
  *	block. If it is larger, all of a granule is assigned for the first of its

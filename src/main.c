@@ -209,4 +209,4 @@ module_exit(twostage_exit);
 MODULE_AUTHOR("the twostage developers");
 MODULE_DESCRIPTION("Memory that is added in two stages: sections first, memmap when it is set online");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(TWOSTAGE_VERSION);

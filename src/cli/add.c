@@ -19,11 +19,11 @@
 #include "sysfs.h"
 
 /**
- * struct add_request - what the user asks for
+ * struct add_request - arguments of twostage add
  * @range: physical addresses in bytes
- * @node: NUMA node; NULL for the one that the firmware has in mind
- * @memmap_on_memory: "0" or "1"; NULL for what the module does if nothing is said
- * @auto_online: let the kernel's auto-online policy reach the blocks
+ * @node: NUMA node; NULL for the one that the firmware reports
+ * @memmap_on_memory: "0" or "1"; NULL for the module's default
+ * @auto_online: apply the kernel's auto-online policy to the blocks
  */
 struct add_request {
 	struct range range;
@@ -35,14 +35,17 @@ struct add_request {
 static void print_add_help(void)
 {
 	printf("Usage: twostage add [OPTION]... START SIZE\n\n"
-	       "Add a region of standby memory: SIZE bytes at the physical address START, both multiples of the\n"
-	       "memory block size. It costs next to nothing until blocks of it are set online.\n\n"
-	       "START and SIZE are numbers like 0x100000000, 4G, 512M, 4GiB. \"twostage discover\" finds ranges.\n\n"
+	       "Add a region of SIZE bytes of standby memory at the physical address START. Both must be multiples\n"
+	       "of the memory block size. A region takes only a few KiB of other memory per memory block until its\n"
+	       "blocks are set online.\n\n"
+	       "START and SIZE are numbers like 0x100000000, 4G, 512M or 4GiB. To find ranges that can be added:\n"
+	       "twostage discover.\n\n"
 	       "Options:\n"
-	       "      --node N                    NUMA node of the memory, if not what the firmware says\n"
-	       "      --memmap-on-memory yes|no   whether each block holds its own memmap (default: yes), or\n"
-	       "                                  ordinary memory does\n"
-	       "      --auto-online               let the kernel's auto-online policy reach the new blocks\n"
+	       "      --node N                    NUMA node of the memory (default: the one that the firmware\n"
+	       "                                  reports)\n"
+	       "      --memmap-on-memory yes|no   yes (default): each memory block holds its own memmap, if the\n"
+	       "                                  system supports that; no: ordinary memory holds it\n"
+	       "      --auto-online               apply the kernel's auto-online policy to the new blocks\n"
 	       "  -h, --help                      display this help\n\n"
 	       "Exit status: 0 if the region was added, 1 if not, 2 if the command line was wrong.\n");
 }
@@ -51,11 +54,11 @@ static void print_remove_help(void)
 {
 	printf("Usage: twostage remove REGION...\n"
 	       "       twostage remove --all\n\n"
-	       "Remove regions (region0, ...). All of their memory blocks have to be offline.\n\n"
+	       "Remove the named regions (region0, ...). All memory blocks of a region must be standby.\n\n"
 	       "Options:\n"
 	       "  -a, --all    remove all regions\n"
 	       "  -h, --help   display this help\n\n"
-	       "Exit status: 0 if all of them were removed, 1 if not, 2 if the command line was wrong.\n");
+	       "Exit status: 0 if all of these regions were removed, 1 if not, 2 if the command line was wrong.\n");
 }
 
 static int parse_address(const char *what, const char *text, uint64_t *value)
@@ -63,10 +66,10 @@ static int parse_address(const char *what, const char *text, uint64_t *value)
 	int ret = parse_size(text, value);
 
 	if (ret == -ERANGE)
-		usage_error("add", "%s \"%s\" is beyond the last address", what, text);
+		usage_error("add", "%s \"%s\" does not fit into 64 bits", what, text);
 	else if (ret)
-		usage_error("add", "\"%s\" is not a %s; it takes numbers like 0x100000000, 4G or 4GiB", text,
-			    what);
+		usage_error("add", "\"%s\" is not a valid %s: use a number like 0x100000000, 4G or 4GiB",
+			    text, what);
 	return ret;
 }
 
@@ -92,13 +95,13 @@ static void hint_overlapping_region(struct range range)
 		return;
 	region = region_at(&regions, range);
 	if (region)
-		hint("it overlaps %s, 0x%" PRIx64 "-0x%" PRIx64, region->name, region->start,
+		hint("the range overlaps %s, 0x%" PRIx64 "-0x%" PRIx64, region->name, region->start,
 		     region->start + region->size - 1);
 	regions_free(&regions);
 }
 
-/* @told: the kernel has told what is wrong; what remains is what to do about it */
-static void hint_alignment(struct range range, bool told)
+/* @explained: the module's log lines, already printed, give the reason */
+static void hint_alignment(struct range range, bool explained)
 {
 	uint64_t block_size, size = range_size(range);
 	char size_text[SIZE_TEXT];
@@ -108,29 +111,29 @@ static void hint_alignment(struct range range, bool told)
 		return;
 	if (!(range.start % block_size) && !(size % block_size))
 		return;
-	if (!told)
-		hint("START and SIZE have to be multiples of the memory block size, %s",
+	if (!explained)
+		hint("START and SIZE must be multiples of the memory block size, %s",
 		     format_exact_size(size_text, block_size));
 	whole = whole_blocks(range, block_size);
 	if (range_size(whole))
-		hint("the whole blocks in this range: twostage add 0x%" PRIx64 " %s", whole.start,
+		hint("to add the whole memory blocks in this range: twostage add 0x%" PRIx64 " %s", whole.start,
 		     format_exact_size(size_text, range_size(whole)));
 }
 
 static void explain_add(const struct add_request *request, int err)
 {
-	bool told = kernel_log_show();
+	bool explained = kernel_log_show();
 
 	switch (err) {
 	case EINVAL:
-		hint_alignment(request->range, told);
+		hint_alignment(request->range, explained);
 		break;
 	case EEXIST:
-		if (!told)
+		if (!explained)
 			hint_overlapping_region(request->range);
 		break;
 	case EBUSY:
-		hint("twostage discover lists the ranges that are free");
+		hint("to list ranges that can be added: twostage discover");
 		break;
 	default:
 		hint_by_errno(err);
@@ -154,7 +157,7 @@ static void print_added(const struct add_request *request)
 		       format_size(size, region->size), region->blocks, region->node, region->online);
 		if (request->auto_online && !region->online &&
 		    !sysfs_read(policy, sizeof(policy), "/sys/devices/system/memory/auto_online_blocks"))
-			hint("the kernel's auto-online policy is \"%s\"; to set all of it online: twostage online %s --all",
+			hint("its blocks stay offline because the kernel's auto-online policy is \"%s\"; to set them online: twostage online %s --all",
 			     policy, region->name);
 	}
 	regions_free(&regions);
@@ -211,12 +214,12 @@ int command_add(int argc, char **argv)
 		switch (option) {
 		case OPTION_NODE:
 			if (parse_count(optarg, &node) || strlen(optarg) > 9)
-				return usage_error("add", "--node: \"%s\" is not the number of a node", optarg);
+				return usage_error("add", "--node: \"%s\" is not a node number", optarg);
 			request.node = optarg;
 			break;
 		case OPTION_MEMMAP_ON_MEMORY:
 			if (strcmp(optarg, "yes") && strcmp(optarg, "no"))
-				return usage_error("add", "--memmap-on-memory: \"%s\" is not yes or no", optarg);
+				return usage_error("add", "--memmap-on-memory: \"%s\" is neither yes nor no", optarg);
 			request.memmap_on_memory = strcmp(optarg, "yes") ? "0" : "1";
 			break;
 		case OPTION_AUTO_ONLINE:
@@ -230,15 +233,15 @@ int command_add(int argc, char **argv)
 		}
 	}
 	if (argc - optind != 2)
-		return usage_error("add", "takes START and SIZE");
+		return usage_error("add", "needs exactly two arguments, START and SIZE");
 	if (parse_address("start address", argv[optind], &request.range.start) ||
 	    parse_address("size", argv[optind + 1], &size))
 		return EXIT_USAGE;
 	if (!size)
-		return usage_error("add", "the size is 0");
+		return usage_error("add", "SIZE must not be 0");
 	if (__builtin_add_overflow(request.range.start, size - 1, &request.range.end))
-		return usage_error("add", "%s at %s goes beyond the last address", argv[optind + 1],
-				   argv[optind]);
+		return usage_error("add", "SIZE %s at START %s extends beyond the last address",
+				   argv[optind + 1], argv[optind]);
 	return add(&request);
 }
 
@@ -253,7 +256,7 @@ static void hint_online_blocks(const struct region *region)
 	region_online_blocks(region, block_size, &online);
 	if (online.count) {
 		text = format_ranges(&online);
-		hint("online memory blocks: %s; set them offline: twostage offline %s --all", text,
+		hint("online memory blocks: %s; to set them offline: twostage offline %s --all", text,
 		     region->name);
 		free(text);
 	}
@@ -278,11 +281,11 @@ static int remove_region(const struct region *region)
 	case EBUSY:
 		hint_online_blocks(region);
 		if (region->poisoned)
-			hint("%" PRIu64 " of its memory blocks have a hardware-poisoned page, and keep their memory until the next boot: it can only be left as it is until then",
+			hint("number of its memory blocks with a hardware-poisoned page: %" PRIu64 "; they keep their memory, so the region cannot be removed until the next boot",
 			     region->poisoned);
 		break;
 	case ENXIO:
-		hint("it has gone meanwhile: twostage list");
+		hint("another process has removed the region; to list regions: twostage list");
 		break;
 	default:
 		kernel_log_show();
@@ -321,10 +324,11 @@ int command_remove(int argc, char **argv)
 		}
 	}
 	if (all == (optind < argc))
-		return usage_error("remove", "takes either regions or --all");
+		return usage_error("remove", "needs either region names or --all");
 	for (i = optind; i < (size_t)argc; i++)
 		if (!region_name_valid(argv[i]))
-			return usage_error("remove", "\"%s\" is not the name of a region, like region0", argv[i]);
+			return usage_error("remove", "\"%s\" is not a region name: use a name like region0",
+					   argv[i]);
 
 	if (module_missing() || regions_read(&regions))
 		return EXIT_FAILURE;
@@ -332,7 +336,7 @@ int command_remove(int argc, char **argv)
 		regions_free(&regions);
 		return EXIT_FAILURE;
 	}
-	/* One that cannot be removed does not keep the others. */
+	/* Go on after a failure: the regions do not depend on each other. */
 	for (i = 0; i < regions.count; i++)
 		if (remove_region(&regions.region[i]))
 			status = EXIT_FAILURE;

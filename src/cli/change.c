@@ -2,8 +2,9 @@
 /*
  * twostage online, twostage offline
  *
- * Block by block, through each block's own state file: so it can be told how far it has come, at which
- * block it stopped, and it can be interrupted between two blocks.
+ * Write to the state file of each block instead of the region's online or
+ * offline attribute: this way the command can show its progress, tell which
+ * block failed, and stop between two blocks when it is interrupted.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -29,15 +30,15 @@
 enum amount { AMOUNT_NONE, AMOUNT_COUNT, AMOUNT_SIZE, AMOUNT_ALL, AMOUNT_BLOCKS, AMOUNT_BUDGET };
 
 /**
- * struct request - what the user asks for
- * @online: online or offline
- * @state: what is to be written into a block's state file
- * @amount: how it is said how much
+ * struct request - arguments of twostage online and twostage offline
+ * @online: true for online, false for offline
+ * @state: text to write to a block's state file
+ * @amount: option that gives the amount
  * @count: number of blocks (AMOUNT_COUNT)
  * @size: in bytes (AMOUNT_SIZE)
  * @blocks: numbers of blocks (AMOUNT_BLOCKS)
- * @keep_going: go on with other blocks when one fails
- * @verbose: say each block
+ * @keep_going: continue with other blocks when one fails
+ * @verbose: print a line for each block
  */
 struct request {
 	bool online;
@@ -51,17 +52,18 @@ struct request {
 };
 
 /**
- * struct change - how far it has come
+ * struct change - state of the operation
  * @block_size: in bytes
- * @candidates: numbers of the blocks that can be changed, in order
- * @candidate_count: how many
- * @wanted: how many of them are to be changed
- * @region: the only one (AMOUNT_BUDGET)
- * @done: those that have been
- * @done_count: how many
- * @poisoned: those that are offline now, but not standby
+ * @candidates: numbers of the blocks that can be changed, in the order in
+ *	which to change them
+ * @candidate_count: number of @candidates
+ * @wanted: number of blocks to change
+ * @region: the only region of the request (AMOUNT_BUDGET)
+ * @done: numbers of the blocks that were changed
+ * @done_count: number of blocks in @done
+ * @poisoned: blocks of @done that went offline and are poisoned, not standby
  * @failed: the block that failed last
- * @err: why, a positive errno; 0 if none has failed
+ * @err: why @failed failed, a positive errno; 0 if no block has failed
  */
 struct change {
 	uint64_t block_size;
@@ -104,33 +106,34 @@ static void print_help(bool online)
 		printf("       twostage online [OPTION]... --to-budget REGION\n");
 	putchar('\n');
 	printf(online ?
-	       "Set standby memory blocks online: those of the regions that are named, or of any, lowest address\n"
-	       "first.\n\n" :
-	       "Set memory blocks offline, which are standby then: those of the regions that are named, or of\n"
-	       "any, highest address first.\n\n");
+	       "Set standby memory blocks of the named regions, or of all regions, online. The block with the lowest\n"
+	       "address comes first.\n\n" :
+	       "Set online memory blocks of the named regions, or of all regions, offline, back to standby. The block\n"
+	       "with the highest address comes first.\n\n");
 	printf("How much:\n"
-	       "  -c, --count N          that many memory blocks\n"
-	       "  -s, --size SIZE        that much (4G, 512M, 4GiB), a multiple of the memory block size\n"
-	       "  -a, --all              all there are\n"
+	       "  -c, --count N          N memory blocks\n"
+	       "  -s, --size SIZE        SIZE bytes (4G, 512M, 4GiB), a multiple of the memory block size\n"
+	       "  -a, --all              all memory blocks\n"
 	       "  -b, --blocks BLOCKS    these memory blocks: 32-35 or 32,40-41\n");
 	if (online)
-		printf("  -t, --to-budget        as many of REGION as its provider's budget allows now\n");
+		printf("  -t, --to-budget        as many memory blocks of REGION as its provider's budget allows now\n");
 	printf("\nOptions:\n");
 	if (online)
 		printf("  -z, --zone movable|kernel|auto\n"
-		       "                         movable (default): only memory that can be taken offline again goes there;\n"
-		       "                         kernel: for the kernel too, and then it may stay; auto: what the kernel's\n"
-		       "                         policy says\n");
-	printf("  -k, --keep-going       when a block fails, go on with others; without, stop there\n"
-	       "  -v, --verbose          say each block\n"
+		       "                         movable (default): the memory holds only movable data, so it can be set\n"
+		       "                         offline again; kernel: the kernel may use it for its own data, so it may\n"
+		       "                         never go offline again; auto: the kernel's online policy selects the zone\n");
+	printf("  -k, --keep-going       when a block fails, continue with others instead of stopping\n"
+	       "  -v, --verbose          print a line for each block\n"
 	       "  -h, --help             display this help\n\n"
-	       "What was done before a block fails, or before it is interrupted, stays.\n\n"
-	       "Exit status: 0 if all was done, 1 if nothing or a part of it, 2 if the command line was wrong.\n");
+	       "If a block fails, or the command is interrupted, the blocks that were changed before stay changed.\n\n"
+	       "Exit status: 0 if all was done, 1 if nothing or only a part was done, 2 if the command line was\n"
+	       "wrong.\n");
 }
 
 static void add_candidate(struct change *change, uint64_t id)
 {
-	/* Grow when a power of two is full. */
+	/* The array is full when the count reaches a power of two. */
 	if (!(change->candidate_count & (change->candidate_count - 1)))
 		change->candidates = realloc_or_die(change->candidates,
 						    change->candidate_count ?
@@ -139,14 +142,18 @@ static void add_candidate(struct change *change, uint64_t id)
 	change->candidates[change->candidate_count++] = id;
 }
 
-static void consider_range(const struct request *request, struct change *change, struct range ids)
+static void add_candidates_in_range(const struct request *request, struct change *change,
+				    struct range ids)
 {
 	uint64_t i;
 
 	for (i = 0; i < range_size(ids); i++) {
 		if (memory_block_is_online(ids.start + i) == request->online)
 			continue;
-		/* It is offline and does not come online; one that is named is tried, to say why. */
+		/*
+		 * A poisoned block cannot come online: skip it. If the user
+		 * names it, try it, so that the error is reported.
+		 */
 		if (request->online && request->amount != AMOUNT_BLOCKS &&
 		    memory_block_is_poisoned(ids.start + i))
 			continue;
@@ -154,13 +161,13 @@ static void consider_range(const struct request *request, struct change *change,
 	}
 }
 
-static void consider_regions(const struct request *request, struct change *change,
+static void add_candidates_of_regions(const struct request *request, struct change *change,
 			     const struct regions *regions)
 {
 	size_t i;
 
 	for (i = 0; i < regions->count; i++)
-		consider_range(request, change,
+		add_candidates_in_range(request, change,
 			       region_block_ids(&regions->region[i], change->block_size));
 }
 
@@ -176,7 +183,7 @@ static int compare_descending(const void *a, const void *b)
 	return compare_ascending(b, a);
 }
 
-/* The number of a region says nothing about its address. */
+/* Regions are sorted by their numbers, which need not follow the addresses. */
 static void sort_candidates(const struct request *request, struct change *change)
 {
 	if (change->candidate_count)
@@ -193,17 +200,17 @@ static int check_block(uint64_t id)
 		return EXIT_SUCCESS;
 	if (ret == -ENODEV) {
 		error("memory block %" PRIu64 " is in no region", id);
-		hint("for other memory there is chmem");
+		hint("to change memory that is in no region: chmem");
 	} else {
 		error("memory block %" PRIu64 ": %s", id,
 		      ret == -ENOENT ? "there is no such block" : strerror(-ret));
-		hint("twostage blocks");
+		hint("to list the memory blocks of regions: twostage blocks");
 	}
 	return EXIT_FAILURE;
 }
 
-/* Each of them has to be in a region, or nothing is changed. */
-static int consider_blocks(const struct request *request, struct change *change)
+/* Check all of the blocks first: if one is in no region, change nothing. */
+static int add_named_candidates(const struct request *request, struct change *change)
 {
 	size_t i;
 
@@ -211,18 +218,18 @@ static int consider_blocks(const struct request *request, struct change *change)
 		struct range ids = request->blocks.range[i];
 		uint64_t id = ids.start;
 
-		/* The last one may be the last number that there is. */
+		/* Not a for loop: ids.end may be UINT64_MAX. */
 		do {
 			if (check_block(id))
 				return EXIT_FAILURE;
 		} while (id++ != ids.end);
 	}
 	for (i = 0; i < request->blocks.count; i++)
-		consider_range(request, change, request->blocks.range[i]);
+		add_candidates_in_range(request, change, request->blocks.range[i]);
 	return EXIT_SUCCESS;
 }
 
-/* Whether one more block is within the budget, as far as can be seen from here */
+/* Whether the region's attributes say that the budget allows one more block */
 static bool budget_allows(struct change *change)
 {
 	const struct region *region = &change->region;
@@ -230,14 +237,17 @@ static bool budget_allows(struct change *change)
 	if (region_refresh(&change->region))
 		return true;
 	/*
-	 * Blocks of what is plugged already take nothing more of the budget. There are such blocks if the
-	 * provider plugs several at once.
+	 * If the provider's granule spans several blocks, some standby blocks
+	 * may already be plugged. They take nothing more of the budget.
 	 */
 	return region->plugged + change->block_size <= region->budget ||
 	       (region->plugged <= region->budget && region->online * change->block_size < region->plugged);
 }
 
-/* At most: the provider may plug several blocks at once, and the host may change its mind */
+/*
+ * The result is an upper limit: the provider may plug several blocks at once,
+ * and the host may lower the budget meanwhile.
+ */
 static void wanted_by_budget(struct change *change)
 {
 	const struct region *region = &change->region;
@@ -261,7 +271,7 @@ static int decide_wanted(const struct request *request, struct change *change)
 		break;
 	case AMOUNT_SIZE:
 		if (request->size % change->block_size) {
-			error("--size: %s is not a multiple of the memory block size, %s",
+			error("--size: %s is not a multiple of the memory block size (%s)",
 			      format_exact_size(size, request->size),
 			      format_exact_size(block_size, change->block_size));
 			return EXIT_FAILURE;
@@ -273,11 +283,12 @@ static int decide_wanted(const struct request *request, struct change *change)
 		return EXIT_SUCCESS;
 	}
 	if (change->wanted > change->candidate_count) {
-		error("cannot set %" PRIu64 " block%s %s: %" PRIu64 " (%s) %s %s", change->wanted,
+		error("cannot set %" PRIu64 " block%s %s: only %" PRIu64 " (%s) %s %s", change->wanted,
 		      plural(change->wanted), state_name(request), change->candidate_count,
 		      format_size(size, change->candidate_count * change->block_size),
 		      change->candidate_count == 1 ? "is" : "are", request->online ? "standby" : "online");
-		hint("--all takes all there are; twostage list");
+		hint("to set as many as possible %s, use --all; to list regions: twostage list",
+		     state_name(request));
 		return EXIT_FAILURE;
 	}
 	return EXIT_SUCCESS;
@@ -287,18 +298,18 @@ static void explain_online(int err)
 {
 	switch (err) {
 	case ENXIO:
-		hint("is there memory at these addresses? twostage discover lists what the firmware knows of");
+		hint("there may be no memory at these addresses: compare them with those in /sys/firmware/memmap");
 		break;
 	case ENOSPC:
-		hint("twostage list shows the budget; it is for the host to raise it");
+		hint("the host allows no more memory (see BUDGET in twostage list): raise the budget on the host");
 		break;
 	case ENOMEM:
-		hint("a block that holds its own memmap needs less: twostage add --memmap-on-memory yes");
+		hint("free some memory, or let the blocks hold their own memmap: twostage add --memmap-on-memory yes");
 		break;
 	case ECANCELED:
 	case EBUSY:
 	case EAGAIN:
-		hint("some other part of the kernel refused it; it may be worth another try");
+		hint("the provider or another part of the kernel refused to set the block online: try again later");
 		break;
 	default:
 		hint_by_errno(err);
@@ -314,13 +325,13 @@ static void explain_offline(uint64_t id, int err)
 	case EBUSY:
 	case EAGAIN:
 		if (!memory_block_read(&block, id) && strncmp(block.zones, "Movable", strlen("Movable")))
-			hint("it is in zone %s, and the kernel itself may use it; only memory in zone Movable can be expected to go offline",
+			hint("the block is in zone %s, so the kernel may use it for its own data; only memory in zone Movable can be expected to go offline: try other blocks with --keep-going",
 			     block.zones);
 		else
-			hint("some of it is pinned, for a device perhaps; try again, or others: --keep-going");
+			hint("some pages of the block cannot be moved, perhaps because a device uses them: try again, or try other blocks with --keep-going");
 		break;
 	case ENOMEM:
-		hint("there is not enough memory elsewhere for what is in it");
+		hint("there is not enough free memory elsewhere for the data in the block: free some memory, then try again");
 		break;
 	default:
 		hint_by_errno(err);
@@ -328,25 +339,26 @@ static void explain_offline(uint64_t id, int err)
 	}
 }
 
-static void report_block(const struct change *change, uint64_t id, int err, const char *what)
+/* @err: a positive errno; 0 if the block was changed */
+static void report_block(const struct change *change, uint64_t id, int err, const char *state)
 {
 	uint64_t start = id * change->block_size;
 
 	if (err)
-		error("memory block %" PRIu64 " (0x%" PRIx64 "-0x%" PRIx64 "): %s", id, start,
-		      start + change->block_size - 1, strerror(err));
+		error("cannot set memory block %" PRIu64 " (0x%" PRIx64 "-0x%" PRIx64 ") %s: %s", id, start,
+		      start + change->block_size - 1, state, strerror(err));
 	else
 		printf("memory block %" PRIu64 " (0x%" PRIx64 "-0x%" PRIx64 ") %s\n", id, start,
-		       start + change->block_size - 1, what);
+		       start + change->block_size - 1, state);
 }
 
-/* Whether to go on with the next one */
+/* Return whether to continue with the next block. */
 static bool change_block(const struct request *request, struct change *change, uint64_t id,
 			 struct progress *progress)
 {
 	int ret;
 
-	/* The kernel gives up for any signal, and for a system that goes to sleep. */
+	/* EINTR may come from another signal or from a suspend: try again. */
 	do {
 		ret = sysfs_write(request->state, "/sys/devices/system/memory/memory%" PRIu64 "/state", id);
 	} while (ret == -EINTR && !interrupted);
@@ -365,14 +377,20 @@ static bool change_block(const struct request *request, struct change *change, u
 	if (interrupted)
 		return false;
 
-	/* The block was tried since it might have been plugged already. */
+	/*
+	 * budget_allows() let this block through because it might already have
+	 * been plugged. It was not, so the budget is used up.
+	 */
 	if (request->amount == AMOUNT_BUDGET && ret == -ENOSPC && !region_refresh(&change->region) &&
 	    change->region.plugged + change->block_size > change->region.budget) {
 		change->wanted = change->done_count;
 		return false;
 	}
 
-	/* Somebody else was quicker. Of a number of blocks, it was not one of ours. */
+	/*
+	 * Another process has set the block to this state meanwhile. With
+	 * --count and --size, another block is changed in its place.
+	 */
 	if (memory_block_is_online(id) == request->online && ret != -ENOENT) {
 		if (request->amount == AMOUNT_ALL || request->amount == AMOUNT_BLOCKS)
 			change->wanted--;
@@ -382,13 +400,13 @@ static bool change_block(const struct request *request, struct change *change, u
 	change->failed = id;
 	change->err = -ret;
 	progress_clear(progress);
-	report_block(change, id, -ret, NULL);
+	report_block(change, id, -ret, state_name(request));
 	return request->keep_going;
 }
 
 static void change_blocks(const struct request *request, struct change *change)
 {
-	/* No SA_RESTART: a block that is being changed is interrupted too. */
+	/* No SA_RESTART: a signal also interrupts the current write(). */
 	const struct sigaction action = { .sa_handler = interrupt };
 	struct progress progress;
 	bool go_on = true;
@@ -418,14 +436,15 @@ static void report_budget(const struct change *change)
 	format_size(plugged, region->plugged);
 	format_size(budget, region->budget);
 	if (region->plugged > region->budget) {
-		printf("nothing to do: of %s %s are plugged, and its budget is %s\n", region->name, plugged, budget);
-		hint("the host wants %s back: twostage offline %s --size %s",
+		printf("nothing to do: %s of %s are plugged, more than its budget of %s\n", plugged, region->name,
+		       budget);
+		hint("the host asks for %s back: twostage offline %s --size %s",
 		     format_size(over, region->plugged - region->budget), region->name, over);
 	} else if (!change->candidate_count) {
 		printf("nothing to do: all of %s is online\n", region->name);
 	} else {
-		printf("nothing to do: of %s %s are plugged, which is all that its budget of %s allows\n", region->name,
-		       plugged, budget);
+		printf("nothing to do: %s of %s are plugged, all that its budget of %s allows\n", plugged, region->name,
+		       budget);
 	}
 }
 
@@ -436,7 +455,7 @@ static void hint_poisoned(const struct change *change)
 	if (!change->poisoned.count)
 		return;
 	blocks = format_ranges(&change->poisoned);
-	hint("offline, but not standby: memory blocks %s have a hardware-poisoned page, and keep their memory until the next boot",
+	hint("poisoned memory blocks: %s; each is offline but not standby: it has a hardware-poisoned page and keeps its memory until the next boot",
 	     blocks);
 	free(blocks);
 }
@@ -461,14 +480,14 @@ static int report(const struct request *request, const struct change *change)
 		return EXIT_SUCCESS;
 	}
 	if (!change->wanted) {
-		printf("nothing to do: no block of these is %s\n", request->online ? "standby" : "online");
+		printf("nothing to do: none of these memory blocks is %s\n", request->online ? "standby" : "online");
 		return EXIT_SUCCESS;
 	}
 
 	error("set %" PRIu64 " of %" PRIu64 " block%s %s (%s of %s)%s", change->done_count, change->wanted,
 	      plural(change->wanted), state_name(request), done_size,
 	      format_size(wanted_size, change->wanted * change->block_size),
-	      interrupted ? ", then it was interrupted" : "");
+	      interrupted ? ", then was interrupted" : "");
 	if (change->err) {
 		kernel_log_show();
 		if (request->online)
@@ -484,17 +503,18 @@ static int report(const struct request *request, const struct change *change)
 
 static int check_budget(struct change *change, const struct region *region)
 {
-	if (!region->limited) {
-		error("--to-budget: %s has no budget, its provider %s allows all of it", region->name, region->provider);
-		hint("twostage online %s --all", region->name);
+	if (!region->has_budget) {
+		error("--to-budget: %s has no budget: its provider %s allows all of its memory", region->name,
+		      region->provider);
+		hint("to set all of it online: twostage online %s --all", region->name);
 		return EXIT_FAILURE;
 	}
 	change->region = *region;
 	return EXIT_SUCCESS;
 }
 
-/* Memory that went into a kernel zone is no reason for a warning. */
-static void warn_of_movable(const struct request *request)
+/* Blocks that went into a kernel zone (online_kernel) need no warning. */
+static void warn_about_movable(const struct request *request)
 {
 	struct zones zones;
 
@@ -514,17 +534,17 @@ static int change_memory(const struct request *request, char *const *names, int 
 		goto free;
 	if (!regions.count) {
 		error("there are no regions");
-		hint("twostage discover finds memory for one, twostage add makes it");
+		hint("to find memory for a region: twostage discover; to add a region: twostage add");
 		goto free;
 	}
 
 	if (request->amount == AMOUNT_BUDGET && check_budget(&change, &regions.region[0]))
 		goto free;
 	if (request->amount == AMOUNT_BLOCKS) {
-		if (consider_blocks(request, &change))
+		if (add_named_candidates(request, &change))
 			goto free;
 	} else {
-		consider_regions(request, &change, &regions);
+		add_candidates_of_regions(request, &change, &regions);
 	}
 	sort_candidates(request, &change);
 	if (decide_wanted(request, &change))
@@ -532,7 +552,7 @@ static int change_memory(const struct request *request, char *const *names, int 
 	change_blocks(request, &change);
 	status = report(request, &change);
 	if (change.done_count)
-		warn_of_movable(request);
+		warn_about_movable(request);
 free:
 	ranges_free(&change.done);
 	ranges_free(&change.poisoned);
@@ -554,8 +574,8 @@ static const char *online_state(const char *zone)
 
 static const char *amount_options(const struct request *request)
 {
-	return request->online ? "--count, --size, --all, --blocks and --to-budget" :
-				 "--count, --size, --all and --blocks";
+	return request->online ? "--count N, --size SIZE, --all, --blocks BLOCKS or --to-budget REGION" :
+				 "--count N, --size SIZE, --all or --blocks BLOCKS";
 }
 
 static int set_amount(struct request *request, const char *command, int option)
@@ -566,21 +586,22 @@ static int set_amount(struct request *request, const char *command, int option)
 	};
 
 	if (request->amount)
-		return usage_error(command, "takes only one of %s", amount_options(request));
+		return usage_error(command, "accepts only one of %s", amount_options(request));
 	request->amount = amounts[option];
 	switch (request->amount) {
 	case AMOUNT_COUNT:
 		if (parse_count(optarg, &request->count) || !request->count)
-			return usage_error(command, "--count: \"%s\" is not a number of blocks", optarg);
+			return usage_error(command, "--count: \"%s\" is not a valid number of memory blocks", optarg);
 		break;
 	case AMOUNT_SIZE:
 		if (parse_size(optarg, &request->size) || !request->size)
-			return usage_error(command, "--size: \"%s\" is not a size, like 4G or 4GiB", optarg);
+			return usage_error(command, "--size: \"%s\" is not a valid size: use a size like 4G or 4GiB",
+					   optarg);
 		break;
 	case AMOUNT_BLOCKS:
 		if (parse_ranges(optarg, &request->blocks))
 			return usage_error(command,
-					   "--blocks: \"%s\" is not memory blocks, like 32-35 or 32,40-41",
+					   "--blocks: \"%s\" is not a list of memory blocks: use a list like 32-35 or 32,40-41",
 					   optarg);
 		break;
 	default:
@@ -595,20 +616,22 @@ static int check_request(const struct request *request, const char *command, cha
 	int i;
 
 	if (!request->amount)
-		return usage_error(command, "say how much: --count N, --size SIZE, --all or --blocks BLOCKS%s",
-				   request->online ? ", or --to-budget REGION" : "");
+		return usage_error(command, "needs one of %s", amount_options(request));
 	if (request->amount == AMOUNT_BLOCKS && count)
-		return usage_error(command, "--blocks says which already, so no \"%s\"", names[0]);
+		return usage_error(command, "--blocks cannot be combined with a region, \"%s\"", names[0]);
 	if (request->amount == AMOUNT_BUDGET && count != 1)
-		return usage_error(command, "--to-budget takes one region, not %d", count);
+		return usage_error(command, "--to-budget needs exactly one region, not %d", count);
 	for (i = 0; i < count; i++)
 		if (!region_name_valid(names[i]))
-			return usage_error(command, "\"%s\" is not the name of a region, like region0",
+			return usage_error(command, "\"%s\" is not a region name: use a name like region0",
 					   names[i]);
 	return EXIT_SUCCESS;
 }
 
-/* Offline has no --zone and no --to-budget: @options and @short_options are what there is. */
+/*
+ * @options and @short_options are the options of the command: offline has
+ * neither --zone nor --to-budget.
+ */
 static int command_change(int argc, char **argv, struct request *request, const char *short_options,
 			  const struct option *options)
 {

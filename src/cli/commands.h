@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The subcommands: each takes what is behind its name, and returns an exit status
+ * The subcommands. Each takes its name and arguments, as main() does, and
+ * returns an exit status.
  *
  * Copyright (C) 2026 the twostage developers
  */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which memory the devices in use can reach
+ * Devices in use that cannot reach all memory
  *
- * The module asks the kernel the same (src/dma.c) when a region is added. This
- * works without the module, by what the kernel shows in sysfs.
+ * The module checks the same in the kernel (src/dma.c) when a region is added.
+ * This check needs only sysfs, so it works before the module is loaded.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -17,15 +17,15 @@
 #include "sysfs.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
-/* The directory is there on every kernel that can have bounce buffers. */
+/* Every kernel that supports bounce buffers has this directory. */
 #define SWIOTLB "/sys/kernel/debug/swiotlb"
 
-/* As in linux/pci_ids.h and linux/pci_regs.h */
+/* From linux/pci_ids.h and linux/pci_regs.h */
 #define BASE_CLASS_BRIDGE 0x06
 #define COMMAND 4
 #define COMMAND_MASTER 0x4
 
-/* A driver that does DMA has set the bit in the command register. */
+/* A driver that does DMA sets this bit in the command register. */
 static bool is_bus_master(const char *device)
 {
 	unsigned char config[COMMAND + 1];
@@ -42,7 +42,7 @@ static bool is_bus_master(const char *device)
 	return complete && config[COMMAND] & COMMAND_MASTER;
 }
 
-/* Fails if it has none. */
+/* False if the device has no driver */
 static bool driver_of(const char *device, char *driver, size_t size)
 {
 	char path[PATH_MAX], target[PATH_MAX];
@@ -59,7 +59,7 @@ static bool driver_of(const char *device, char *driver, size_t size)
 	return true;
 }
 
-/* A translated domain of an IOMMU; "identity" is none. */
+/* Whether an IOMMU translates for the device; type "identity" does not. */
 static bool has_iommu(const char *device)
 {
 	char type[16];
@@ -86,7 +86,8 @@ static bool is_limited(const char *device, uint64_t last, struct limited_device 
 
 /**
  * bounce_buffers_missing() - whether the kernel has no bounce buffers (SWIOTLB)
- * @known: whether that could be found out, for which debugfs has to be mounted
+ * @known: set to false if debugfs does not tell, for example because it is not
+ *	mounted
  */
 bool bounce_buffers_missing(bool *known)
 {
@@ -95,11 +96,13 @@ bool bounce_buffers_missing(bool *known)
 }
 
 /**
- * find_limited_device() - a PCI device in use that cannot reach an address
+ * find_limited_device() - find a PCI device in use that cannot reach an address
  * @last: physical address in bytes
- * @limited: the device
+ * @limited: the device, if one is found
  *
- * Return: whether there is one. Bounce buffers are not considered.
+ * Bounce buffers are not taken into account.
+ *
+ * Return: whether there is such a device.
  */
 bool find_limited_device(uint64_t last, struct limited_device *limited)
 {

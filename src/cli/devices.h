@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Which memory the devices in use can reach
+ * Devices in use that cannot reach all memory
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -19,7 +19,7 @@
 
 /**
  * struct limited_device - a device in use that cannot reach all memory
- * @name: its driver and its address
+ * @name: its driver and its PCI address
  * @last: the highest physical address that it can reach
  */
 struct limited_device {

@@ -27,30 +27,31 @@ enum column_id {
 };
 
 static const struct column columns[] = {
-	[COLUMN_RANGE]       = { "RANGE", COLUMN_TEXT, true, "start and end address of what is unused" },
-	[COLUMN_RANGE_SIZE]  = { "SIZE", COLUMN_SIZE, true, "size of what is unused" },
+	[COLUMN_RANGE]       = { "RANGE", COLUMN_TEXT, true, "start and end address of the unused range" },
+	[COLUMN_RANGE_SIZE]  = { "SIZE", COLUMN_SIZE, true, "size of the unused range" },
 	[COLUMN_USABLE]      = { "USABLE-RANGE", COLUMN_TEXT, false, "start and end address of the whole memory blocks in it" },
 	[COLUMN_USABLE_SIZE] = { "USABLE", COLUMN_SIZE, true, "size of the whole memory blocks in it" },
-	[COLUMN_BLOCK]       = { "BLOCK", COLUMN_TEXT, false, "memory block numbers that they will have" },
-	[COLUMN_LEFT]        = { "LEFT", COLUMN_SIZE, true, "size of what is left over beside them" },
-	[COLUMN_COMMAND]     = { "COMMAND", COLUMN_TEXT, true, "how to add them" },
+	[COLUMN_BLOCK]       = { "BLOCK", COLUMN_TEXT, false, "numbers that these memory blocks will have" },
+	[COLUMN_LEFT]        = { "LEFT", COLUMN_SIZE, true, "size of the rest of the range, outside of them" },
+	[COLUMN_COMMAND]     = { "COMMAND", COLUMN_TEXT, true, "command that adds them" },
 };
 
 static void print_help(void)
 {
 	printf("Usage: twostage discover [OPTION]...\n\n"
-	       "Find ranges that the firmware calls RAM and the kernel does not use, because it was told so\n"
-	       "(memmap=SIZE$START, mem=SIZE); and how much of each is left over beside whole memory blocks.\n\n"
+	       "Find ranges that the firmware reports as RAM and that the kernel does not use, because its command\n"
+	       "line excludes them (memmap=SIZE$START, mem=SIZE). Only the whole memory blocks of a range can be\n"
+	       "added.\n\n"
 	       "Options:\n"
-	       "  -a, --all              also ranges that contain no whole memory block\n"
+	       "  -a, --all              also list ranges that contain no whole memory block\n"
 	       TABLE_HELP
 	       "  -h, --help             display this help\n");
 	table_help(columns, COLUMNS);
-	printf("\nExit status: 0 if it could be found out (there may be none), 1 if not, 2 if the command line\n"
-	       "was wrong.\n");
+	printf("\nExit status: 0 if the search succeeded, even if it found no range, 1 if it failed, 2 if the\n"
+	       "command line was wrong.\n");
 }
 
-/* The ranges; or an exit status, after having said what was wrong. */
+/* Return EXIT_SUCCESS, or EXIT_FAILURE after printing an error. */
 static int find_unused(struct ranges *unused)
 {
 	FILE *iomem;
@@ -58,9 +59,9 @@ static int find_unused(struct ranges *unused)
 
 	ret = firmware_ram(unused);
 	if (ret) {
-		error("/sys/firmware/memmap: %s", strerror(-ret));
+		error("cannot read /sys/firmware/memmap: %s", strerror(-ret));
 		if (ret == -ENOENT)
-			hint("this system does not keep the firmware's memory map; name the range yourself: twostage add");
+			hint("this kernel does not show the firmware's memory map; to add a range that you know: twostage add START SIZE");
 		else
 			hint_by_errno(-ret);
 		return EXIT_FAILURE;
@@ -69,7 +70,7 @@ static int find_unused(struct ranges *unused)
 	iomem = sysroot_fopen("/proc/iomem");
 	if (!iomem) {
 		ret = errno;
-		error("/proc/iomem: %s", strerror(ret));
+		error("cannot read /proc/iomem: %s", strerror(ret));
 		hint_by_errno(ret);
 		ranges_free(unused);
 		return EXIT_FAILURE;
@@ -79,10 +80,11 @@ static int find_unused(struct ranges *unused)
 	if (ret) {
 		ranges_free(unused);
 		if (ret == -EPERM) {
-			error("/proc/iomem shows only zeros");
-			hint("only root gets to see addresses: try it with sudo");
+			error("/proc/iomem shows only zeros instead of addresses");
+			hint("only root can see the addresses: try again with sudo");
 		} else {
-			error("/proc/iomem: there is a line that is not understood");
+			error("/proc/iomem has a line in an unknown format");
+			hint("to add a range that you know: twostage add START SIZE");
 		}
 		return EXIT_FAILURE;
 	}
@@ -110,22 +112,22 @@ static void add_line(struct table *table, struct range range, struct range usabl
 }
 
 /* The module refuses memory that a device in use cannot reach. */
-static void hint_at_bounce_buffers(uint64_t last)
+static void hint_bounce_buffers(uint64_t last)
 {
 	struct limited_device limited;
 	bool known;
 
 	if (bounce_buffers_missing(&known) && find_limited_device(last, &limited))
-		hint("%s can reach only addresses up to 0x%" PRIx64 ": %s; " BOUNCE_BUFFERS_PARAMETER
-		     " on the kernel command line makes the kernel have bounce buffers",
+		hint("%s can reach only addresses up to 0x%" PRIx64 ", %s: boot with " BOUNCE_BUFFERS_PARAMETER
+		     " on the kernel command line to get bounce buffers",
 		     limited.name, limited.last,
-		     known ? "there are no bounce buffers (SWIOTLB), so memory above is not added"
-			   : "memory above is not added unless there are bounce buffers (SWIOTLB)");
+		     known ? "and there are no bounce buffers (SWIOTLB), so memory above cannot be added"
+			   : "so memory above can be added only if there are bounce buffers (SWIOTLB)");
 }
 
 static int discover(const struct table_options *options, bool all)
 {
-	uint64_t block_size, crumbs = 0, last = 0;
+	uint64_t block_size, too_small = 0, last = 0;
 	char size[SIZE_TEXT];
 	struct ranges unused;
 	struct table table;
@@ -147,7 +149,7 @@ static int discover(const struct table_options *options, bool all)
 			found++;
 			last = usable.end;
 		} else {
-			crumbs += range_size(unused.range[i]);
+			too_small += range_size(unused.range[i]);
 		}
 		if (all || range_size(usable))
 			add_line(&table, unused.range[i], usable, block_size);
@@ -155,13 +157,13 @@ static int discover(const struct table_options *options, bool all)
 	status = table_end(&table);
 
 	if (!found)
-		hint("no whole memory block of %s is unused; memmap=SIZE$START on the kernel command line keeps memory free",
+		hint("no whole memory block of %s is unused; to keep memory unused, boot with memmap=SIZE$START on the kernel command line",
 		     format_size(size, block_size));
-	else if (crumbs && !all && isatty(STDOUT_FILENO))
-		hint("another %s in pieces without a whole memory block: twostage discover --all",
-		     format_size(size, crumbs));
+	else if (too_small && !all && isatty(STDOUT_FILENO))
+		hint("%s more are unused, in ranges without a whole memory block; to list them: twostage discover --all",
+		     format_size(size, too_small));
 	if (found)
-		hint_at_bounce_buffers(last);
+		hint_bounce_buffers(last);
 	ranges_free(&unused);
 	return status;
 }
@@ -192,6 +194,6 @@ int command_discover(int argc, char **argv)
 			return getopt_error("discover");
 	}
 	if (optind < argc)
-		return usage_error("discover", "takes no argument, such as \"%s\"", argv[optind]);
+		return usage_error("discover", "unexpected argument \"%s\"", argv[optind]);
 	return discover(&table_options, all);
 }

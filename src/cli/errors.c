@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What is said when something goes wrong: what was wrong with what, and what to do next
+ * Error messages, which say what failed and why, and hints, which say what to
+ * do next
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -16,12 +17,12 @@
 #include "errors.h"
 #include "sysfs.h"
 
-/* The kernel's log, to be read from where it stood when the operation began; -1 if it cannot be. */
+/* The kernel log, positioned at the mark; -1 if it cannot be read */
 static int kernel_log = -1;
 
 static void print(const char *prefix, const char *format, va_list args)
 {
-	/* What has been printed so far comes first, wherever the two go. */
+	/* Keep the order of lines if stdout and stderr are the same file. */
 	fflush(stdout);
 	fputs(prefix, stderr);
 	vfprintf(stderr, format, args);
@@ -29,7 +30,7 @@ static void print(const char *prefix, const char *format, va_list args)
 }
 
 /**
- * error() - say what was wrong with what
+ * error() - say what failed and why
  * @format: a line without the newline
  */
 void error(const char *format, ...)
@@ -68,11 +69,11 @@ void hint(const char *format, ...)
 }
 
 /**
- * usage_error() - say what was wrong with the command line
+ * usage_error() - say what is wrong with the command line
  * @command: the subcommand
  * @format: a line without the newline
  *
- * Return: the exit status for it.
+ * Return: EXIT_USAGE.
  */
 int usage_error(const char *command, const char *format, ...)
 {
@@ -86,10 +87,10 @@ int usage_error(const char *command, const char *format, ...)
 }
 
 /**
- * getopt_error() - what follows on an error that getopt has printed
+ * getopt_error() - refer to the help, after getopt has printed an error
  * @command: the subcommand
  *
- * Return: the exit status for it.
+ * Return: EXIT_USAGE.
  */
 int getopt_error(const char *command)
 {
@@ -98,7 +99,10 @@ int getopt_error(const char *command)
 }
 
 /**
- * kernel_log_mark() - from here on, the kernel's log is about what this command does
+ * kernel_log_mark() - set the mark to the end of the kernel log
+ *
+ * To be called before an operation, so that kernel_log_show() prints only what
+ * the module logs about it.
  */
 void kernel_log_mark(void)
 {
@@ -114,7 +118,7 @@ void kernel_log_mark(void)
 	}
 }
 
-/* The next line of the module's since the mark; false when there are no more. */
+/* Read the module's next log line since the mark; false if there is none. */
 static bool next_kernel_line(char *line, size_t size)
 {
 	static const char prefix[] = "twostage", own[] = ": ";
@@ -124,21 +128,21 @@ static bool next_kernel_line(char *line, size_t size)
 
 	while (kernel_log >= 0) {
 		length = read(kernel_log, record, sizeof(record) - 1);
-		/* Records that were overwritten before they were read are skipped. */
+		/* EPIPE: records were overwritten before they were read. */
 		if (length < 0 && (errno == EPIPE || errno == EINTR))
 			continue;
 		if (length <= 0)
 			return false;
 		record[length] = '\0';
-		/* "priority,sequence,time,flags;text", a newline, and more about it */
+		/* "priority,sequence,time,flags;text\nproperties" */
 		text = strchr(record, ';');
 		if (!text || strncmp(text + 1, prefix, strlen(prefix)))
 			continue;
-		/* Providers that are modules of their own are named in what they say. */
+		/* Keep the prefix of a provider's module. */
 		text++;
 		if (!strncmp(text + strlen(prefix), own, strlen(own)))
 			text += strlen(prefix) + strlen(own);
-		/* That it is not part of the kernel is no news. */
+		/* "loading out-of-tree module taints kernel" and the like */
 		if (strstr(text, "taint"))
 			continue;
 		snprintf(line, size, "%.*s", (int)strcspn(text, "\n"), text);
@@ -148,11 +152,11 @@ static bool next_kernel_line(char *line, size_t size)
 }
 
 /**
- * kernel_log_show() - print what the module had to say since the mark
+ * kernel_log_show() - print the module's log lines since the mark
  *
- * Where that cannot be found out, say how to look for it.
+ * If there are none, or the log cannot be read, print a hint instead.
  *
- * Return: whether it had anything to say.
+ * Return: whether any line was printed.
  */
 bool kernel_log_show(void)
 {
@@ -164,12 +168,12 @@ bool kernel_log_show(void)
 		any = true;
 	}
 	if (!any)
-		hint("dmesg | grep twostage may say more");
+		hint("the kernel log may tell more: dmesg | grep twostage");
 	return any;
 }
 
 /**
- * hint_by_errno() - what to do about errors that mean the same everywhere
+ * hint_by_errno() - print a hint for an error that means the same everywhere
  * @err: a positive errno
  */
 void hint_by_errno(int err)
@@ -179,27 +183,29 @@ void hint_by_errno(int err)
 	case EPERM:
 	case EROFS:
 		if (geteuid())
-			hint("only root may do this: try it with sudo");
+			hint("only root may do this: try again with sudo");
 		else if (err == EROFS)
-			hint("sysfs is mounted read-only here, as it is in a container");
+			hint("sysfs is mounted read-only, as in a container: run the command on the host");
 		break;
 	case EHWPOISON:
-		hint("it has a hardware-poisoned page, and keeps its memory until the next boot: use other blocks, or reboot");
+		hint("the memory block has a hardware-poisoned page and stays offline until the next boot: use other blocks, or reboot");
 		break;
 	case EIO:
-		hint("twostage status tells whether the hooks are switched off");
+		hint("to see whether the module's hooks are disarmed: twostage status");
 		break;
 	}
 }
 
 /**
- * module_missing() - whether the module is not loaded, and say so
+ * module_missing() - print an error if the module is not loaded
+ *
+ * Return: 1 if it is not loaded, 0 if it is.
  */
 int module_missing(void)
 {
 	if (sysfs_exists("/sys/bus/twostage"))
 		return 0;
 	error("the module twostage is not loaded");
-	hint("twostage load");
+	hint("to load the module: twostage load");
 	return 1;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What is said when something goes wrong: what was wrong with what, and what to do next
+ * Error messages, which say what failed and why, and hints, which say what to
+ * do next
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -9,7 +10,10 @@
 
 #include <stdbool.h>
 
-/* Exit statuses; EXIT_SUCCESS and EXIT_FAILURE (failed, or done in part) are the C library's. */
+/*
+ * Exit status for a wrong command line. EXIT_SUCCESS means that all was done,
+ * EXIT_FAILURE that nothing or only a part was done.
+ */
 #define EXIT_USAGE 2
 
 void error(const char *format, ...) __attribute__((format(printf, 1, 2)));

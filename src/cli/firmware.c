@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the firmware calls RAM, and what the kernel has made of it
+ * RAM as the firmware reports it, and what the kernel uses of it
  *
- * /sys/firmware/memmap has the firmware's own list; memmap=, mem= and the like do not touch it, as they
- * do the list that the kernel starts from and /proc/iomem.
+ * /sys/firmware/memmap has the firmware's memory map. Parameters such as
+ * memmap= and mem= do not change it, while they do change the map that the
+ * kernel works with, and so /proc/iomem.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -19,11 +20,11 @@
 #define DAX "/sys/bus/dax/devices"
 
 /**
- * parse_iomem_line() - understand a line of /proc/iomem
+ * parse_iomem_line() - parse a line of /proc/iomem
  * @text: "  00001000-0009fbff : System RAM"
  * @line: the result
  *
- * Return: whether it is such a line.
+ * Return: whether the text has that format.
  */
 bool parse_iomem_line(const char *text, struct iomem_line *line)
 {
@@ -40,9 +41,10 @@ bool parse_iomem_line(const char *text, struct iomem_line *line)
 }
 
 /*
- * Memory that the firmware, or memmap=, withholds from the kernel; the module
- * takes exactly the same. ("reserved" is what the parameter reserve= keeps for
- * devices.)
+ * Whether the firmware, or memmap=, withholds this memory from the kernel. The
+ * module accepts regions in exactly these resources. "reserved", in lower case,
+ * is not one of them: the parameter reserve= makes it, to keep memory for
+ * devices.
  */
 static bool is_reserved(const struct iomem_line *line)
 {
@@ -50,14 +52,15 @@ static bool is_reserved(const struct iomem_line *line)
 }
 
 /**
- * iomem_subtract_claimed() - take out what the kernel uses, as RAM or otherwise
+ * iomem_subtract_claimed() - remove all that has an owner in /proc/iomem
  * @iomem: /proc/iomem
  * @unused: physical addresses in bytes
  *
- * A region lies either inside of something reserved or outside, so ranges are split at such boundaries.
+ * A reserved resource does not count as an owner. But a region must not cross
+ * its boundaries, so ranges are split there.
  *
- * Return: 0; -EPERM if the kernel does not show addresses to us; -EINVAL if there is a line that is
- * none of /proc/iomem.
+ * Return: 0; -EPERM if the kernel hides the addresses from the caller; -EINVAL
+ * if a line cannot be parsed.
  */
 int iomem_subtract_claimed(FILE *iomem, struct ranges *unused)
 {
@@ -75,7 +78,7 @@ int iomem_subtract_claimed(FILE *iomem, struct ranges *unused)
 		} else if (is_reserved(&line)) {
 			boundaries = realloc_or_die(boundaries, count + 2, sizeof(*boundaries));
 			boundaries[count++] = line.range.start;
-			/* 0, and no boundary at all, behind the last address */
+			/* May wrap to 0, which ranges_split() ignores. */
 			boundaries[count++] = line.range.end + 1;
 		} else {
 			ranges_subtract(unused, line.range);
@@ -91,11 +94,11 @@ int iomem_subtract_claimed(FILE *iomem, struct ranges *unused)
 }
 
 /**
- * dax_subtract() - take out the memory of dax devices
+ * dax_subtract() - remove the memory of dax devices
  * @unused: physical addresses in bytes
  *
- * A dax device without a driver has no line of its own in /proc/iomem. Its
- * driver could not be bound any more once a region has its memory.
+ * A dax device without a driver has no line of its own in /proc/iomem. If a
+ * region took its memory, no driver could be bound to the device any more.
  */
 void dax_subtract(struct ranges *unused)
 {
@@ -131,10 +134,11 @@ static int read_entry(const char *name, struct ranges *ram)
 }
 
 /**
- * firmware_ram() - what the firmware calls RAM
+ * firmware_ram() - read which ranges the firmware reports as RAM
  * @ram: physical addresses in bytes
  *
- * Return: 0; -ENOENT if this kernel does not show it; another negative errno if it cannot be read.
+ * Return: 0; -ENOENT if this kernel has no /sys/firmware/memmap; or another
+ * negative errno.
  */
 int firmware_ram(struct ranges *ram)
 {
@@ -160,7 +164,8 @@ int firmware_ram(struct ranges *ram)
  * @range: physical addresses in bytes
  * @block_size: in bytes
  *
- * Return: what is left; { 0, UINT64_MAX }, whose size is 0, if that is nothing.
+ * Return: the whole blocks; { 0, UINT64_MAX }, whose size is 0, if there are
+ * none.
  */
 struct range whole_blocks(struct range range, uint64_t block_size)
 {
@@ -170,7 +175,10 @@ struct range whole_blocks(struct range range, uint64_t block_size)
 	if (__builtin_add_overflow(range.start, block_size - 1, &start))
 		return nothing;
 	start -= start % block_size;
-	/* The first address behind; that of the very last one would be 2^64, so go from below. */
+	/*
+	 * Round down without computing the first address behind the range: for
+	 * a range that reaches the last address, that would be 2^64.
+	 */
 	end = range.end - (range.end % block_size);
 	if (range.end % block_size == block_size - 1)
 		end += block_size - 1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the firmware calls RAM, and what the kernel has made of it
+ * RAM as the firmware reports it, and what the kernel uses of it
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -15,8 +15,8 @@
 /**
  * struct iomem_line - a line of /proc/iomem
  * @range: physical addresses in bytes
- * @depth: 0 for the outermost
- * @name: what the kernel calls it
+ * @depth: level of nesting, 0 for the outermost
+ * @name: name of the resource
  */
 struct iomem_line {
 	struct range range;

@@ -27,19 +27,19 @@ static struct column region_columns[] = {
 	[REGION_NAME]      = { "REGION", COLUMN_TEXT, true, "name of the region" },
 	[REGION_RANGE]     = { "RANGE", COLUMN_TEXT, true, "start and end address of the region" },
 	[REGION_SIZE]      = { "SIZE", COLUMN_SIZE, true, "size of the region" },
-	[REGION_NODE]      = { "NODE", COLUMN_NUMBER, true, "numa node of the memory" },
+	[REGION_NODE]      = { "NODE", COLUMN_NUMBER, true, "NUMA node of the memory" },
 	[REGION_PROVIDER]  = { "PROVIDER", COLUMN_TEXT, true, "what makes the memory accessible" },
 	[REGION_BLOCK]     = { "BLOCK", COLUMN_TEXT, false, "memory block numbers, as a range" },
-	[REGION_BLOCKS]    = { "BLOCKS", COLUMN_NUMBER, true, "how many memory blocks the region has" },
-	[REGION_ONLINE]    = { "ONLINE", COLUMN_NUMBER, true, "how many memory blocks are online" },
-	[REGION_STANDBY]   = { "STANDBY", COLUMN_NUMBER, false, "how many memory blocks are standby" },
-	/* By default where there are some */
-	[REGION_POISONED]  = { "POISONED", COLUMN_NUMBER, false, "how many blocks have a hardware-poisoned page" },
-	[REGION_MEMMAP]    = { "MEMMAP", COLUMN_SIZE, true, "what blocks use for their own memmap" },
-	[REGION_ON_MEMORY] = { "ON-MEMORY", COLUMN_BOOLEAN, false, "blocks hold their own memmap" },
-	/* By default where there are such regions */
-	[REGION_BUDGET]    = { "BUDGET", COLUMN_SIZE, false, "what the provider allows to be online" },
-	[REGION_PLUGGED]   = { "PLUGGED", COLUMN_SIZE, false, "what the provider has made accessible" },
+	[REGION_BLOCKS]    = { "BLOCKS", COLUMN_NUMBER, true, "number of memory blocks" },
+	[REGION_ONLINE]    = { "ONLINE", COLUMN_NUMBER, true, "number of online memory blocks" },
+	[REGION_STANDBY]   = { "STANDBY", COLUMN_NUMBER, false, "number of standby memory blocks" },
+	/* Shown by default if a region has such blocks */
+	[REGION_POISONED]  = { "POISONED", COLUMN_NUMBER, false, "number of memory blocks with a hardware-poisoned page" },
+	[REGION_MEMMAP]    = { "MEMMAP", COLUMN_SIZE, true, "memory that blocks use for their own memmap" },
+	[REGION_ON_MEMORY] = { "ON-MEMORY", COLUMN_BOOLEAN, false, "whether blocks hold their own memmap" },
+	/* Shown by default if the provider of a region has a budget */
+	[REGION_BUDGET]    = { "BUDGET", COLUMN_SIZE, false, "memory that the provider allows to be online" },
+	[REGION_PLUGGED]   = { "PLUGGED", COLUMN_SIZE, false, "memory that the provider has made accessible" },
 };
 
 enum block_column {
@@ -52,8 +52,8 @@ static const struct column block_columns[] = {
 	[BLOCK_SIZE]   = { "SIZE", COLUMN_SIZE, true, "size of the memory range" },
 	[BLOCK_STAGE]  = { "STAGE", COLUMN_TEXT, true, "standby, populated or poisoned" },
 	[BLOCK_STATE]  = { "STATE", COLUMN_TEXT, true, "online status of the memory range" },
-	[BLOCK_ZONES]  = { "ZONES", COLUMN_TEXT, true, "zone of online memory, possible ones otherwise" },
-	[BLOCK_NODE]   = { "NODE", COLUMN_NUMBER, true, "numa node of memory" },
+	[BLOCK_ZONES]  = { "ZONES", COLUMN_TEXT, true, "zone of online memory, possible zones of offline memory" },
+	[BLOCK_NODE]   = { "NODE", COLUMN_NUMBER, true, "NUMA node of the memory" },
 	[BLOCK_REGION] = { "REGION", COLUMN_TEXT, true, "region of the memory range" },
 	[BLOCK_BLOCK]  = { "BLOCK", COLUMN_TEXT, true, "memory block number or blocks range" },
 };
@@ -61,25 +61,25 @@ static const struct column block_columns[] = {
 static void print_list_help(void)
 {
 	printf("Usage: twostage list [OPTION]... [REGION]...\n\n"
-	       "List regions: all of them, or those that are named.\n\n"
+	       "List the named regions, or all regions.\n\n"
 	       "Options:\n"
 	       TABLE_HELP
 	       "  -h, --help             display this help\n");
 	table_help(region_columns, REGION_COLUMNS);
-	printf("\nExit status: 0 if all was listed, 1 if not, 2 if the command line was wrong.\n");
+	printf("\nExit status: 0 if everything was listed, 1 if not, 2 if the command line was wrong.\n");
 }
 
 static void print_blocks_help(void)
 {
 	printf("Usage: twostage blocks [OPTION]... [REGION]...\n\n"
-	       "List the memory blocks of all regions, or of those that are named. Blocks beside each other that\n"
-	       "differ in nothing are shown as one range.\n\n"
+	       "List the memory blocks of the named regions, or of all regions. Adjacent blocks of a region with the\n"
+	       "same stage, state and zones are shown as one range.\n\n"
 	       "Options:\n"
 	       "  -a, --all              list each memory block\n"
 	       TABLE_HELP
 	       "  -h, --help             display this help\n");
 	table_help(block_columns, BLOCK_COLUMNS);
-	printf("\nExit status: 0 if all was listed, 1 if not, 2 if the command line was wrong.\n");
+	printf("\nExit status: 0 if everything was listed, 1 if not, 2 if the command line was wrong.\n");
 }
 
 static void add_region_line(struct table *table, const struct region *region, uint64_t block_size)
@@ -100,7 +100,7 @@ static void add_region_line(struct table *table, const struct region *region, ui
 	table_set(table, REGION_POISONED, "%" PRIu64, region->poisoned);
 	table_set_size(table, REGION_MEMMAP, region->memmap_pages * sysconf(_SC_PAGESIZE));
 	table_set(table, REGION_ON_MEMORY, "%s", region->memmap_on_memory ? "yes" : "no");
-	if (region->limited) {
+	if (region->has_budget) {
 		table_set_size(table, REGION_BUDGET, region->budget);
 		table_set_size(table, REGION_PLUGGED, region->plugged);
 	}
@@ -113,7 +113,7 @@ struct span {
 	uint64_t count;
 };
 
-static bool span_takes(const struct span *span, const struct memory_block *block)
+static bool span_continues_with(const struct span *span, const struct memory_block *block)
 {
 	return span->count && span->first.id + span->count == block->id &&
 	       !strcmp(span->first.stage, block->stage) && !strcmp(span->first.state, block->state) &&
@@ -149,14 +149,14 @@ static int add_block_lines(struct table *table, const struct region *region, uin
 		int ret = memory_block_read(&block, id);
 
 		if (ret == -ENOENT || ret == -ENODEV) {
-			error("%s has been removed meanwhile", region->name);
+			error("%s was removed while its memory blocks were listed", region->name);
 			return EXIT_FAILURE;
 		}
 		if (ret) {
-			error("memory%" PRIu64 ": %s", id, strerror(-ret));
+			error("cannot read the state of memory block %" PRIu64 ": %s", id, strerror(-ret));
 			return EXIT_FAILURE;
 		}
-		if (!each && span_takes(&span, &block)) {
+		if (!each && span_continues_with(&span, &block)) {
 			span.count++;
 			continue;
 		}
@@ -190,7 +190,7 @@ static int list_blocks(struct table *table, const struct regions *regions, uint6
 	return status;
 }
 
-/* What both have in common: the regions that are named, and a table. */
+/* Select the named regions, and print a table of them or of their blocks. */
 static int list(const char *command, char *const *names, int count, const struct table_options *options,
 		bool blocks, bool each)
 {
@@ -201,7 +201,7 @@ static int list(const char *command, char *const *names, int count, const struct
 
 	for (i = 0; i < count; i++)
 		if (!region_name_valid(names[i]))
-			return usage_error(command, "\"%s\" is not the name of a region, like region0",
+			return usage_error(command, "\"%s\" is not a region name: use a name like region0",
 					   names[i]);
 	if (blocks)
 		status = table_begin(&table, command, "blocks", block_columns, BLOCK_COLUMNS, options);
@@ -224,9 +224,9 @@ static int list(const char *command, char *const *names, int count, const struct
 			status = list_regions(&table, &regions, block_size);
 		if (table_end(&table))
 			status = EXIT_FAILURE;
-		/* Nothing at all might look as if something was wrong. */
+		/* A user may take an empty table for a failure. */
 		if (!regions.count && isatty(STDOUT_FILENO) && !options->json)
-			hint("there are no regions; twostage discover finds memory for one");
+			hint("there are no regions; to find memory for a region: twostage discover");
 	}
 	regions_free(&regions);
 	return status;
@@ -253,8 +253,8 @@ int command_list(int argc, char **argv)
 		if (!table_option(option, &table_options))
 			return getopt_error("list");
 	}
-	region_columns[REGION_BUDGET].by_default = regions_limited();
-	region_columns[REGION_POISONED].by_default = regions_poisoned();
+	region_columns[REGION_BUDGET].by_default = any_region_has_budget();
+	region_columns[REGION_POISONED].by_default = any_region_is_poisoned();
 	region_columns[REGION_PLUGGED].by_default = region_columns[REGION_BUDGET].by_default;
 	return list("list", argv + optind, argc - optind, &table_options, false, false);
 }

@@ -22,11 +22,11 @@
 static void print_load_help(void)
 {
 	printf("Usage: twostage load [FILE] [PARAMETER=VALUE]...\n\n"
-	       "Load the kernel module: FILE (a twostage.ko), or without FILE the one that is installed for the\n"
-	       "running kernel in /lib/modules, with the options that modprobe.d has for it.\n\n"
+	       "Load the kernel module from FILE (a twostage.ko). Without FILE, load the module that is installed for\n"
+	       "the running kernel in /lib/modules, with its options from modprobe.d.\n\n"
 	       "Parameters:\n"
-	       "  region=START:SIZE[:NODE]  add a region at once; may be repeated\n"
-	       "  ...                       and what else modinfo lists\n\n"
+	       "  region=START:SIZE[:NODE]  add a region at load; may be repeated\n"
+	       "  ...                       for other parameters, see modinfo twostage\n\n"
 	       "Options:\n"
 	       "  -h, --help                display this help\n\n"
 	       "Exit status: 0 if the module is loaded, 1 if it is not, 2 if the command line was wrong.\n");
@@ -35,14 +35,14 @@ static void print_load_help(void)
 static void print_unload_help(void)
 {
 	printf("Usage: twostage unload\n\n"
-	       "Unload the kernel module. All regions have to be removed before.\n\n"
+	       "Unload the kernel module. All regions must be removed first.\n\n"
 	       "Options:\n"
 	       "  -h, --help   display this help\n\n"
-	       "Exit status: 0 if the module is not loaded any more, 1 if it is, 2 if the command line was\n"
+	       "Exit status: 0 if the module is no longer loaded, 1 if it still is, 2 if the command line was\n"
 	       "wrong.\n");
 }
 
-/* These two have only --help. */
+/* load and unload have no option but --help. */
 static int parse_help(int argc, char **argv, const char *command, void (*print_help)(void), int *status)
 {
 	static const struct option options[] = {
@@ -63,7 +63,7 @@ static int parse_help(int argc, char **argv, const char *command, void (*print_h
 	}
 }
 
-/* The words behind the file, as the kernel takes them */
+/* The parameters as one text, separated by blanks, as the kernel takes them */
 static char *join_parameters(char *const *words, int count)
 {
 	size_t length = 1;
@@ -82,7 +82,7 @@ static char *join_parameters(char *const *words, int count)
 	return joined;
 }
 
-static int check_words(char *const *words, int count)
+static int check_syntax(char *const *words, int count)
 {
 	int i;
 
@@ -90,12 +90,12 @@ static int check_words(char *const *words, int count)
 		size_t length = strcspn(words[i], "=");
 
 		if (!length || !words[i][length] || strpbrk(words[i], " \t\n\""))
-			return usage_error("load", "\"%s\" is not PARAMETER=VALUE", words[i]);
+			return usage_error("load", "\"%s\" is not of the form PARAMETER=VALUE", words[i]);
 	}
 	return EXIT_SUCCESS;
 }
 
-/* The kernel ignores a parameter that it does not know, aside from a line in its log. */
+/* The kernel logs an unknown parameter, but loads the module all the same. */
 static int check_parameters(struct kmod_module *module, char *const *words, int count)
 {
 	int i;
@@ -105,7 +105,7 @@ static int check_parameters(struct kmod_module *module, char *const *words, int 
 
 		if (!module_has_parameter(module, words[i], length)) {
 			error("the module has no parameter \"%.*s\"", length, words[i]);
-			hint("modinfo -p %s", kmod_module_get_path(module));
+			hint("to list its parameters: modinfo -p %s", kmod_module_get_path(module));
 			return EXIT_FAILURE;
 		}
 	}
@@ -117,7 +117,7 @@ static void explain_load(struct kmod_module *module, int err)
 	char vermagic[128];
 	struct utsname kernel;
 
-	if (err == EPERM && modules_disabled())
+	if (err == EPERM && hint_modules_disabled())
 		return;
 	kernel_log_show();
 	switch (err) {
@@ -125,17 +125,17 @@ static void explain_load(struct kmod_module *module, int err)
 		uname(&kernel);
 		if (!module_info(module, "vermagic", vermagic, sizeof(vermagic)) &&
 		    strncmp(vermagic, kernel.release, strcspn(vermagic, " ")))
-			hint("it was built for %.*s, this kernel is %s",
+			hint("the module was built for kernel %.*s, but the running kernel is %s: build it for this kernel",
 			     (int)strcspn(vermagic, " "), vermagic, kernel.release);
 		else
-			hint("it was not built for this kernel, %s", kernel.release);
+			hint("the module does not fit the running kernel, %s: build it for this kernel", kernel.release);
 		break;
 	case ENOKEY:
 	case EKEYREJECTED:
-		hint("this kernel takes only signed modules (Secure Boot?): sign it, as DKMS does");
+		hint("this kernel accepts only modules that are signed with a key that it knows (Secure Boot, or module.sig_enforce): sign the module, as DKMS does, and enroll the key");
 		break;
 	case EEXIST:
-		hint("it is loaded already: twostage status");
+		hint("the module is already loaded; to show its state: twostage status");
 		break;
 	default:
 		hint_by_errno(err);
@@ -179,11 +179,11 @@ unref:
 	return status;
 }
 
-static int not_below_sysroot(void)
+static int refuse_sysroot(void)
 {
 	if (!sysroot()[0])
 		return 0;
-	error("TWOSTAGE_SYSROOT is set, but modules go into the running kernel");
+	error("TWOSTAGE_SYSROOT is set, but modules are loaded into and unloaded from the running kernel: unset it");
 	return EXIT_FAILURE;
 }
 
@@ -205,19 +205,19 @@ int command_load(int argc, char **argv)
 		argc--;
 		argv++;
 	}
-	status = check_words(argv, argc);
+	status = check_syntax(argv, argc);
 	if (status)
 		return status;
-	if (not_below_sysroot())
+	if (refuse_sysroot())
 		return EXIT_FAILURE;
 
 	if (sysfs_exists("/sys/module/twostage")) {
 		if (!file && !argc) {
-			printf("twostage is loaded already\n");
+			printf("twostage is already loaded\n");
 			return EXIT_SUCCESS;
 		}
-		error("twostage is loaded already, and neither its file nor its parameters can be changed now");
-		hint("twostage remove --all && twostage unload");
+		error("twostage is already loaded, so another file or other parameters have no effect");
+		hint("to unload it first: twostage remove --all && twostage unload");
 		return EXIT_FAILURE;
 	}
 
@@ -229,13 +229,13 @@ int command_load(int argc, char **argv)
 	return status;
 }
 
-/* Regions hold the module, and so do modules that use it. */
+/* Regions, and modules that depend on it, hold references to the module. */
 static void explain_unload(struct kmod_module *module, int err)
 {
 	struct kmod_list *holders, *holder;
 	struct regions regions;
 
-	if (err == EPERM && modules_disabled())
+	if (err == EPERM && hint_modules_disabled())
 		return;
 	if (err != EWOULDBLOCK && err != EBUSY) {
 		kernel_log_show();
@@ -245,15 +245,16 @@ static void explain_unload(struct kmod_module *module, int err)
 
 	if (!regions_read(&regions)) {
 		if (regions.count)
-			hint("there %s %zu region%s: twostage remove --all", regions.count == 1 ? "is" : "are",
-			     regions.count, regions.count == 1 ? "" : "s");
+			hint("there %s %zu region%s; to remove all regions: twostage remove --all",
+			     regions.count == 1 ? "is" : "are", regions.count,
+			     regions.count == 1 ? "" : "s");
 		regions_free(&regions);
 	}
 	holders = kmod_module_get_holders(module);
 	kmod_list_foreach(holder, holders) {
 		struct kmod_module *user = kmod_module_get_module(holder);
 
-		hint("the module %s uses it: rmmod %s", kmod_module_get_name(user),
+		hint("the module %s uses twostage; to unload it: rmmod %s", kmod_module_get_name(user),
 		     kmod_module_get_name(user));
 		kmod_module_unref(user);
 	}
@@ -272,8 +273,8 @@ int command_unload(int argc, char **argv)
 	if (parse_help(argc, argv, "unload", print_unload_help, &status))
 		return status;
 	if (optind < argc)
-		return usage_error("unload", "takes no argument, such as \"%s\"", argv[optind]);
-	if (not_below_sysroot())
+		return usage_error("unload", "unexpected argument \"%s\"", argv[optind]);
+	if (refuse_sysroot())
 		return EXIT_FAILURE;
 	if (!sysfs_exists("/sys/module/twostage")) {
 		printf("twostage is not loaded\n");
@@ -285,7 +286,7 @@ int command_unload(int argc, char **argv)
 		return EXIT_FAILURE;
 	ret = kmod_module_new_from_name(ctx, "twostage", &module);
 	if (ret) {
-		error("cannot look for the module: %s", strerror(-ret));
+		error("cannot look up the module twostage: %s", strerror(-ret));
 		status = EXIT_FAILURE;
 		goto unref;
 	}

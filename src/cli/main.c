@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * twostage: look at and change memory that is added in two stages
+ * twostage: show and change memory that is added in two stages
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -28,7 +28,7 @@ static const struct command {
 	{ "blocks",   command_blocks,   "list the memory blocks of regions" },
 	{ "online",   command_online,   "set standby memory blocks online" },
 	{ "offline",  command_offline,  "set memory blocks offline, back to standby" },
-	{ "status",   command_status,   "show the module, its hooks, memory in each stage, and what it costs" },
+	{ "status",   command_status,   "show the module, its hooks, and the memory in each stage" },
 };
 
 static void print_help(void)
@@ -36,16 +36,17 @@ static void print_help(void)
 	size_t i;
 
 	printf("Usage: twostage COMMAND [ARGUMENT]...\n\n"
-	       "Memory that is added in two stages: first sections and memory blocks only (standby), and for\n"
-	       "each block that is set online its memmap, out of the block itself (populated).\n\n"
+	       "Add memory in two stages. Stage 1 creates only sections and memory blocks: the memory is standby.\n"
+	       "Stage 2, when a memory block is set online, builds its memmap in the block itself: the block is\n"
+	       "populated.\n\n"
 	       "Commands:\n");
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].help);
 	printf("\n"
 	       "Options:\n"
-	       "  -h, --help      display this help; after a command, that command's\n"
-	       "  -V, --version   display version\n\n"
-	       "Exit status: 0 if all was done, 1 if it failed or was done in part, 2 if the command line was\n"
+	       "  -h, --help      display this help; after a command, the help of that command\n"
+	       "  -V, --version   display the version\n\n"
+	       "Exit status: 0 if all was done, 1 if nothing or only a part was done, 2 if the command line was\n"
 	       "wrong.\n\n"
 	       "For more details see twostage(8).\n");
 }
@@ -62,12 +63,12 @@ static const struct command *find_command(const char *name)
 
 static int unknown(const char *what, const char *name)
 {
-	fprintf(stderr, "twostage: there is no %s \"%s\"\nTry 'twostage --help' for more information.\n",
+	fprintf(stderr, "twostage: unknown %s \"%s\"\nTry 'twostage --help' for more information.\n",
 		what, name);
 	return EXIT_USAGE;
 }
 
-/* getopt names the program in its messages, which is to be both words. */
+/* getopt starts its messages with argv[0]: make that "twostage COMMAND". */
 static int run(const struct command *command, int argc, char **argv)
 {
 	char name[32];
@@ -119,9 +120,9 @@ int main(int argc, char **argv)
 	setlocale(LC_CTYPE, "");
 	status = main_command(argc, argv);
 
-	/* What could not be printed was not done. */
+	/* Lost output, for example because of a full disk, is a failure. */
 	if (fflush(stdout) || ferror(stdout)) {
-		fprintf(stderr, "twostage: writing the output: %s\n", strerror(errno));
+		fprintf(stderr, "twostage: cannot write the output: %s\n", strerror(errno));
 		return status ? status : EXIT_FAILURE;
 	}
 	return status;

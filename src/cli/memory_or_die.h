@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Memory for the command itself: there is, or it ends
+ * Memory allocation that ends the command on failure
  *
  * Copyright (C) 2026 the twostage developers
  */

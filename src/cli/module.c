@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The module's file: one that is named, or the one in /lib/modules for the running kernel
+ * The module's file: one that the user names, or the one that is installed for
+ * the running kernel
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -17,9 +18,9 @@
 #include "sysfs.h"
 
 /**
- * module_context() - get ready to deal with modules
+ * module_context() - create a libkmod context
  *
- * Return: the context; or NULL, after having said what was wrong.
+ * Return: the context; or NULL, after printing an error.
  */
 struct kmod_ctx *module_context(void)
 {
@@ -37,9 +38,9 @@ struct kmod_ctx *module_context(void)
 		ctx = kmod_new(NULL, NULL);
 	}
 	if (!ctx)
-		error("cannot look for kernel modules: %s", strerror(errno));
+		error("cannot look for kernel modules: libkmod: %s", strerror(errno));
 	else
-		/* What there is to say is said here. */
+		/* No messages from libkmod: the command prints its own. */
 		kmod_set_log_priority(ctx, 0);
 	return ctx;
 }
@@ -52,18 +53,18 @@ static int module_from_file(struct kmod_ctx *ctx, const char *file, struct kmod_
 
 	if (access(file, R_OK)) {
 		ret = -errno;
-		error("%s: %s", file, strerror(errno));
+		error("cannot read %s: %s", file, strerror(errno));
 		return ret;
 	}
-	/* libkmod takes a name without a slash for a file too, but the message is better with the path. */
+	/* libkmod needs no whole path, but messages are clearer with it. */
 	if (!realpath(file, path)) {
 		ret = -errno;
-		error("%s: %s", file, strerror(errno));
+		error("cannot read %s: %s", file, strerror(errno));
 		return ret;
 	}
 	ret = kmod_module_new_from_path(ctx, path, module);
 	if (ret) {
-		error("%s: %s", file, ret == -ENOENT ? "not the name of a module's file (.ko)" :
+		error("cannot open %s: %s", file, ret == -ENOENT ? "it is not a module file (.ko)" :
 		      strerror(-ret));
 		return ret;
 	}
@@ -80,9 +81,9 @@ static int module_from_file(struct kmod_ctx *ctx, const char *file, struct kmod_
 }
 
 /**
- * module_find_installed() - find the module that is installed for the running kernel
+ * module_find_installed() - find the module installed for the running kernel
  * @ctx: the context
- * @module: the result, to be unreferenced
+ * @module: the result; the caller drops the reference
  *
  * Return: 0, -ENOENT if there is none, or another negative errno.
  */
@@ -102,12 +103,12 @@ int module_find_installed(struct kmod_ctx *ctx, struct kmod_module **module)
 }
 
 /**
- * module_find() - find the module that is to be loaded
+ * module_find() - find the module to load
  * @ctx: the context
  * @file: its file, or NULL for the one that is installed for the running kernel
- * @module: the result, to be unreferenced
+ * @module: the result; the caller drops the reference
  *
- * Return: 0; or a negative errno, after having said what was wrong.
+ * Return: 0; or a negative errno, after printing an error.
  */
 int module_find(struct kmod_ctx *ctx, const char *file, struct kmod_module **module)
 {
@@ -120,19 +121,20 @@ int module_find(struct kmod_ctx *ctx, const char *file, struct kmod_module **mod
 	if (ret) {
 		uname(&kernel);
 		error("there is no module twostage in /lib/modules/%s", kernel.release);
-		hint("install it for this kernel (make dkms-install), or name its file: twostage load FILE");
+		hint("install the module for this kernel (make dkms-install), or give its file: twostage load FILE");
 	}
 	return ret;
 }
 
 /**
- * module_info() - what modinfo would print
+ * module_info() - read a field of the module, as modinfo does
  * @module: the module
- * @key: "version", for instance
+ * @key: name of the field, such as "version"
  * @value: the result
- * @size: what @value holds
+ * @size: size of @value
  *
- * Return: 0; -ENOENT if the module does not say; or another negative errno.
+ * Return: 0; -ENOENT if the module has no such field; or another negative
+ * errno.
  */
 int module_info(const struct kmod_module *module, const char *key, char *value, size_t size)
 {
@@ -155,24 +157,26 @@ int module_info(const struct kmod_module *module, const char *key, char *value, 
 }
 
 /**
- * modules_disabled() - whether no module can be loaded or unloaded until the
- *	next boot, and say so
+ * hint_modules_disabled() - print a hint if kernel.modules_disabled is set
+ *
+ * Return: whether it is set, so that no module can be loaded or unloaded until
+ * the next boot.
  */
-bool modules_disabled(void)
+bool hint_modules_disabled(void)
 {
 	uint64_t disabled;
 
 	if (sysfs_read_number(&disabled, 0, "/proc/sys/kernel/modules_disabled") || !disabled)
 		return false;
-	hint("kernel.modules_disabled is 1, so no module can be loaded or unloaded until the next boot: see where it is set, /etc/sysctl.d for instance, and load twostage before that (modules-load.d)");
+	hint("kernel.modules_disabled is 1, so no module can be loaded or unloaded until the next boot: find where it is set, for example in /etc/sysctl.d, and load twostage before that, for example by modules-load.d");
 	return true;
 }
 
 /**
- * module_has_parameter() - whether the module knows a parameter
+ * module_has_parameter() - whether the module has a parameter
  * @module: the module
  * @name: the parameter's name
- * @length: of @name
+ * @length: length of @name
  */
 bool module_has_parameter(const struct kmod_module *module, const char *name, size_t length)
 {
@@ -185,7 +189,7 @@ bool module_has_parameter(const struct kmod_module *module, const char *name, si
 		const char *key = kmod_module_info_get_key(entry);
 		const char *value = kmod_module_info_get_value(entry);
 
-		/* "parm" describes a parameter, "parmtype" has its type; either may be missing */
+		/* A parameter has "parm" (description), "parmtype", or both. */
 		if ((!strcmp(key, "parm") || !strcmp(key, "parmtype")) &&
 		    !strncmp(value, name, length) && value[length] == ':')
 			found = true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A progress bar on a terminal, for what takes longer than a moment
+ * A progress bar on a terminal, for operations that take longer than a second
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -14,8 +14,8 @@
 #include "progress.h"
 #include "size.h"
 
-/* Seconds until the bar is shown at all, and between two looks of it */
-#define PATIENCE 1.0
+/* Seconds before the bar is drawn first, and between two redraws */
+#define SHOW_AFTER 1.0
 #define INTERVAL 0.1
 
 static double elapsed(const struct progress *progress)
@@ -31,7 +31,7 @@ static unsigned int terminal_width(void)
 {
 	struct winsize size;
 
-	/* A serial console does not know. */
+	/* A serial console does not know its width. */
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) || !size.ws_col)
 		return 80;
 	return size.ws_col;
@@ -48,13 +48,13 @@ static void format_duration(char *text, size_t size, double seconds)
 }
 
 /**
- * format_progress() - a progress bar as text
+ * format_progress() - format a progress bar
  * @text: the result
- * @size: what @text holds
+ * @size: size of @text
  * @width: of the terminal, in columns
- * @progress: what it is about
- * @done: how many blocks are done
- * @seconds: how long that took
+ * @progress: the operation
+ * @done: number of blocks that are done
+ * @seconds: time that these blocks took
  */
 void format_progress(char *text, size_t size, unsigned int width, const struct progress *progress,
 		     uint64_t done, double seconds)
@@ -73,7 +73,7 @@ void format_progress(char *text, size_t size, unsigned int width, const struct p
 		 progress->total, format_size(done_size, done * progress->block_size),
 		 format_size(total_size, progress->total * progress->block_size), left);
 
-	/* "what [bar] numbers", and the last column stays free, where a terminal would wrap */
+	/* "what [bar] numbers"; text in the last column could wrap. */
 	used = strlen(progress->what) + strlen(numbers) + 5;
 	if (used + 8 > width) {
 		snprintf(text, size, "%.*s", (int)width - 1, numbers);
@@ -89,10 +89,10 @@ void format_progress(char *text, size_t size, unsigned int width, const struct p
 }
 
 /**
- * progress_begin() - something starts
- * @progress: how far it has come
- * @what: what it is
- * @total: in how many blocks
+ * progress_begin() - start an operation
+ * @progress: the operation
+ * @what: its name
+ * @total: number of blocks
  * @block_size: in bytes
  */
 void progress_begin(struct progress *progress, const char *what, uint64_t total, uint64_t block_size)
@@ -109,16 +109,16 @@ void progress_begin(struct progress *progress, const char *what, uint64_t total,
 }
 
 /**
- * progress_update() - draw it, if there is somebody to see it and it takes long
- * @progress: how far it has come
- * @done: how many blocks are done
+ * progress_update() - draw the bar on a terminal, if the operation takes long
+ * @progress: the operation
+ * @done: number of blocks that are done
  */
 void progress_update(struct progress *progress, uint64_t done)
 {
 	double seconds = elapsed(progress);
 	char text[512];
 
-	if (!progress->terminal || seconds < PATIENCE ||
+	if (!progress->terminal || seconds < SHOW_AFTER ||
 	    (progress->drawn > 0 && seconds < progress->drawn + INTERVAL))
 		return;
 	format_progress(text, sizeof(text), terminal_width(), progress, done, seconds);
@@ -128,8 +128,8 @@ void progress_update(struct progress *progress, uint64_t done)
 }
 
 /**
- * progress_clear() - take it off the terminal, until the next update
- * @progress: how far it has come
+ * progress_clear() - erase the bar, until the next update
+ * @progress: the operation
  */
 void progress_clear(struct progress *progress)
 {

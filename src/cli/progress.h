@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A progress bar on a terminal, for what takes longer than a moment
+ * A progress bar on a terminal, for operations that take longer than a second
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -13,13 +13,14 @@
 #include <time.h>
 
 /**
- * struct progress - how far something has come
- * @what: what is being done
- * @total: in how many blocks
+ * struct progress - an operation on memory blocks
+ * @what: its name
+ * @total: number of blocks
  * @block_size: in bytes
- * @started: when
- * @drawn: when it was drawn last; 0 if it has not been
- * @terminal: whether there is somebody to see it
+ * @started: time of the start
+ * @drawn: seconds from the start to the last redraw; 0 if the bar is not on the
+ *	terminal
+ * @terminal: whether stderr is a terminal that can show a bar
  */
 struct progress {
 	const char *what;

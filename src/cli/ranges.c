@@ -31,7 +31,8 @@ static void delete_at(struct ranges *ranges, size_t index)
 }
 
 /**
- * ranges_add() - add a range to the set, merging it with those that it overlaps or adjoins
+ * ranges_add() - add a range to the set, merged with ranges that it overlaps or
+ *	adjoins
  * @ranges: the set
  * @range: the range
  */
@@ -53,7 +54,7 @@ void ranges_add(struct ranges *ranges, struct range range)
 }
 
 /**
- * ranges_subtract() - take a range out of the set
+ * ranges_subtract() - remove a range from the set
  * @ranges: the set
  * @range: the range
  */
@@ -85,9 +86,9 @@ void ranges_subtract(struct ranges *ranges, struct range range)
 }
 
 /**
- * ranges_split() - make two ranges of the one that has a boundary in it
+ * ranges_split() - split the range that contains a boundary
  * @ranges: the set
- * @boundary: the first number of the second one
+ * @boundary: first number of the second part
  */
 void ranges_split(struct ranges *ranges, uint64_t boundary)
 {
@@ -107,7 +108,7 @@ void ranges_split(struct ranges *ranges, uint64_t boundary)
 }
 
 /**
- * ranges_free() - make it the empty set
+ * ranges_free() - free the ranges, which leaves the empty set
  * @ranges: the set
  */
 void ranges_free(struct ranges *ranges)
@@ -131,11 +132,11 @@ static int parse_number(const char **text, uint64_t *number)
 }
 
 /**
- * parse_ranges() - numbers and ranges of them, as lsmem prints blocks
+ * parse_ranges() - parse numbers and ranges, as lsmem prints them for blocks
  * @text: "32-35" or "32,40-41"
  * @ranges: the result
  *
- * Return: 0; or -EINVAL or -ERANGE, and the result is empty.
+ * Return: 0; or -EINVAL or -ERANGE, with an empty result.
  */
 int parse_ranges(const char *text, struct ranges *ranges)
 {
@@ -169,7 +170,7 @@ int parse_ranges(const char *text, struct ranges *ranges)
  * format_ranges() - the inverse of parse_ranges()
  * @ranges: the set
  *
- * Return: the text, to be freed.
+ * Return: the text; the caller frees it.
  */
 char *format_ranges(const struct ranges *ranges)
 {

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* From @start to @end, both inclusive, so that a range may reach the last address. */
+/* @start and @end are inclusive, so that a range can reach the last address. */
 struct range {
 	uint64_t start;
 	uint64_t end;

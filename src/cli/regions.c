@@ -22,7 +22,7 @@
 #define DEVICES "/sys/bus/twostage/devices"
 #define MEMORY "/sys/devices/system/memory"
 
-/* 0, -ENOENT if it has gone meanwhile, or another negative errno. */
+/* Return 0, -ENOENT if the region was removed, or another negative errno. */
 static int region_read(struct region *region, const char *name)
 {
 	const struct {
@@ -57,10 +57,10 @@ static int region_read(struct region *region, const char *name)
 				 DEVICES "/%s/memmap_on_memory", name);
 	if (ret)
 		return ret;
-	/* Only some providers have these. */
-	region->limited = !sysfs_read_number(&region->budget, 0, DEVICES "/%s/budget", name) &&
+	/* Only providers with a budget have these attributes. */
+	region->has_budget = !sysfs_read_number(&region->budget, 0, DEVICES "/%s/budget", name) &&
 			  !sysfs_read_number(&region->plugged, 0, DEVICES "/%s/plugged", name);
-	/* A module that was loaded before an upgrade may not have this. */
+	/* An older module, loaded before an upgrade, lacks this attribute. */
 	if (sysfs_read_number(&region->poisoned, 0, DEVICES "/%s/blocks_poisoned", name))
 		region->poisoned = 0;
 	region->node = atoi(node);
@@ -69,8 +69,8 @@ static int region_read(struct region *region, const char *name)
 }
 
 /**
- * region_refresh() - look again at a region
- * @region: the region, which stays as it is if that fails
+ * region_refresh() - read a region with a budget again
+ * @region: the region; unchanged on failure
  *
  * Return: 0 or a negative errno.
  */
@@ -80,7 +80,7 @@ int region_refresh(struct region *region)
 	int ret;
 
 	ret = region_read(&now, region->name);
-	if (!ret && now.limited)
+	if (!ret && now.has_budget)
 		*region = now;
 	return ret;
 }
@@ -93,10 +93,10 @@ static int compare_ids(const void *a, const void *b)
 }
 
 /**
- * regions_read() - find all regions
+ * regions_read() - read all regions
  * @regions: the result
  *
- * Return: 0; or a negative errno, after having said what was wrong.
+ * Return: 0; or a negative errno, after printing an error.
  */
 int regions_read(struct regions *regions)
 {
@@ -108,7 +108,7 @@ int regions_read(struct regions *regions)
 	dir = sysroot_opendir(DEVICES);
 	if (!dir) {
 		ret = -errno;
-		error(DEVICES ": %s", strerror(-ret));
+		error("cannot read " DEVICES ": %s", strerror(-ret));
 		return ret;
 	}
 	while (!ret && (entry = readdir(dir))) {
@@ -122,7 +122,7 @@ int regions_read(struct regions *regions)
 		else if (ret == -ENOENT || ret == -ENODEV)
 			ret = 0;
 		else
-			error(DEVICES "/%s: %s", entry->d_name, strerror(-ret));
+			error("cannot read " DEVICES "/%s: %s", entry->d_name, strerror(-ret));
 	}
 	closedir(dir);
 	if (ret) {
@@ -135,9 +135,9 @@ int regions_read(struct regions *regions)
 }
 
 /**
- * regions_limited() - whether there is a region whose provider has a budget
+ * any_region_has_budget() - whether the provider of any region has a budget
  */
-bool regions_limited(void)
+bool any_region_has_budget(void)
 {
 	char pattern[PATH_MAX];
 	glob_t found;
@@ -151,9 +151,9 @@ bool regions_limited(void)
 }
 
 /**
- * regions_poisoned() - whether there is a region with a poisoned block
+ * any_region_is_poisoned() - whether any region has a poisoned block
  */
-bool regions_poisoned(void)
+bool any_region_is_poisoned(void)
 {
 	struct regions regions;
 	bool any = false;
@@ -168,7 +168,7 @@ bool regions_poisoned(void)
 }
 
 /**
- * regions_free() - give back what regions_read() found
+ * regions_free() - free what regions_read() allocated
  * @regions: the regions
  */
 void regions_free(struct regions *regions)
@@ -178,11 +178,11 @@ void regions_free(struct regions *regions)
 }
 
 /**
- * regions_find() - find one by its name
- * @regions: where to look
+ * regions_find() - find a region by its name
+ * @regions: the regions
  * @name: "regionN"
  *
- * Return: NULL if there is none.
+ * Return: the region, or NULL.
  */
 const struct region *regions_find(const struct regions *regions, const char *name)
 {
@@ -195,7 +195,7 @@ const struct region *regions_find(const struct regions *regions, const char *nam
 }
 
 /**
- * region_name_valid() - whether a text looks like a region's name
+ * region_name_valid() - whether a text has the form of a region name
  * @name: the text
  */
 bool region_name_valid(const char *name)
@@ -210,12 +210,12 @@ bool region_name_valid(const char *name)
 }
 
 /**
- * regions_select() - keep those that are named, once each; all of them if none is
- * @regions: all regions, and then the selected ones
+ * regions_select() - reduce a list of regions to those that are named
+ * @regions: all regions; on return, the named ones, once each
  * @names: their names
- * @count: how many
+ * @count: number of names; 0 keeps all regions
  *
- * Return: 0; or -ENOENT, after having said which there is not.
+ * Return: 0; or -ENOENT, after printing an error, if a name does not exist.
  */
 int regions_select(struct regions *regions, char *const *names, int count)
 {
@@ -225,7 +225,7 @@ int regions_select(struct regions *regions, char *const *names, int count)
 	for (name = 0; name < count; name++) {
 		if (!regions_find(regions, names[name])) {
 			error("there is no region \"%s\"", names[name]);
-			hint("twostage list");
+			hint("to list regions: twostage list");
 			return -ENOENT;
 		}
 	}
@@ -244,10 +244,10 @@ int regions_select(struct regions *regions, char *const *names, int count)
 }
 
 /**
- * memory_block_size() - the size of a memory block
- * @size: in bytes
+ * memory_block_size() - read the memory block size
+ * @size: the size in bytes
  *
- * Return: 0; or a negative errno, after having said what was wrong.
+ * Return: 0; or a negative errno, after printing an error.
  */
 int memory_block_size(uint64_t *size)
 {
@@ -256,16 +256,17 @@ int memory_block_size(uint64_t *size)
 	if (!ret && !*size)
 		ret = -EINVAL;
 	if (ret)
-		error(MEMORY "/block_size_bytes: %s", strerror(-ret));
+		error("cannot read the memory block size from " MEMORY "/block_size_bytes: %s", strerror(-ret));
 	return ret;
 }
 
 /**
- * memory_block_read() - look at a memory block of a region
+ * memory_block_read() - read the state of a memory block of a region
  * @block: the result
  * @id: its number
  *
- * Return: 0 or a negative errno; -ENOENT if there is no such block, or it is in no region.
+ * Return: 0 or a negative errno; -ENOENT if the block does not exist or is in
+ * no region.
  */
 int memory_block_read(struct memory_block *block, uint64_t id)
 {
@@ -277,7 +278,7 @@ int memory_block_read(struct memory_block *block, uint64_t id)
 	if (!ret)
 		ret = sysfs_read(block->state, sizeof(block->state), MEMORY "/memory%" PRIu64 "/state",
 				 id);
-	/* A kernel that cannot take memory offline has none. */
+	/* A kernel that cannot set memory offline has no valid_zones. */
 	if (!ret && sysfs_read(block->zones, sizeof(block->zones),
 			       MEMORY "/memory%" PRIu64 "/valid_zones", id))
 		block->zones[0] = '\0';
@@ -297,8 +298,8 @@ bool memory_block_is_online(uint64_t id)
 }
 
 /**
- * memory_block_is_poisoned() - whether a memory block is offline and keeps its memory, because of a
- *	hardware-poisoned page
+ * memory_block_is_poisoned() - whether a memory block is offline and keeps its
+ *	memory because of a hardware-poisoned page
  * @id: its number
  */
 bool memory_block_is_poisoned(uint64_t id)
@@ -310,13 +311,13 @@ bool memory_block_is_poisoned(uint64_t id)
 }
 
 /**
- * memory_block_region() - the region that a memory block is in
+ * memory_block_region() - read which region a memory block is in
  * @id: the block's number
  * @name: the region's name
- * @size: what @name holds
+ * @size: size of @name
  *
- * Return: 0, -ENOENT if there is no such block, -ENODEV if it is in no region, or another negative
- * errno.
+ * Return: 0, -ENOENT if the block does not exist, -ENODEV if it is in no
+ * region, or another negative errno.
  */
 int memory_block_region(uint64_t id, char *name, size_t size)
 {
@@ -340,10 +341,10 @@ struct range region_block_ids(const struct region *region, uint64_t block_size)
 }
 
 /**
- * region_online_blocks() - which of a region's blocks are online
+ * region_online_blocks() - find the online memory blocks of a region
  * @region: the region
  * @block_size: in bytes
- * @blocks: their numbers are added to these
+ * @blocks: the set to which to add their numbers
  */
 void region_online_blocks(const struct region *region, uint64_t block_size, struct ranges *blocks)
 {

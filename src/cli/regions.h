@@ -14,20 +14,22 @@
 #include "ranges.h"
 
 /**
- * struct region - what /sys/bus/twostage/devices/regionN/ says
+ * struct region - attributes in /sys/bus/twostage/devices/regionN/
  * @name: "regionN"
  * @id: N
  * @start: physical address in bytes
  * @size: in bytes
  * @node: NUMA node
- * @provider: whose memory it is
+ * @provider: name of the provider of the memory
  * @blocks: number of memory blocks
- * @online: how many of them are online
- * @poisoned: how many keep their memory until the next boot, because of a hardware-poisoned page
- * @memmap_pages: pages of online blocks that hold those blocks' own memmap
- * @limited: whether there are @budget and @plugged
- * @budget: how much may be assigned at present, in bytes
- * @plugged: how much is assigned at present, in bytes, as the provider sees it
+ * @online: number of online blocks
+ * @poisoned: number of offline blocks that keep their memory until the next
+ *	boot because of a hardware-poisoned page
+ * @memmap_pages: number of pages of the region that hold its own memmap
+ * @has_budget: whether the provider has a budget, so that @budget and @plugged
+ *	are valid
+ * @budget: memory that the provider allows to be assigned now, in bytes
+ * @plugged: memory that the provider has assigned now, in bytes
  * @memmap_on_memory: whether blocks that are set online hold their own memmap
  */
 struct region {
@@ -41,24 +43,24 @@ struct region {
 	uint64_t online;
 	uint64_t poisoned;
 	uint64_t memmap_pages;
-	bool limited;
+	bool has_budget;
 	uint64_t budget;
 	uint64_t plugged;
 	bool memmap_on_memory;
 };
 
-/* Sorted by their ids. */
+/* Sorted by id */
 struct regions {
 	struct region *region;
 	size_t count;
 };
 
 /**
- * struct memory_block - what /sys/devices/system/memory/memoryX/ says
+ * struct memory_block - attributes in /sys/devices/system/memory/memoryX/
  * @id: X
  * @stage: "standby", "populated" or "poisoned"
  * @state: "online", "offline", ...
- * @zones: the zone of an online block; those that an offline block could get into
+ * @zones: the zone of an online block; the possible zones of an offline block
  */
 struct memory_block {
 	uint64_t id;
@@ -72,8 +74,8 @@ int region_refresh(struct region *region);
 void regions_free(struct regions *regions);
 const struct region *regions_find(const struct regions *regions, const char *name);
 int regions_select(struct regions *regions, char *const *names, int count);
-bool regions_limited(void);
-bool regions_poisoned(void);
+bool any_region_has_budget(void);
+bool any_region_is_poisoned(void);
 bool region_name_valid(const char *name);
 
 int memory_block_size(uint64_t *size);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Sizes and counts, as text
+ * Parsing and formatting of sizes and counts
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -16,7 +16,7 @@
 
 static const char suffixes[] = "KMGTPE";
 
-/* The power of two that a suffix stands for: nothing or B, K or KiB, M, ...; -EINVAL for others. */
+/* The suffix (none, B, K, KiB, M, ...) as a power of two; -EINVAL if unknown */
 static int suffix_shift(const char *suffix)
 {
 	const char *found;
@@ -26,19 +26,22 @@ static int suffix_shift(const char *suffix)
 	found = strchr(suffixes, toupper((unsigned char)*suffix));
 	if (!found)
 		return -EINVAL;
-	/* KB would be 1000 to some, and no number of memory blocks is made of those. */
+	/* Refuse KB: it may stand for 1000 bytes. */
 	if (suffix[1] && strcasecmp(suffix + 1, "iB"))
 		return -EINVAL;
 	return 10 * (int)(found - suffixes + 1);
 }
 
-/* "5" of 1.5 units, in bytes. Has to be a whole number of them. */
+/*
+ * Convert the digits behind the decimal point ("5" of "1.5G") to bytes. The
+ * result must be a whole number of bytes.
+ */
 static int parse_fraction(const char *digits, int length, int shift, uint64_t *bytes)
 {
 	unsigned __int128 numerator = 0, denominator = 1;
 	int i;
 
-	/* What has more digits than that is not a whole number of bytes of any unit. */
+	/* 18 digits, shifted by up to 60 bits, fit into 128 bits. */
 	if (!length || length > 18)
 		return -EINVAL;
 	for (i = 0; i < length; i++) {
@@ -51,12 +54,14 @@ static int parse_fraction(const char *digits, int length, int shift, uint64_t *b
 }
 
 /**
- * parse_size() - an address or a size
- * @text: decimal, 0x... or 0..., with a suffix K, M, G, T, P, E or KiB, MiB, ..., upper or lower case; a
- *	decimal number may have a fraction (1.5G)
+ * parse_size() - parse an address or a size
+ * @text: decimal, 0x... or 0..., with an optional suffix K, M, G, T, P, E or
+ *	KiB, MiB, ..., upper or lower case; a decimal number may have a
+ *	fraction (1.5G)
  * @bytes: the result
  *
- * Return: 0, -EINVAL for what is no such text, -ERANGE for what does not fit into 64 bits.
+ * Return: 0, -EINVAL if the text has no such format, -ERANGE if the result does
+ * not fit into 64 bits.
  */
 int parse_size(const char *text, uint64_t *bytes)
 {
@@ -90,7 +95,7 @@ int parse_size(const char *text, uint64_t *bytes)
 }
 
 /**
- * parse_count() - a number of things
+ * parse_count() - parse a decimal number
  * @text: decimal
  * @count: the result
  *
@@ -110,7 +115,7 @@ int parse_count(const char *text, uint64_t *count)
 }
 
 /**
- * format_size() - a size for people, as lsmem prints it: 128M, 1.5G
+ * format_size() - format a size for users, as lsmem does: 128M, 1.5G
  * @text: the result
  * @bytes: the size
  */
@@ -126,7 +131,7 @@ const char *format_size(char text[SIZE_TEXT], uint64_t bytes)
 		return text;
 	}
 
-	/* To one decimal, rounded; which may make it 1024 of the unit, that is one of the next. */
+	/* Round to one decimal. 1024 of a unit become 1 of the next unit. */
 	whole = bytes >> (10 * unit);
 	tenths = ((bytes >> (10 * (unit - 1)) & 1023) * 10 + 512) / 1024;
 	if (tenths == 10) {
@@ -145,7 +150,8 @@ const char *format_size(char text[SIZE_TEXT], uint64_t bytes)
 }
 
 /**
- * format_exact_size() - a size that parse_size() takes for the very same: 1152M rather than 1.1G
+ * format_exact_size() - format a size for parse_size(), without rounding:
+ *	1152M, not 1.1G
  * @text: the result
  * @bytes: the size
  */

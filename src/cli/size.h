@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Sizes and counts, as text
+ * Parsing and formatting of sizes and counts
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/* Holds any size as text. */
+/* Length that is enough for any size as text */
 #define SIZE_TEXT 24
 
 int parse_size(const char *text, uint64_t *bytes);

@@ -27,7 +27,7 @@
 #define MEMORY "/sys/devices/system/memory"
 #define MEMORY_HOTPLUG "/sys/module/memory_hotplug/parameters"
 
-/* Bytes of struct page for each page, on the kernels that the module is for */
+/* sizeof(struct page) in the kernels that the module supports */
 #define STRUCT_PAGE_SIZE 64
 
 enum fact {
@@ -39,30 +39,30 @@ enum fact {
 
 static const struct column columns[] = {
 	[FACT_MODULE]           = { "MODULE", COLUMN_TEXT, true, "loaded, or not loaded" },
-	[FACT_VERSION]          = { "VERSION", COLUMN_TEXT, true, "of the loaded module" },
-	[FACT_INSTALLED]        = { "INSTALLED", COLUMN_TEXT, true, "file that \"twostage load\" takes" },
-	[FACT_PARAMETERS]       = { "PARAMETERS", COLUMN_TEXT, true, "of the loaded module, as the kernel shows them" },
-	[FACT_OPTIONS]          = { "OPTIONS", COLUMN_TEXT, true, "parameters that modprobe.d gives to \"twostage load\"" },
+	[FACT_VERSION]          = { "VERSION", COLUMN_TEXT, true, "version of the loaded module" },
+	[FACT_INSTALLED]        = { "INSTALLED", COLUMN_TEXT, true, "file that \"twostage load\" loads" },
+	[FACT_PARAMETERS]       = { "PARAMETERS", COLUMN_TEXT, true, "parameters of the loaded module that sysfs shows" },
+	[FACT_OPTIONS]          = { "OPTIONS", COLUMN_TEXT, true, "parameters for \"twostage load\" from modprobe.d" },
 	[FACT_HOOKS]            = { "HOOKS", COLUMN_TEXT, true, "armed, disarmed or unknown" },
-	[FACT_ADOPT]            = { "ADOPT", COLUMN_BOOLEAN, true, "whether DIMMs are taken over" },
-	[FACT_REGIONS]          = { "REGIONS", COLUMN_NUMBER, true, "how many there are" },
-	[FACT_STANDBY]          = { "STANDBY", COLUMN_SIZE, true, "memory of regions that is in stage 1" },
-	[FACT_POPULATED]        = { "POPULATED", COLUMN_SIZE, true, "memory of regions that is in stage 2" },
-	[FACT_POISONED]         = { "POISONED", COLUMN_SIZE, true, "memory of regions that is kept for a hardware-poisoned page" },
-	[FACT_MEMMAP]           = { "MEMMAP", COLUMN_SIZE, true, "memmap of regions' memory that is in itself" },
-	[FACT_ORDINARY]         = { "ORDINARY", COLUMN_SIZE, true, "memmap of regions' memory that is elsewhere" },
-	[FACT_STOCK]            = { "STOCK", COLUMN_SIZE, true, "memmap if all of it were added in one go" },
+	[FACT_ADOPT]            = { "ADOPT", COLUMN_BOOLEAN, true, "whether DIMMs that are plugged become regions" },
+	[FACT_REGIONS]          = { "REGIONS", COLUMN_NUMBER, true, "number of regions" },
+	[FACT_STANDBY]          = { "STANDBY", COLUMN_SIZE, true, "memory of regions in stage 1" },
+	[FACT_POPULATED]        = { "POPULATED", COLUMN_SIZE, true, "memory of regions in stage 2" },
+	[FACT_POISONED]         = { "POISONED", COLUMN_SIZE, true, "memory of blocks with a hardware-poisoned page" },
+	[FACT_MEMMAP]           = { "MEMMAP", COLUMN_SIZE, true, "memmap of regions that their own memory holds" },
+	[FACT_ORDINARY]         = { "ORDINARY", COLUMN_SIZE, true, "memmap of regions that ordinary memory holds" },
+	[FACT_STOCK]            = { "STOCK", COLUMN_SIZE, true, "memmap of regions if they were added in one go" },
 	[FACT_BLOCK_SIZE]       = { "BLOCK-SIZE", COLUMN_SIZE, true, "memory block size" },
-	[FACT_AUTO_ONLINE]      = { "AUTO-ONLINE", COLUMN_TEXT, true, "what the kernel does with memory that is added" },
+	[FACT_AUTO_ONLINE]      = { "AUTO-ONLINE", COLUMN_TEXT, true, "the kernel's auto-online policy for added memory" },
 	[FACT_ONLINE_POLICY]    = { "ONLINE-POLICY", COLUMN_TEXT, true, "memory_hotplug.online_policy" },
 	[FACT_MEMMAP_ON_MEMORY] = { "MEMMAP-ON-MEMORY", COLUMN_TEXT, true, "memory_hotplug.memmap_on_memory" },
-	[FACT_KERNEL_ZONES]     = { "KERNEL-ZONES", COLUMN_SIZE, true, "memory that the kernel can use for itself" },
+	[FACT_KERNEL_ZONES]     = { "KERNEL-ZONES", COLUMN_SIZE, true, "memory that the kernel can use for its own data" },
 	[FACT_MOVABLE_ZONE]     = { "MOVABLE-ZONE", COLUMN_SIZE, true, "memory in zone Movable" },
-	[FACT_MOVABLE_RATIO]    = { "MOVABLE-RATIO", COLUMN_NUMBER, true, "the latter in percent of the former" },
-	[FACT_MOVABLE_LIMIT]    = { "MOVABLE-LIMIT", COLUMN_NUMBER, true, "percent above which status warns" },
+	[FACT_MOVABLE_RATIO]    = { "MOVABLE-RATIO", COLUMN_NUMBER, true, "MOVABLE-ZONE in percent of KERNEL-ZONES" },
+	[FACT_MOVABLE_LIMIT]    = { "MOVABLE-LIMIT", COLUMN_NUMBER, true, "MOVABLE-RATIO above which status warns" },
 };
 
-/* What people get to see in place of a table that is far too wide */
+/* Output for users is one line per fact: a table would be too wide. */
 static const char *const labels[FACTS] = {
 	[FACT_MODULE]           = "Module",
 	[FACT_VERSION]          = "Module version",
@@ -91,19 +91,20 @@ static const char *const labels[FACTS] = {
 enum hook_column { HOOK_FUNCTION, HOOK_STATE, HOOK_REDIRECTED, HOOK_MISSED, HOOK_COLUMNS };
 
 static const struct column hook_columns[] = {
-	[HOOK_FUNCTION]   = { "FUNCTION", COLUMN_TEXT, true, "kernel function that is wrapped" },
+	[HOOK_FUNCTION]   = { "FUNCTION", COLUMN_TEXT, true, "wrapped kernel function" },
 	[HOOK_STATE]      = { "STATE", COLUMN_TEXT, true, "armed, disarmed or missing" },
-	[HOOK_REDIRECTED] = { "REDIRECTED", COLUMN_NUMBER, true, "calls that went to the module" },
-	[HOOK_MISSED]     = { "MISSED", COLUMN_NUMBER, true, "calls that the probe did not see" },
+	[HOOK_REDIRECTED] = { "REDIRECTED", COLUMN_NUMBER, true, "calls that were redirected to the module" },
+	[HOOK_MISSED]     = { "MISSED", COLUMN_NUMBER, true, "calls that the probe missed" },
 };
 
 /**
- * struct status - what has been found out
- * @value: for each fact, as it is printed; NULL for what is not known or not there
- * @options: sizes are printed like that
- * @healthy: whether the module is loaded and can work
- * @advice: what to do next, if anything
- * @zones: all 0 if that is not known
+ * struct status - the facts to print
+ * @value: text of each fact; NULL if the fact is unknown or does not apply
+ * @options: output options, which select the format of sizes
+ * @healthy: whether the module is loaded and its hooks are not known to be
+ *	disarmed
+ * @advice: hint to print, or NULL
+ * @zones: sizes of the zones; all 0 if they are unknown
  */
 struct status {
 	char *value[FACTS];
@@ -117,11 +118,11 @@ static void print_help(void)
 {
 	printf("Usage: twostage status [OPTION]...\n"
 	       "       twostage status --hooks [OPTION]...\n\n"
-	       "Show the module, its hooks, how much memory of regions is in each stage, what its memmap costs, the\n"
-	       "kernel's settings for memory hotplug, and how much memory is in which zones. Too much memory in zone\n"
-	       "Movable gets a warning.\n\n"
+	       "Show the module, its hooks, the memory of regions in each stage, the size of its memmap, the kernel's\n"
+	       "settings for memory hotplug, and the memory in kernel zones and in zone Movable. Warn if too much\n"
+	       "memory is in zone Movable.\n\n"
 	       "Options:\n"
-	       "      --hooks            list the kernel functions that are wrapped\n"
+	       "      --hooks            list the wrapped kernel functions\n"
 	       TABLE_HELP
 	       "  -h, --help             display this help\n");
 	table_help(columns, FACTS);
@@ -153,7 +154,7 @@ static void set_size(struct status *status, enum fact fact, uint64_t bytes)
 		set(status, fact, "%s", format_size(text, bytes));
 }
 
-/* The first line of a file, if there is one */
+/* Set a fact to the first line of a file, if the file exists. */
 static void set_from_file(struct status *status, enum fact fact, const char *path)
 {
 	char text[128];
@@ -189,7 +190,10 @@ static int compare_texts(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Those that the kernel shows; it does not show what is only used at load, like region=. */
+/*
+ * sysfs shows only some parameters: not region=, for example, which has an
+ * effect only at load.
+ */
 static void find_parameters(struct status *status)
 {
 	static const char path[] = "/sys/module/twostage/parameters";
@@ -234,7 +238,10 @@ static bool parse_hook(const char *line, char function[64], char state[16], long
 		      missed) == 4;
 }
 
-/* "valid_zones_show   missing: what it means"; the module does without such a hook. */
+/*
+ * "valid_zones_show   missing: the consequence". Such a hook is optional, and
+ * this kernel lacks the function.
+ */
 static bool parse_missing(const char *line, char function[64])
 {
 	char state[16];
@@ -242,7 +249,7 @@ static bool parse_missing(const char *line, char function[64])
 	return sscanf(line, "%63s %15s", function, state) == 2 && !strcmp(state, "missing:");
 }
 
-/* NULL after having said why they cannot be shown, in @why */
+/* If it returns NULL, @why is the reason, and @advice a hint or NULL. */
 static FILE *open_hooks(const char **why, const char **advice)
 {
 	FILE *hooks = sysroot_fopen(HOOKS);
@@ -251,11 +258,11 @@ static FILE *open_hooks(const char **why, const char **advice)
 	if (hooks)
 		return hooks;
 	if (err == EACCES || err == EPERM) {
-		*why = "only root may look at debugfs";
-		*advice = "try it with sudo";
+		*why = "only root can read debugfs";
+		*advice = "try again with sudo";
 	} else if (!sysfs_exists("/sys/kernel/debug/kprobes")) {
 		*why = "debugfs is not mounted";
-		*advice = "mount -t debugfs debugfs /sys/kernel/debug";
+		*advice = "to mount debugfs: mount -t debugfs debugfs /sys/kernel/debug";
 	} else {
 		*why = strerror(err);
 		*advice = NULL;
@@ -289,17 +296,17 @@ static void find_hooks(struct status *status)
 	fclose(hooks);
 
 	if (!total) {
-		set(status, FACT_HOOKS, "unknown: " HOOKS " is not understood");
+		set(status, FACT_HOOKS, "unknown: " HOOKS " has an unknown format");
 	} else if (armed == total && missing) {
-		set(status, FACT_HOOKS, "armed, but %u that the module does without: twostage status --hooks",
+		set(status, FACT_HOOKS, "armed; %u missing on this kernel: twostage status --hooks",
 		    missing);
 	} else if (armed == total) {
 		set(status, FACT_HOOKS, "armed");
 	} else {
 		set(status, FACT_HOOKS, "disarmed");
 		status->healthy = false;
-		status->advice = "memory of regions can be set neither online nor offline while kprobes are "
-				 "switched off: echo 1 > /sys/kernel/debug/kprobes/enabled";
+		status->advice = "while kprobes are disarmed, memory blocks of regions can be set neither online nor "
+				 "offline; to arm them: echo 1 > /sys/kernel/debug/kprobes/enabled";
 	}
 }
 
@@ -319,7 +326,7 @@ static int find_memory(struct status *status)
 		size += region->size;
 		populated += online;
 		poisoned += kept;
-		/* Where it is cannot change while a block is online. */
+		/* memmap_on_memory cannot change while a block is online. */
 		self_hosted += region->memmap_pages * page_size;
 		if (!region->memmap_on_memory)
 			elsewhere += (online + kept) / page_size * STRUCT_PAGE_SIZE;
@@ -367,7 +374,8 @@ static int find(struct status *status)
 	find_installed(status);
 	if (!sysfs_exists("/sys/bus/twostage")) {
 		set(status, FACT_MODULE, "not loaded");
-		status->advice = status->value[FACT_INSTALLED] ? "twostage load" : "twostage load FILE";
+		status->advice = status->value[FACT_INSTALLED] ? "to load the module: twostage load" :
+				 "to load the module: twostage load FILE";
 		return EXIT_SUCCESS;
 	}
 
@@ -462,7 +470,7 @@ static int show_hooks(const struct table_options *options)
 	}
 	hooks = open_hooks(&why, &advice);
 	if (!hooks) {
-		error("the hooks are not to be seen: %s", why);
+		error("cannot read the hooks: %s", why);
 		if (advice)
 			hint("%s", advice);
 		table_drop(&table);
@@ -487,12 +495,12 @@ static int show_hooks(const struct table_options *options)
 	fclose(hooks);
 	ret = table_end(&table);
 	if (!armed)
-		hint("kprobes are switched off: echo 1 > /sys/kernel/debug/kprobes/enabled");
+		hint("kprobes are disarmed; to arm them: echo 1 > /sys/kernel/debug/kprobes/enabled");
 	return !ret && !armed ? EXIT_FAILURE : ret;
 }
 
 /**
- * command_status() - show the state of everything
+ * command_status() - show the state of the module and of its memory
  */
 int command_status(int argc, char **argv)
 {
@@ -518,6 +526,6 @@ int command_status(int argc, char **argv)
 			return getopt_error("status");
 	}
 	if (optind < argc)
-		return usage_error("status", "takes no argument, such as \"%s\"", argv[optind]);
+		return usage_error("status", "unexpected argument \"%s\"", argv[optind]);
 	return hooks ? show_hooks(&table_options) : show_status(&table_options);
 }

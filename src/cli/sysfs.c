@@ -15,7 +15,11 @@
 #include "sysfs.h"
 
 /**
- * sysroot() - what all paths are below: $TWOSTAGE_SYSROOT, for tests that bring a tree of their own
+ * sysroot() - the directory that stands for the root directory
+ *
+ * Tests set TWOSTAGE_SYSROOT to a tree of their own.
+ *
+ * Return: the directory; "" outside of tests.
  */
 const char *sysroot(void)
 {
@@ -35,7 +39,7 @@ static int make_path(char path[PATH_MAX], const char *format, va_list args)
 }
 
 /**
- * sysfs_exists() - whether a file is there
+ * sysfs_exists() - whether a file exists
  * @format: its path
  */
 bool sysfs_exists(const char *format, ...)
@@ -73,10 +77,10 @@ static int read_line(char *text, size_t size, const char *path)
 /**
  * sysfs_read() - read the first line of a file
  * @text: the line, without its newline
- * @size: what @text holds
+ * @size: size of @text
  * @format: the path
  *
- * Return: 0 or a negative errno, and then @text is not to be used.
+ * Return: 0; or a negative errno, with @text undefined.
  */
 int sysfs_read(char *text, size_t size, const char *format, ...)
 {
@@ -91,12 +95,12 @@ int sysfs_read(char *text, size_t size, const char *format, ...)
 }
 
 /**
- * sysfs_read_number() - read a number
+ * sysfs_read_number() - read a number from a file
  * @number: the number
- * @base: 16 for what the kernel prints without 0x; 0 otherwise
+ * @base: 16 for a file with hexadecimal numbers without 0x; 0 otherwise
  * @format: the path
  *
- * Return: 0 or a negative errno; -EINVAL if there is no number in the file.
+ * Return: 0 or a negative errno; -EINVAL if the file does not contain a number.
  */
 int sysfs_read_number(uint64_t *number, int base, const char *format, ...)
 {
@@ -120,8 +124,8 @@ int sysfs_read_number(uint64_t *number, int base, const char *format, ...)
 }
 
 /**
- * sysfs_write() - write into a file, in one go
- * @text: what to write
+ * sysfs_write() - write to a file, in one write()
+ * @text: the text
  * @format: the path
  *
  * Return: 0 or a negative errno.
@@ -166,10 +170,10 @@ static int below_sysroot(char path[PATH_MAX], const char *format, ...)
 }
 
 /**
- * sysroot_fopen() - open a file of many lines for reading
+ * sysroot_fopen() - open a file for reading
  * @path: its path
  *
- * Return: NULL and errno if it cannot be opened.
+ * Return: the stream; or NULL, with errno set.
  */
 FILE *sysroot_fopen(const char *path)
 {
@@ -182,7 +186,7 @@ FILE *sysroot_fopen(const char *path)
  * sysroot_opendir() - open a directory
  * @path: its path
  *
- * Return: NULL and errno if it cannot be opened.
+ * Return: the directory stream; or NULL, with errno set.
  */
 DIR *sysroot_opendir(const char *path)
 {

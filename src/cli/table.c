@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tables, with the options that lsmem has for them
+ * Tables, with the output options of lsmem
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -18,11 +18,11 @@
 #include "table.h"
 
 /**
- * table_option() - take an option that is about tables
- * @option: what getopt_long() returned
- * @options: where it goes
+ * table_option() - handle an output option
+ * @option: value that getopt_long() returned
+ * @options: the output options so far
  *
- * Return: whether it is one.
+ * Return: whether it was an output option.
  */
 bool table_option(int option, struct table_options *options)
 {
@@ -50,9 +50,9 @@ bool table_option(int option, struct table_options *options)
 }
 
 /**
- * table_help() - print which columns there are
+ * table_help() - print the available columns
  * @columns: the columns
- * @count: how many
+ * @count: number of columns
  */
 void table_help(const struct column *columns, size_t count)
 {
@@ -109,7 +109,7 @@ static void show_column(struct table *table, size_t index)
 	table->position[index] = scols_table_get_ncols(table->table) - 1;
 }
 
-/* "NAME,NAME" or "+NAME,NAME" */
+/* --output is "NAME,NAME" or "+NAME,NAME". */
 static int choose_columns(struct table *table, const char *command)
 {
 	const struct table_options *options = table->options;
@@ -128,7 +128,7 @@ static int choose_columns(struct table *table, const char *command)
 		length = strcspn(names, ",");
 		column = find_column(table, names, length);
 		if (column < 0)
-			return usage_error(command, "there is no output column \"%.*s\"", (int)length,
+			return usage_error(command, "unknown output column \"%.*s\"", (int)length,
 					   names);
 		show_column(table, column);
 		if (!names[length])
@@ -140,12 +140,12 @@ static int choose_columns(struct table *table, const char *command)
  * table_begin() - start a table
  * @table: the table
  * @command: the subcommand
- * @name: of the table, in JSON
- * @columns: the columns that it can have
- * @count: how many
- * @options: what the user asks for
+ * @name: name of the array in JSON output
+ * @columns: the available columns
+ * @count: number of columns
+ * @options: the output options
  *
- * Return: 0; or an exit status, after having said what was wrong.
+ * Return: 0; or an exit status, after printing an error.
  */
 int table_begin(struct table *table, const char *command, const char *name,
 		const struct column *columns, size_t count, const struct table_options *options)
@@ -154,7 +154,7 @@ int table_begin(struct table *table, const char *command, const char *name,
 	int ret;
 
 	if (options->json && options->raw)
-		return usage_error(command, "--json and --raw exclude each other");
+		return usage_error(command, "--json and --raw are mutually exclusive");
 
 	*table = (struct table){ .options = options, .columns = columns, .count = count };
 	table->position = realloc_or_die(NULL, count, sizeof(*table->position));
@@ -174,9 +174,9 @@ int table_begin(struct table *table, const char *command, const char *name,
 }
 
 /**
- * table_shows() - whether a column is shown, and so worth finding out
+ * table_shows() - whether a column is shown
  * @table: the table
- * @column: which of its columns
+ * @column: index of the column
  */
 bool table_shows(const struct table *table, size_t column)
 {
@@ -184,7 +184,7 @@ bool table_shows(const struct table *table, size_t column)
 }
 
 /**
- * table_line() - start the next line
+ * table_line() - add a line
  * @table: the table
  */
 void table_line(struct table *table)
@@ -195,9 +195,9 @@ void table_line(struct table *table)
 }
 
 /**
- * table_set() - set a cell of the line
+ * table_set() - set a cell of the last line
  * @table: the table
- * @column: which of its columns; nothing happens if that is not shown
+ * @column: index of the column; if it is not shown, nothing happens
  * @format: the text
  */
 void table_set(struct table *table, size_t column, const char *format, ...)
@@ -216,9 +216,9 @@ void table_set(struct table *table, size_t column, const char *format, ...)
 }
 
 /**
- * table_set_size() - set a cell of the line to a size
+ * table_set_size() - set a cell of the last line to a size
  * @table: the table
- * @column: which of its columns
+ * @column: index of the column
  * @bytes: the size
  */
 void table_set_size(struct table *table, size_t column, uint64_t bytes)
@@ -232,9 +232,9 @@ void table_set_size(struct table *table, size_t column, uint64_t bytes)
 }
 
 /**
- * table_set_addresses() - set a cell of the line to a range of physical addresses
+ * table_set_addresses() - set a cell of the last line to an address range
  * @table: the table
- * @column: which of its columns
+ * @column: index of the column
  * @range: the addresses
  */
 void table_set_addresses(struct table *table, size_t column, struct range range)
@@ -243,9 +243,9 @@ void table_set_addresses(struct table *table, size_t column, struct range range)
 }
 
 /**
- * table_set_blocks() - set a cell of the line to one or more memory blocks
+ * table_set_blocks() - set a cell of the last line to one or more memory blocks
  * @table: the table
- * @column: which of its columns
+ * @column: index of the column
  * @ids: the blocks' numbers
  */
 void table_set_blocks(struct table *table, size_t column, struct range ids)
@@ -257,7 +257,7 @@ void table_set_blocks(struct table *table, size_t column, struct range ids)
 }
 
 /**
- * table_end() - print the table, and give it back
+ * table_end() - print the table and free it
  * @table: the table
  *
  * Return: an exit status.
@@ -275,7 +275,7 @@ int table_end(struct table *table)
 }
 
 /**
- * table_drop() - give the table back, without printing it
+ * table_drop() - free the table without printing it
  * @table: the table
  */
 void table_drop(struct table *table)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tables, with the options that lsmem has for them
+ * Tables, with the output options of lsmem
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -22,7 +22,7 @@ enum column_kind {
 	COLUMN_BOOLEAN,
 };
 
-/* A column that a table can have; @by_default ones are shown if nothing else is asked for. */
+/* An available column; @by_default: shown without --output and --output-all */
 struct column {
 	const char *name;
 	enum column_kind kind;
@@ -30,7 +30,7 @@ struct column {
 	const char *help;
 };
 
-/* What the user asks for. */
+/* The output options of the command line */
 struct table_options {
 	bool json;
 	bool raw;
@@ -44,7 +44,7 @@ struct table {
 	const struct table_options *options;
 	const struct column *columns;
 	size_t count;
-	/* For each of @columns, which of the table's it is; -1 if it is not shown */
+	/* Position in @table of each of @columns; -1 if it is not shown */
 	int *position;
 	struct libscols_table *table;
 	struct libscols_line *line;

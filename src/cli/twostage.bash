@@ -4,31 +4,34 @@
 #
 # bash completion for twostage(8)
 #
-# Commands, options, their values and columns are taken from what --help prints, so there is no second list.
+# Commands, options, their values and columns are read from the output of
+# --help, so that they are listed in one place only.
 
-# The commands, out of the help
+# The commands in the help on stdin
 _twostage_commands() {
 	sed -n '/^Commands:/,/^$/s/^  \([a-z]\{1,\}\) .*/\1/p'
 }
 
-# The options, long and short ones, out of a command's help
+# The options, long and short, in a command's help on stdin
 _twostage_options() {
 	sed -n 's/^  \(-[a-zA-Z]\), \(--[a-z-]*\).*/\1 \2/p; s/^      \(--[a-z-]*\).*/\1/p'
 }
 
-# What an option takes ("N", "yes|no"), out of a command's help; nothing if it takes nothing
+# The argument of option $1 ("N", "yes|no") in a command's help on stdin; empty
+# if the option has none
 _twostage_argument() {
 	sed -n -e "s/^  \(-[a-zA-Z], \|    \)$1 \([^ ]\{1,\}\).*/\2/p" -e "s/^  $1, --[a-z-]* \([^ ]\{1,\}\).*/\1/p"
 }
 
-# The output columns, out of a command's help; with an option that has columns of its own ($1), those
+# The output columns in a command's help on stdin. $1 is an option that has
+# columns of its own, or empty
 _twostage_columns() {
 	local with=${1:+/^With $1:/,\$}
 
 	sed -n -e "${with:-/^With /q; 1,\$} s/^ *\([A-Z-]\{1,\}\) [* ] .*/\1/p"
 }
 
-# The names of what is in a directory of the kernel's
+# The names of the files in /sys that match the pattern $1
 _twostage_names() {
 	local path
 
@@ -49,7 +52,7 @@ _twostage_files() {
 	fi
 }
 
-# "NAME,NAME" or "+NAME,NAME": those in front stay
+# Complete the last name of "NAME,NAME" or "+NAME,NAME".
 _twostage_column_list() {
 	local last=${cur##*[,+]}
 
@@ -57,7 +60,7 @@ _twostage_column_list() {
 	compopt -o nospace 2>/dev/null
 }
 
-# What an option of a command takes: $1 is the option's argument as help calls it
+# Complete the argument of an option; $1 is its name in the help.
 _twostage_complete_argument() {
 	local with=
 
@@ -73,7 +76,7 @@ _twostage_complete_argument() {
 		_twostage_reply "$(_twostage_names 'devices/system/node/node[0-9]*' | sed 's/^node//')"
 }
 
-# What a command takes beside options, as its usage says
+# Complete what is not an option, according to the command's usage line.
 _twostage_complete_operand() {
 	local usage
 
@@ -90,13 +93,13 @@ _twostage_complete_operand() {
 	fi
 }
 
-# Sets cur, prev, words and cword, without the package bash-completion
+# Set cur, prev, words and cword without the package bash-completion.
 _twostage_words() {
 	words=("${COMP_WORDS[@]}")
 	cword=$COMP_CWORD
 	cur=${words[cword]}
 	prev=${words[cword - 1]}
-	# --option=value is three words to bash
+	# bash splits --option=value into three words.
 	if [[ $cur == '=' ]]; then
 		cur=
 	elif [[ $prev == '=' && $cword -ge 2 ]]; then
@@ -105,7 +108,7 @@ _twostage_words() {
 }
 
 _twostage() {
-	# shellcheck disable=SC2034 # split is _init_completion's
+	# shellcheck disable=SC2034 # _init_completion sets split
 	local cur prev words cword split program=${1/#\~/$HOME} command help argument
 
 	COMPREPLY=()

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How much memory the kernel can use for itself
+ * Memory in kernel zones, which the kernel can use for its own data
  *
- * Memory in ZONE_MOVABLE holds only what can be moved: the data of processes
- * and the page cache. Page tables, inodes, dentries and all else that the
- * kernel allocates for itself has to fit into the other zones, and what the
- * kernel needs grows with the data. With too little memory in these zones the
- * OOM killer runs while most of the memory is free.
+ * Memory in ZONE_MOVABLE holds only movable data: anonymous memory of processes
+ * and the page cache. Page tables, inodes, dentries and all other data of the
+ * kernel must be in the other zones, the kernel zones, and this data grows with
+ * the movable data. If the kernel zones are too small, the OOM killer runs
+ * although most memory is free.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -25,14 +25,14 @@
 
 #define RATIO "/sys/module/memory_hotplug/parameters/auto_movable_ratio"
 
-/* The kernel's default, for kernels without the parameter */
+/* The default in mm/memory_hotplug.c, for kernels without the parameter */
 #define DEFAULT_RATIO 301
 
 /**
- * zones_read() - find out how much memory is in which zones
+ * zones_read() - read how much memory is in kernel zones and in ZONE_MOVABLE
  * @zones: the result
  *
- * The limit is that of the kernel's policy auto-movable.
+ * The limit is that of the kernel's online policy auto-movable.
  *
  * Return: 0; or a negative errno, -ENODATA if no kernel zone was found.
  */
@@ -64,7 +64,7 @@ int zones_read(struct zones *zones)
 }
 
 /**
- * zones_ratio() - the size of ZONE_MOVABLE in percent of that of the kernel zones
+ * zones_ratio() - the size of ZONE_MOVABLE in percent of the kernel zones
  * @zones: the zones
  */
 uint64_t zones_ratio(const struct zones *zones)
@@ -72,7 +72,7 @@ uint64_t zones_ratio(const struct zones *zones)
 	return (unsigned __int128)zones->movable * 100 / zones->kernel;
 }
 
-/* How much has to move from ZONE_MOVABLE into kernel zones to be within the limit */
+/* How many bytes must move from ZONE_MOVABLE to kernel zones */
 static uint64_t excess(const struct zones *zones)
 {
 	const unsigned __int128 total = (unsigned __int128)zones->kernel + zones->movable;
@@ -80,7 +80,7 @@ static uint64_t excess(const struct zones *zones)
 	return zones->movable - (uint64_t)(total * zones->limit / (100 + zones->limit));
 }
 
-/* The highest blocks of regions that are in ZONE_MOVABLE, @count at the most */
+/* The highest memory blocks of regions in ZONE_MOVABLE, at most @count */
 static struct ranges movable_blocks(uint64_t block_size, uint64_t count)
 {
 	struct ranges found = { 0 };
@@ -118,14 +118,15 @@ void zones_warn(const struct zones *zones)
 
 	if (zones_ratio(zones) <= zones->limit || memory_block_size(&block_size))
 		return;
-	warning("only %s of memory is in kernel zones, and %s in zone Movable, which is %" PRIu64
-		" %% of that (more than %" PRIu64 " %%): the kernel may run out of memory for itself while memory is free",
+	warning("only %s of memory is in kernel zones; %s in zone Movable is %" PRIu64
+		" %% of that, more than the limit of %" PRIu64
+		" %%: the kernel may run out of memory for its own data while other memory is free",
 		format_size(kernel, zones->kernel), format_size(movable, zones->movable),
 		zones_ratio(zones), zones->limit);
 	blocks = movable_blocks(block_size, (excess(zones) + block_size - 1) / block_size);
 	if (blocks.count) {
 		text = format_ranges(&blocks);
-		hint("have some of it in a kernel zone, from which it may never go offline again: twostage offline --blocks %s && twostage online --zone kernel --blocks %s",
+		hint("to move some of it to a kernel zone, where it may never go offline again: twostage offline --blocks %s && twostage online --zone kernel --blocks %s",
 		     text, text);
 		free(text);
 	}

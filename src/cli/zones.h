@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * How much memory the kernel can use for itself
+ * Memory in kernel zones, which the kernel can use for its own data
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -11,10 +11,10 @@
 #include <stdint.h>
 
 /**
- * struct zones - memory of all nodes by what it can be used for
+ * struct zones - sizes of the zones of all nodes
  * @kernel: size of the kernel zones in bytes
  * @movable: size of ZONE_MOVABLE in bytes
- * @limit: how much larger than @kernel @movable should be at most, in percent
+ * @limit: what @movable should not exceed, in percent of @kernel
  */
 struct zones {
 	uint64_t kernel;

@@ -2,20 +2,25 @@
 /*
  * The virtio_mem provider: standby memory on a virtio-mem device
  *
- * The device has a region of the physical address space, of which the guest can plug and unplug pieces
- * (device blocks). All of it becomes a standby region at once. Setting a memory block online plugs it,
- * setting it offline unplugs it, and the hypervisor has the memory back. Which blocks is for the guest to
- * choose, how much of it at a time for the host (requested_size): its budget.
+ * A virtio-mem device has a range of physical addresses, in which the guest
+ * plugs and unplugs pieces (device blocks). The driver makes one standby region
+ * of all of it. Setting a memory block online plugs its device blocks; setting
+ * it offline unplugs them, which returns their memory to the host. The guest
+ * chooses the blocks; the host limits their total size (requested_size), which
+ * is the region's budget.
  *
- * Unplugged memory is never touched, for whatever reason. So the driver keeps account of what the device has
- * plugged, granule by granule, and trusts its account only as far as the device has confirmed it: where an
- * answer is missing, or says no, the device is asked for the state before the granule is used again.
+ * Unplugged memory must never be accessed. So the driver records for each
+ * granule whether it is plugged, and relies on the record only where the device
+ * has confirmed it. After a request that failed or was not answered, the driver
+ * asks the device for the granule's state before it uses the granule again.
  *
- * The core hands a granule back and is done with it, whether or not the device takes it just then; one that
- * is busy (a guest that is being migrated, for minutes perhaps) gets it later.
+ * Unassigning a granule always succeeds for the core. If the device does not
+ * unplug it (QEMU answers BUSY to all requests while it migrates the guest), the
+ * driver retries in the background.
  *
- * The driver is not loaded for a device by itself, for that would be the end of the kernel's own driver of
- * such devices on systems that use it: who is to drive a device is for the administrator to say.
+ * The module has no device table and is not loaded automatically: the kernel has
+ * a driver of its own for these devices, and the administrator decides which of
+ * the two drives a device.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -44,37 +49,35 @@
 
 #include "twostage.h"
 
-/* Of the specification, but later than some kernels' headers */
+/* In the specification, but not in the headers of all supported kernels */
 #ifndef VIRTIO_MEM_F_PERSISTENT_SUSPEND
 #define VIRTIO_MEM_F_PERSISTENT_SUSPEND 2
 #endif
 
-/* A device that has not answered by then never will, as far as we are concerned. */
+/* A device that does not answer a request in this time is not used any more. */
 #define ANSWER_TIMEOUT (10 * HZ)
 
-/* How long a busy device is asked again and again, and how often. */
+/* For how long and how often a request is repeated while the device is busy */
 #define BUSY_TIMEOUT (5 * HZ)
 #define BUSY_INTERVAL_MS 20
 
-/* After that it is asked again in the background, first soon and then less and less often. */
+/* Delay before a retry in the background; it doubles from the first to the last. */
 #define RETRY_DELAY_MIN HZ
 #define RETRY_DELAY_MAX (60 * HZ)
 
-/* A device that could not be taken up is probed again after that. */
-#define PROBE_DELAY (2 * HZ)
-
 /*
- * A device may find and clear the memory before it answers. The less it is asked for at once, the less a
- * slow one looks like one that never answers.
+ * Limit for one request: a device may allocate and clear the memory before it
+ * answers, and has to answer within ANSWER_TIMEOUT.
  */
 #define REQUEST_SIZE SZ_64M
 
 /**
- * enum granule_state - what is known about a granule, the unit in which the core assigns and unassigns
+ * enum granule_state - what is known about a granule, the unit in which the core
+ *	assigns and unassigns memory
  * @GRANULE_UNPLUGGED: no part of it is plugged
- * @GRANULE_PLUGGED: all of it is, and it is the core's
- * @GRANULE_LEFT: it is not the core's, but parts of it may be plugged: the device did not take them back
- *	yet, or nobody knows what became of a request
+ * @GRANULE_PLUGGED: all of it is plugged and assigned to the core
+ * @GRANULE_LEFT: it is not assigned, but parts of it may be plugged, because an
+ *	unplug request failed or a request was not answered
  */
 enum granule_state {
 	GRANULE_UNPLUGGED,
@@ -83,31 +86,37 @@ enum granule_state {
 };
 
 /**
- * struct virtio_mem - one device, and the memory that came from it
- * @node: in the list of all; protected by devices_lock
- * @lock: one request at a time, and the device does not go while there is one; inside of
- *	device_hotplug_lock
- * @vdev: the device; NULL while we do not drive it, though its memory may be in use; @lock
- * @queue: its only one
- * @request: what is asked; the device's until it has answered, or has been reset
- * @response: its answer; likewise
- * @answered: it has answered
- * @unasked: the last request could not be put into the queue
- * @broken: it did not answer in time, or has no queue after a sleep; nothing is asked of it any more
- * @frozen: the system sleeps
- * @unplug_all: something may be plugged from before our time, and all of it goes before anything is plugged
- * @config_work: for a change of the configuration
- * @unplug_work: asks once more for what the device did not take back
- * @retry_delay: until the next time, in jiffies
- * @address: of the device's memory, in bytes
- * @size: of it, in bytes
- * @block_size: the device block: what can be plugged at once, in bytes
- * @budget: requested_size as it was last seen, in bytes
- * @start: of the region, in bytes
- * @granule: what the core assigns at once, in bytes
- * @nr_granules: in the region
- * @granules: the state of each, an &enum granule_state; @lock
- * @region: the standby region
+ * struct virtio_mem - a device, and the memory that came from it
+ * @node: in the list of devices; protected by devices_lock
+ * @lock: held while there is a request, and while the device starts or stops;
+ *	taken inside device_hotplug_lock
+ * @vdev: the device; NULL if it is not bound to this driver although its memory
+ *	is in use; protected by @lock
+ * @queue: the device's only queue
+ * @request: the current request; the device may read it until it has answered
+ *	or has been reset
+ * @response: the answer; the device may write it for as long
+ * @answered: completed when the device has answered
+ * @unasked: the last request could not be queued
+ * @broken: no more requests are made: the device did not answer in time, has no
+ *	queue after a resume, or its region could not be added
+ * @frozen: the system is suspended
+ * @unplug_all: memory may have been plugged before the driver was bound: unplug
+ *	all before anything is plugged
+ * @config_work: handles a change of the configuration
+ * @retry_work: retries what is still to be done for the device
+ * @retry_delay: the delay of the next retry, in jiffies
+ * @address: start of the device's memory, in bytes
+ * @size: size of the device's memory, in bytes
+ * @block_size: size of a device block, the smallest piece that can be plugged,
+ *	in bytes
+ * @budget: requested_size when it was last read, in bytes
+ * @start: start of the region, in bytes
+ * @granule: size of a granule, in bytes
+ * @nr_granules: number of granules in the region
+ * @granules: the state of each granule, an &enum granule_state; protected by
+ *	@lock
+ * @region: the standby region; NULL until it has been added
  */
 struct virtio_mem {
 	struct list_head node;
@@ -122,7 +131,7 @@ struct virtio_mem {
 	bool frozen;
 	bool unplug_all;
 	struct work_struct config_work;
-	struct delayed_work unplug_work;
+	struct delayed_work retry_work;
 	unsigned long retry_delay;
 	u64 address;
 	u64 size;
@@ -135,21 +144,30 @@ struct virtio_mem {
 	struct twostage_region *region;
 };
 
-/* Devices that are driven, and those that are not any more while their memory is in use. */
+/*
+ * Devices that are bound to this driver, and those that were and whose memory is
+ * still in use.
+ */
 static LIST_HEAD(devices);
 
 /*
- * Protects the list, and who is in it. Outside of device_hotplug_lock, but for a device that is plugged or pulled by
- * somebody who holds that already: then whoever waits for it gives up in time.
+ * Protects the list and which of its devices are bound. Taken outside of
+ * device_hotplug_lock, with one exception: ACPI hotplug probes and removes
+ * devices with device_hotplug_lock held. That does not deadlock, because a task
+ * that holds devices_lock waits for device_hotplug_lock for a limited time.
  */
 static DEFINE_MUTEX(devices_lock);
 
-static struct virtio_driver virtio_mem_driver;
+/*
+ * Unload flushes this queue: a work item that has dropped the last reference to
+ * the module may still be running.
+ */
+static struct workqueue_struct *workqueue;
 
-/* Of our own, so that an unload can wait for what may just have given up the last reference to us. */
-static struct workqueue_struct *unplug_workqueue;
-
-/* In one piece, though the bus reads it in two: the host may change it in between. */
+/*
+ * Read a field of the configuration atomically: the bus reads 64 bits in two
+ * halves, between which the host may change the field.
+ */
 #define read_config(vm, field) ({							\
 	u64 _value;									\
 	virtio_cread_le((vm)->vdev, struct virtio_mem_config, field, &_value);		\
@@ -172,7 +190,7 @@ static int queue_request(struct virtio_mem *vm)
 
 	sg_init_one(&request, &vm->request, sizeof(vm->request));
 	sg_init_one(&response, &vm->response, sizeof(vm->response));
-	/* An answer that there is not, should the device hand the buffer back as it was. */
+	/* Not a valid answer, in case the device returns the buffer without one. */
 	memset(&vm->response, 0xff, sizeof(vm->response));
 	reinit_completion(&vm->answered);
 	ret = virtqueue_add_sgs(vm->queue, lists, 1, 1, vm, GFP_KERNEL);
@@ -181,7 +199,7 @@ static int queue_request(struct virtio_mem *vm)
 	return ret;
 }
 
-/* The type of the answer to what is in @vm->request, or a negative errno if there is none. */
+/* Returns the type of the answer to @vm->request, or a negative errno. */
 static noinline int ask_once(struct virtio_mem *vm)
 {
 	int ret;
@@ -192,14 +210,14 @@ static noinline int ask_once(struct virtio_mem *vm)
 		return -EIO;
 	if (!wait_for_completion_timeout(&vm->answered, ANSWER_TIMEOUT)) {
 		vm->broken = true;
-		dev_err(&vm->vdev->dev, "no answer from the device for %d s: it is not used any more\n",
+		dev_err(&vm->vdev->dev, "no answer from the device for %d s: it is not used any more; unbind and bind it to try again\n",
 			ANSWER_TIMEOUT / HZ);
 		return -ETIMEDOUT;
 	}
 	return virtio16_to_cpu(vm->vdev, vm->response.type);
 }
 
-/* The answer as an error */
+/* Translate an answer into an errno. */
 static int error_of(int answer)
 {
 	switch (answer) {
@@ -215,8 +233,8 @@ static int error_of(int answer)
 }
 
 /*
- * Ask for something about device blocks: plug, unplug and state requests look the same. Does not take BUSY for
- * an answer at once.
+ * Make a plug, unplug or state request, which all have the same format. Repeat
+ * it for up to BUSY_TIMEOUT while the device is busy.
  */
 static int ask(struct virtio_mem *vm, u16 type, u64 start, u64 size)
 {
@@ -225,7 +243,7 @@ static int ask(struct virtio_mem *vm, u16 type, u64 start, u64 size)
 
 	if (!vm->vdev || vm->frozen)
 		return -ENODEV;
-	/* It may still read the request that it did not answer: a new one must not be written over it. */
+	/* The device may still read the request that it did not answer: do not overwrite it. */
 	if (vm->broken)
 		return -EIO;
 
@@ -242,7 +260,7 @@ static int ask(struct virtio_mem *vm, u16 type, u64 start, u64 size)
 	return error_of(answer);
 }
 
-/* VIRTIO_MEM_STATE_... of device blocks, or a negative errno */
+/* Returns VIRTIO_MEM_STATE_* of the device blocks, or a negative errno. */
 static int ask_state(struct virtio_mem *vm, u64 start, u64 size)
 {
 	int ret = ask(vm, VIRTIO_MEM_REQ_STATE, start, size);
@@ -256,27 +274,30 @@ static const char *reason(const struct virtio_mem *vm, int error)
 	case -EBUSY:
 		return "the device is too busy";
 	case -ENODEV:
-		return "the device is not driven by this driver";
+		return "the device is not bound to this driver";
 	case -ETIMEDOUT:
-		return "no answer";
+		return "the device did not answer";
 	default:
-		return vm->broken ? "the device is broken" :
-		       vm->unasked ? "the device's queue takes no request" :
-				     "the device finds an error in the request";
+		return vm->broken ? "the device is broken (unbind and bind it to try again)" :
+		       vm->unasked ? "the request could not be queued" :
+				     "the device rejected the request as invalid";
 	}
 }
 
-/* One request counts device blocks in 16 bits. */
+/* A request has a 16-bit count of device blocks. */
 static u64 request_size(const struct virtio_mem *vm, u64 size)
 {
 	return min3(size, max_t(u64, vm->block_size, REQUEST_SIZE), U16_MAX * vm->block_size);
 }
 
 /*
- * Make a granule plugged or unplugged, in as many requests as that takes, the same ones each time. Those whose
- * outcome it has already are left out if @left: the granule is not known to be all of one kind.
+ * Plug or unplug a granule, in as many requests as needed; for the same granule
+ * they always cover the same pieces. If @left, parts of the granule may be
+ * plugged: ask for the state of each piece first, and skip the pieces that have
+ * the wanted state.
  *
- * Returns 0 or why it stopped; @done is what had the outcome by then, in bytes.
+ * Returns 0 or the first error; @done is the number of bytes that have the
+ * wanted state by then.
  */
 static int change_granule(struct virtio_mem *vm, u64 start, bool plug, bool left, u64 *done)
 {
@@ -305,22 +326,21 @@ static u8 *granule_at(struct virtio_mem *vm, u64 start)
 	return &vm->granules[(start - vm->start) / vm->granule];
 }
 
-/* What the device did not take back is asked for again, later. */
-static void retry_unplug(struct virtio_mem *vm)
+static void retry(struct virtio_mem *vm)
 {
-	mod_delayed_work(unplug_workqueue, &vm->unplug_work, vm->retry_delay);
+	mod_delayed_work(workqueue, &vm->retry_work, vm->retry_delay);
 	vm->retry_delay = min_t(unsigned long, 2 * vm->retry_delay, RETRY_DELAY_MAX);
 }
 
-static void retry_unplug_soon(struct virtio_mem *vm)
+static void retry_soon(struct virtio_mem *vm)
 {
 	vm->retry_delay = RETRY_DELAY_MIN;
-	retry_unplug(vm);
+	retry(vm);
 }
 
 /*
- * What a reset of the system, or a driver before us, has left plugged. The region is ours by now, so nobody
- * uses any of it.
+ * Unplug memory that was plugged before a reboot or by another driver. The
+ * region exists, so that memory is not in use.
  */
 static int unplug_leftovers(struct virtio_mem *vm)
 {
@@ -340,7 +360,7 @@ static int check_usable(struct virtio_mem *vm, u64 start)
 
 	if (start + vm->granule <= vm->address + usable)
 		return 0;
-	twostage_region_report(vm->region, start, "beyond what the host makes usable, %#llx bytes from %#llx: take lower blocks, or have requested-size raised",
+	twostage_region_report(vm->region, start, "outside of the %#llx bytes from %#llx that the host makes usable: use lower blocks, or raise requested-size on the host",
 			       usable, vm->address);
 	return -ENOSPC;
 }
@@ -348,7 +368,7 @@ static int check_usable(struct virtio_mem *vm, u64 start)
 static void explain_plug(struct virtio_mem *vm, int error, u64 start)
 {
 	if (error == -ENOSPC)
-		twostage_region_report(vm->region, start, "the host's budget does not allow %#llx bytes more: %#llx of %#llx are plugged",
+		twostage_region_report(vm->region, start, "the host's budget does not allow %#llx more bytes: %#llx of %#llx are plugged; raise requested-size on the host",
 				       vm->granule, read_config(vm, plugged_size), read_config(vm, requested_size));
 	else
 		twostage_region_report(vm->region, start, "cannot plug %#llx bytes: %s", vm->granule, reason(vm, error));
@@ -366,12 +386,12 @@ static void unplug_granule(struct virtio_mem *vm, u64 start, bool left)
 		return;
 	}
 	*granule = GRANULE_LEFT;
-	twostage_region_report(vm->region, start, "cannot unplug %#llx bytes at present, which are not used any more: %s",
+	twostage_region_report(vm->region, start, "cannot unplug %#llx bytes that are not used any more: %s; to be retried",
 			       vm->granule, reason(vm, ret));
-	retry_unplug_soon(vm);
+	retry_soon(vm);
 }
 
-/* All or nothing */
+/* After an error no part of the granule is in use. */
 static int plug_granule(struct virtio_mem *vm, u64 start)
 {
 	u8 *granule = granule_at(vm, start);
@@ -387,24 +407,25 @@ static int plug_granule(struct virtio_mem *vm, u64 start)
 		return 0;
 	}
 	explain_plug(vm, ret, start);
-	/* A request that is refused changes nothing, but nobody knows of one without an answer. */
+	/* A refused request changes nothing; a request that is not answered may have. */
 	if (done || vm->broken)
 		unplug_granule(vm, start, true);
 	return ret;
 }
 
-/* Whether memory can be plugged at all; with the reason in the log if it cannot */
+/* Logs the reason if the device cannot plug memory. */
 static int check_device_ready(struct virtio_mem *vm, u64 start)
 {
 	int ret;
 
 	if (!vm->vdev || vm->frozen) {
-		twostage_region_report(vm->region, start, "cannot plug memory: the device is not driven by this driver");
+		twostage_region_report(vm->region, start, "cannot plug memory: the device is not bound to this driver");
 		return -ENODEV;
 	}
 	ret = unplug_leftovers(vm);
 	if (ret)
-		twostage_region_report(vm->region, start, "cannot unplug what is plugged already: %s", reason(vm, ret));
+		twostage_region_report(vm->region, start, "cannot plug memory: memory that was plugged before the driver was bound cannot be unplugged: %s",
+				       reason(vm, ret));
 	return ret;
 }
 
@@ -431,7 +452,7 @@ static int virtio_mem_assign(struct twostage_region *region, u64 start, u64 size
 	return ret;
 }
 
-/* From here on the memory is for us to look after: whether the device takes it back is no matter of the core's. */
+/* Always succeeds: unplug_granule() retries in the background if it has to. */
 static int virtio_mem_unassign(struct twostage_region *region, u64 start, u64 size)
 {
 	struct virtio_mem *vm = twostage_region_data(region);
@@ -461,7 +482,7 @@ static u64 virtio_mem_plugged(struct twostage_region *region)
 	if (vm->vdev && !vm->frozen) {
 		plugged = read_config(vm, plugged_size);
 	} else {
-		/* Nobody can be asked. */
+		/* The device cannot be asked. */
 		for (i = 0; i < vm->nr_granules; i++)
 			plugged += vm->granules[i] == GRANULE_UNPLUGGED ? 0 : vm->granule;
 	}
@@ -489,13 +510,91 @@ static bool any_granule(const struct virtio_mem *vm, enum granule_state state)
 	return memchr(vm->granules, state, vm->nr_granules);
 }
 
-/* Whether there is something that the device is to take back, which is not the core's */
+/*
+ * Whether the device has to take memory back that the core does not use. Not
+ * before the region exists: until then another driver may use that memory.
+ */
 static bool any_left(const struct virtio_mem *vm)
 {
-	return vm->unplug_all || any_granule(vm, GRANULE_LEFT);
+	return vm->region && (vm->unplug_all || any_granule(vm, GRANULE_LEFT));
 }
 
-/* All that is left is unplugged, or the first error. */
+static int device_node(struct virtio_device *vdev)
+{
+	int nid = NUMA_NO_NODE;
+
+#ifdef CONFIG_ACPI_NUMA
+	if (virtio_has_feature(vdev, VIRTIO_MEM_F_ACPI_PXM)) {
+		u16 pxm;
+
+		virtio_cread_le(vdev, struct virtio_mem_config, node_id, &pxm);
+		nid = pxm_to_node(pxm);
+	}
+#endif
+	return nid;
+}
+
+/*
+ * Add the region before anything is unplugged: if the memory is in use, perhaps
+ * because another driver was unbound while it was, this fails with -EBUSY.
+ */
+static int add_region(struct virtio_mem *vm)
+{
+	const struct twostage_region_params params = {
+		.provider = &virtio_mem_provider,
+		.data = vm,
+		.start = vm->start,
+		.size = vm->nr_granules * vm->granule,
+		.granule = vm->granule,
+		.nid = device_node(vm->vdev),
+		.memmap_on_memory = true,
+	};
+	const u64 plugged = read_config(vm, plugged_size);
+	struct device *dev = &vm->vdev->dev;
+	struct twostage_region *region;
+	int ret;
+
+	/* A block may be set online before twostage_region_add() returns. */
+	vm->unplug_all = plugged;
+	region = twostage_region_add(&params);
+	ret = PTR_ERR_OR_ZERO(region);
+	if (ret) {
+		if (plugged && ret != -ETIMEDOUT)
+			dev_err(dev, "%#llx bytes stay plugged, because they may be in use: if another driver has left them in use, reboot before this driver uses the device\n",
+				plugged);
+		return ret;
+	}
+	WRITE_ONCE(vm->region, region);
+
+	if (plugged)
+		dev_info(dev, "unplugging %#llx bytes that were plugged before the driver was bound\n",
+			 plugged);
+	mutex_lock(&vm->lock);
+	ret = unplug_leftovers(vm);
+	if (ret) {
+		dev_err(dev, "cannot unplug the memory that was plugged before the driver was bound: %s; to be retried\n",
+			reason(vm, ret));
+		retry_soon(vm);
+	}
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
+/* Add the region of a device that was bound while device_hotplug_lock was taken. */
+static void retry_add(struct virtio_mem *vm)
+{
+	int ret = add_region(vm);
+
+	if (ret == -ETIMEDOUT) {
+		retry(vm);
+	} else if (ret) {
+		dev_err(&vm->vdev->dev, "not used: the region cannot be added (%pe): see the lines above, then unbind and bind the device to try again\n",
+			ERR_PTR(ret));
+		WRITE_ONCE(vm->broken, true);
+	}
+}
+
+/* Unplug all that any_left() is about; stop at the first error. */
 static int unplug_left(struct virtio_mem *vm)
 {
 	unsigned long i;
@@ -514,14 +613,14 @@ static int unplug_left(struct virtio_mem *vm)
 }
 
 /*
- * Memory of a device that we do not drive any more: when none of it is in use, the region goes. False if it
- * is to be tried again.
+ * Remove the region of a device that is not bound to this driver any more, if
+ * its memory is not in use. Returns false if this has to be retried.
  */
 static bool forget_abandoned(struct virtio_mem *vm)
 {
 	bool unused, forgotten = false;
 
-	/* Who removes a device waits for us with this lock held. */
+	/* virtio_mem_remove() waits for this work item with the lock held. */
 	if (!mutex_trylock(&devices_lock))
 		return false;
 	mutex_lock(&vm->lock);
@@ -533,40 +632,51 @@ static bool forget_abandoned(struct virtio_mem *vm)
 	}
 	mutex_unlock(&devices_lock);
 	if (forgotten) {
-		/* The last block that went offline may have asked for this once more, while it was on its way. */
-		cancel_delayed_work(&vm->unplug_work);
+		/* The offline of the last block may have queued this work item again. */
+		cancel_delayed_work(&vm->retry_work);
 		free_device(vm);
 	}
 	return forgotten || !unused;
 }
 
-static void unplug_work(struct work_struct *work)
+static void retry_work(struct work_struct *work)
 {
-	struct virtio_mem *vm = container_of(to_delayed_work(work), struct virtio_mem, unplug_work);
-	int ret = 0;
+	struct virtio_mem *vm = container_of(to_delayed_work(work), struct virtio_mem, retry_work);
+	int ret;
 
+	if (!READ_ONCE(vm->region)) {
+		retry_add(vm);
+		return;
+	}
 	mutex_lock(&vm->lock);
 	if (!vm->vdev) {
 		mutex_unlock(&vm->lock);
 		if (!forget_abandoned(vm))
-			retry_unplug(vm);
+			retry(vm);
 		return;
 	}
-	/* A broken device is not asked again, and after a sleep others will. Or what was left is in use again. */
+	/*
+	 * A broken device gets no more requests. For one that is frozen,
+	 * virtio_mem_restore() queues this again.
+	 */
 	if (!vm->broken && !vm->frozen && any_left(vm)) {
 		ret = unplug_left(vm);
 		if (ret && !vm->broken)
-			retry_unplug(vm);
+			retry(vm);
 		else if (!ret)
-			dev_info(&vm->vdev->dev, "has taken back what it did not before\n");
+			dev_info(&vm->vdev->dev, "memory whose unplug had failed earlier is unplugged now\n");
 	}
 	mutex_unlock(&vm->lock);
 }
 
-/* A budget that shrinks is for somebody to act on who can tell which memory can be spared. */
+/*
+ * If the budget shrinks below what is plugged, nothing is set offline here: user
+ * space has to decide which blocks it can spare.
+ */
 static void config_work(struct work_struct *work)
 {
 	struct virtio_mem *vm = container_of(work, struct virtio_mem, config_work);
+	struct twostage_region *region;
 	u64 budget, plugged;
 	bool changed;
 
@@ -580,15 +690,16 @@ static void config_work(struct work_struct *work)
 	changed = budget != vm->budget;
 	WRITE_ONCE(vm->budget, budget);
 	if (changed && plugged > budget)
-		dev_warn(&vm->vdev->dev, "the host wants %#llx bytes back: its budget is %#llx now, %#llx are plugged\n",
+		dev_warn(&vm->vdev->dev, "the host wants %#llx bytes back: its budget is %#llx bytes now, %#llx are plugged; set blocks offline\n",
 			 plugged - budget, budget, plugged);
 	else if (changed)
 		dev_info(&vm->vdev->dev, "the host's budget is %#llx bytes now, %#llx are plugged\n",
 			 budget, plugged);
 	mutex_unlock(&vm->lock);
 
-	if (changed)
-		twostage_region_changed(vm->region);
+	region = READ_ONCE(vm->region);
+	if (changed && region)
+		twostage_region_changed(region);
 }
 
 static void virtio_mem_config_changed(struct virtio_device *vdev)
@@ -598,7 +709,10 @@ static void virtio_mem_config_changed(struct virtio_device *vdev)
 	queue_work(system_freezable_wq, &vm->config_work);
 }
 
-/* From the start to where the bus had brought the device when it called us; nothing is unplugged by it. */
+/*
+ * Reset the device, and repeat what the virtio bus has done before it called
+ * probe(). A reset does not unplug memory.
+ */
 static int reset_device(struct virtio_device *vdev)
 {
 	int ret;
@@ -617,7 +731,7 @@ static int find_queue(struct virtio_mem *vm, struct virtio_device *vdev)
 	struct virtqueue *queue = virtio_find_single_vq(vdev, queue_callback, "guest-request");
 	int ret;
 
-	/* A driver that has tried before us, and failed, may have left its queue enabled. */
+	/* Another driver whose probe() failed may have left its queue enabled. */
 	if (queue == ERR_PTR(-ENOENT)) {
 		ret = reset_device(vdev);
 		if (ret)
@@ -630,22 +744,10 @@ static int find_queue(struct virtio_mem *vm, struct virtio_device *vdev)
 	return 0;
 }
 
-static int device_node(struct virtio_device *vdev)
-{
-	int nid = NUMA_NO_NODE;
-
-#ifdef CONFIG_ACPI_NUMA
-	if (virtio_has_feature(vdev, VIRTIO_MEM_F_ACPI_PXM)) {
-		u16 pxm;
-
-		virtio_cread_le(vdev, struct virtio_mem_config, node_id, &pxm);
-		nid = pxm_to_node(pxm);
-	}
-#endif
-	return nid;
-}
-
-/* The whole memory blocks of the device's memory, and whole device blocks if those are larger */
+/*
+ * The region consists of whole memory blocks, and of whole device blocks if
+ * those are larger.
+ */
 static int find_granules(struct virtio_mem *vm)
 {
 	u64 end;
@@ -654,12 +756,12 @@ static int find_granules(struct virtio_mem *vm)
 	vm->start = ALIGN(vm->address, vm->granule);
 	end = ALIGN_DOWN(vm->address + vm->size, vm->granule);
 	if (vm->start >= end) {
-		dev_err(&vm->vdev->dev, "no whole unit of %#llx bytes in [%#llx-%#llx]\n", vm->granule,
-			vm->address, vm->address + vm->size - 1);
+		dev_err(&vm->vdev->dev, "not used: [%#llx-%#llx] contains no aligned unit of %#llx bytes: the device needs more memory, or another address\n",
+			vm->address, vm->address + vm->size - 1, vm->granule);
 		return -EINVAL;
 	}
 	if (end - vm->start < vm->size)
-		dev_info(&vm->vdev->dev, "%#llx bytes of [%#llx-%#llx] are left over beside whole units of %#llx\n",
+		dev_info(&vm->vdev->dev, "%#llx bytes of [%#llx-%#llx] cannot be used: they are outside of its aligned units of %#llx bytes\n",
 			 vm->size - (end - vm->start), vm->address, vm->address + vm->size - 1, vm->granule);
 
 	vm->nr_granules = (end - vm->start) / vm->granule;
@@ -667,143 +769,10 @@ static int find_granules(struct virtio_mem *vm)
 	return vm->granules ? 0 : -ENOMEM;
 }
 
-/* A device that is to be probed once more */
-struct later {
-	struct list_head node;
-	struct device *dev;
-};
-
-static LIST_HEAD(probed_later);
-/* Whether the driver is there to be given a device */
-static bool registered;
-/* Protects these two. */
-static DEFINE_SPINLOCK(probed_later_lock);
-
-static void probe_work(struct work_struct *work);
-static DECLARE_DELAYED_WORK(probe_again, probe_work);
-
-static void forget_later(struct later *later)
-{
-	put_device(later->dev);
-	kfree(later);
-}
-
-static bool is_listed(struct device *dev)
-{
-	struct later *later;
-
-	list_for_each_entry(later, &probed_later, node)
-		if (later->dev == dev)
-			return true;
-	return false;
-}
-
-static void probe_soon(void)
-{
-	lockdep_assert_held(&probed_later_lock);
-	if (registered && !list_empty(&probed_later))
-		queue_delayed_work(unplug_workqueue, &probe_again, PROBE_DELAY);
-}
-
 /*
- * The driver core's own ways of probing once more would give the device to any driver of its kind, perhaps to the
- * one that it was taken from for us.
- *
- * Returns what a probe is to return.
+ * Find a device that was unbound from this driver while its memory was in use
+ * and that looks like @vdev.
  */
-static int probe_later(struct virtio_device *vdev)
-{
-	struct later *later = kmalloc(sizeof(*later), GFP_KERNEL);
-	bool listed;
-
-	if (!later)
-		return -ENOMEM;
-	later->dev = get_device(&vdev->dev);
-	spin_lock(&probed_later_lock);
-	listed = is_listed(&vdev->dev);
-	if (!listed)
-		list_add_tail(&later->node, &probed_later);
-	probe_soon();
-	spin_unlock(&probed_later_lock);
-	/* Somebody may have bound it again, without success, before we did. */
-	if (listed)
-		forget_later(later);
-	return -EAGAIN;
-}
-
-static void probe_work(struct work_struct *work)
-{
-	struct later *later, *next;
-	struct device_driver *driver;
-	LIST_HEAD(again);
-	int ret;
-
-	/* Those that fail once more are in the list again, and the work is asked for again, by then. */
-	spin_lock(&probed_later_lock);
-	list_splice_init(&probed_later, &again);
-	spin_unlock(&probed_later_lock);
-	list_for_each_entry_safe(later, next, &again, node) {
-		ret = device_driver_attach(&virtio_mem_driver.driver, later->dev);
-		driver = READ_ONCE(later->dev->driver);
-		if (!ret)
-			dev_info(later->dev, "is taken up now\n");
-		else if (ret == -EBUSY && driver && driver != &virtio_mem_driver.driver)
-			dev_notice(later->dev, "has a driver by now, which keeps it\n");
-		/* The driver core has said what else there is. */
-		forget_later(later);
-	}
-}
-
-static void probes_begin(void)
-{
-	spin_lock(&probed_later_lock);
-	registered = true;
-	probe_soon();
-	spin_unlock(&probed_later_lock);
-}
-
-/* Before the driver goes, which could be bound nevertheless */
-static void probes_end(void)
-{
-	spin_lock(&probed_later_lock);
-	registered = false;
-	spin_unlock(&probed_later_lock);
-	cancel_delayed_work_sync(&probe_again);
-}
-
-/* With the driver gone, or not there: nobody probes any more. */
-static void forget_probes(void)
-{
-	struct later *later, *next;
-
-	list_for_each_entry_safe(later, next, &probed_later, node)
-		forget_later(later);
-	INIT_LIST_HEAD(&probed_later);
-}
-
-static int add_region(struct virtio_mem *vm)
-{
-	const struct twostage_region_params params = {
-		.provider = &virtio_mem_provider,
-		.data = vm,
-		.start = vm->start,
-		.size = vm->nr_granules * vm->granule,
-		.granule = vm->granule,
-		.nid = device_node(vm->vdev),
-		.memmap_on_memory = true,
-	};
-	struct twostage_region *region = twostage_region_add(&params);
-
-	/* It may have been plugged by somebody who waits for us, and holds what we wait for. */
-	if (region == ERR_PTR(-ETIMEDOUT))
-		return probe_later(vm->vdev);
-	if (IS_ERR(region))
-		return PTR_ERR(region);
-	vm->region = region;
-	return 0;
-}
-
-/* Memory of this device that is in use since a time when we drove it before */
 static struct virtio_mem *find_abandoned(struct virtio_device *vdev, const struct virtio_mem *device)
 {
 	struct virtio_mem *vm;
@@ -829,14 +798,17 @@ static int check_device(const struct virtio_mem *vm)
 	if (!is_power_of_2(vm->block_size) || vm->block_size < PAGE_SIZE ||
 	    !IS_ALIGNED(vm->address, vm->block_size) || !IS_ALIGNED(vm->size, vm->block_size) ||
 	    !vm->size || vm->address + vm->size < vm->address) {
-		dev_err(&vm->vdev->dev, "its configuration makes no sense: %#llx bytes at %#llx in blocks of %#llx\n",
+		dev_err(&vm->vdev->dev, "not used: its configuration is invalid: %#llx bytes at %#llx in device blocks of %#llx\n",
 			vm->size, vm->address, vm->block_size);
 		return -EINVAL;
 	}
 	return 0;
 }
 
-/* Nothing says that it is the same device; but if so, what was plugged is. */
+/*
+ * A device has no serial number. If it is the one that was unbound, it reports
+ * the memory that is in use as plugged.
+ */
 static int check_plugged(struct virtio_mem *vm)
 {
 	unsigned long i;
@@ -852,8 +824,8 @@ static int check_plugged(struct virtio_mem *vm)
 			ret = ask_state(vm, start + done, request_size(vm, vm->granule - done));
 			if (ret == VIRTIO_MEM_STATE_PLUGGED)
 				continue;
-			dev_err(&vm->vdev->dev, "memory of %s is in use, but the device does not say that [%#llx-%#llx] is plugged\n",
-				twostage_region_name(vm->region), start, start + vm->granule - 1);
+			dev_err(&vm->vdev->dev, "not used: [%#llx-%#llx] of %s is in use, but the device does not report it as plugged: set the blocks of the region offline first\n",
+				start, start + vm->granule - 1, twostage_region_name(vm->region));
 			return ret < 0 ? ret : -EIO;
 		}
 	}
@@ -865,12 +837,12 @@ static void stop_device(struct virtio_mem *vm)
 	virtio_reset_device(vm->vdev);
 	vm->vdev->config->del_vqs(vm->vdev);
 	vm->vdev = NULL;
-	/* It has been made to give back what it had; and whoever takes it up again does so awake. */
+	/* The reset has revoked all requests, and the next probe() finds the system awake. */
 	vm->broken = false;
 	vm->frozen = false;
 }
 
-/* Take the device up again whose memory has stayed in use, all of it plugged as it was. */
+/* Bind a device again whose memory has been in use since it was unbound. */
 static int resume_abandoned(struct virtio_mem *vm, struct virtio_device *vdev)
 {
 	int ret;
@@ -887,22 +859,17 @@ static int resume_abandoned(struct virtio_mem *vm, struct virtio_device *vdev)
 		stop_device(vm);
 		goto unlock;
 	}
-	dev_info(&vdev->dev, "takes up %s again\n", twostage_region_name(vm->region));
+	dev_info(&vdev->dev, "drives %s again, whose memory has been in use\n", twostage_region_name(vm->region));
 	if (any_left(vm))
-		retry_unplug_soon(vm);
+		retry_soon(vm);
 	virtio_mem_config_changed(vdev);
 unlock:
 	mutex_unlock(&vm->lock);
 	return ret;
 }
 
-/*
- * The region first, before anything is unplugged: only that tells whether somebody uses the memory, who may
- * be another driver that had to let go of the device.
- */
 static int start_device(struct virtio_mem *vm, struct virtio_device *vdev)
 {
-	u64 plugged;
 	int ret;
 
 	vdev->priv = vm;
@@ -917,29 +884,22 @@ static int start_device(struct virtio_mem *vm, struct virtio_device *vdev)
 		return ret;
 	virtio_device_ready(vdev);
 
-	plugged = read_config(vm, plugged_size);
-	vm->unplug_all = plugged;
 	ret = add_region(vm);
-	if (ret) {
-		if (plugged)
-			dev_err(&vdev->dev, "%#llx bytes are plugged: they may be in use, and stay so\n", plugged);
+	/*
+	 * The hotplug code that is probing this device may hold
+	 * device_hotplug_lock and wait for probe() to return: finish later.
+	 */
+	if (ret == -ETIMEDOUT) {
+		dev_notice(&vdev->dev, "the region is not added yet, since memory is being added, removed, or set online or offline: to be retried\n");
+		retry_soon(vm);
+		return 0;
+	}
+	if (ret)
 		stop_device(vm);
-		return ret;
-	}
-	if (plugged) {
-		dev_info(&vdev->dev, "%#llx bytes are plugged already: unplugging all\n", plugged);
-		mutex_lock(&vm->lock);
-		ret = unplug_leftovers(vm);
-		if (ret) {
-			dev_err(&vdev->dev, "cannot unplug what is plugged already: %s\n", reason(vm, ret));
-			retry_unplug_soon(vm);
-		}
-		mutex_unlock(&vm->lock);
-	}
-	return 0;
+	return ret;
 }
 
-/* Who has failed to drive the device, ourselves included, has left it marked as failed. */
+/* A failed probe, by this or another driver, leaves the device in status FAILED. */
 static int virtio_mem_validate(struct virtio_device *vdev)
 {
 	return vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_FAILED ? reset_device(vdev) : 0;
@@ -956,7 +916,7 @@ static int virtio_mem_probe(struct virtio_device *vdev)
 	mutex_init(&vm->lock);
 	init_completion(&vm->answered);
 	INIT_WORK(&vm->config_work, config_work);
-	INIT_DELAYED_WORK(&vm->unplug_work, unplug_work);
+	INIT_DELAYED_WORK(&vm->retry_work, retry_work);
 	read_device(vm, vdev);
 
 	mutex_lock(&devices_lock);
@@ -976,24 +936,27 @@ static int virtio_mem_probe(struct virtio_device *vdev)
 }
 
 /*
- * A driver cannot refuse to let go. Memory that is in use stays so: the device goes on backing it, and the
- * region stays, until we are given the device again or the last block goes offline. A reset unplugs nothing.
+ * A driver cannot refuse to be unbound. Memory that is in use stays plugged, since
+ * a reset does not unplug it, and the region stays until its last block goes
+ * offline or the device is bound to this driver again.
  */
 static void virtio_mem_remove(struct virtio_device *vdev)
 {
 	struct virtio_mem *vm = vdev->priv;
 	bool removed;
 
-	/* Changes of the configuration are not reported to us any more. */
+	/* The bus does not report changes of the configuration any more. */
 	cancel_work_sync(&vm->config_work);
+	/* If the region has not been added by now, it will not be. */
+	cancel_delayed_work_sync(&vm->retry_work);
 	mutex_lock(&devices_lock);
-	removed = !twostage_region_remove(vm->region);
+	removed = !vm->region || !twostage_region_remove(vm->region);
 	if (removed)
-		cancel_delayed_work_sync(&vm->unplug_work);
+		cancel_delayed_work_sync(&vm->retry_work);
 
 	mutex_lock(&vm->lock);
 	if (!any_granule(vm, GRANULE_PLUGGED) && any_left(vm) && unplug_left(vm))
-		dev_warn(&vdev->dev, "%#llx bytes stay plugged, which nobody uses\n",
+		dev_warn(&vdev->dev, "cannot unplug %#llx bytes that are not used any more: they stay plugged until the device is bound again\n",
 			 read_config(vm, plugged_size));
 	stop_device(vm);
 	mutex_unlock(&vm->lock);
@@ -1002,27 +965,27 @@ static void virtio_mem_remove(struct virtio_device *vdev)
 		list_del(&vm->node);
 		free_device(vm);
 	} else if (any_granule(vm, GRANULE_PLUGGED)) {
-		dev_warn(&vdev->dev, "let go under %s, whose memory is in use: it stays until its last block goes offline, or this driver has the device again\n",
+		dev_warn(&vdev->dev, "driver unbound while memory of %s is online: the region remains until its last block is offline or the device is bound to this driver again\n",
 			 twostage_region_name(vm->region));
-		retry_unplug_soon(vm);
+		retry_soon(vm);
 	} else {
-		dev_info(&vdev->dev, "%s goes as soon as nobody adds, removes or changes memory\n",
+		dev_info(&vdev->dev, "%s cannot be removed yet, usually because other memory is being added, removed, or set online or offline: to be retried\n",
 			 twostage_region_name(vm->region));
 		vm->retry_delay = RETRY_DELAY_MIN;
-		/* Not before we have given up the lock, which it does not wait for. */
-		mod_delayed_work(unplug_workqueue, &vm->unplug_work, HZ / 20);
+		/* forget_abandoned() only tries to take devices_lock, which is held here. */
+		mod_delayed_work(workqueue, &vm->retry_work, HZ / 20);
 	}
 	mutex_unlock(&devices_lock);
 }
 
-/* After a power cycle nothing is plugged any more, unless the device says otherwise. */
+/* A power cycle unplugs all memory, unless the device has PERSISTENT_SUSPEND. */
 static int __maybe_unused virtio_mem_freeze(struct virtio_device *vdev)
 {
 	struct virtio_mem *vm = vdev->priv;
 
-	if (!virtio_has_feature(vdev, VIRTIO_MEM_F_PERSISTENT_SUSPEND) &&
+	if (!virtio_has_feature(vdev, VIRTIO_MEM_F_PERSISTENT_SUSPEND) && vm->region &&
 	    twostage_region_populated(vm->region)) {
-		dev_err(&vdev->dev, "refuses to sleep: memory of %s is in use, and would be gone afterwards\n",
+		dev_err(&vdev->dev, "cannot suspend: memory of %s is in use and may be lost: set its blocks offline first\n",
 			twostage_region_name(vm->region));
 		return -EPERM;
 	}
@@ -1043,12 +1006,11 @@ static int __maybe_unused virtio_mem_restore(struct virtio_device *vdev)
 	mutex_lock(&vm->lock);
 	ret = find_queue(vm, vdev);
 	vm->frozen = false;
-	/* Without a queue there is nothing to ask it by. */
 	vm->broken = ret;
 	if (!ret) {
 		virtio_device_ready(vdev);
-		if (any_left(vm))
-			retry_unplug_soon(vm);
+		if (!vm->region || any_left(vm))
+			retry_soon(vm);
 	}
 	mutex_unlock(&vm->lock);
 	if (!ret)
@@ -1063,7 +1025,9 @@ static struct virtio_mem *vm_of(struct device *dev)
 
 static ssize_t region_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%s\n", twostage_region_name(vm_of(dev)->region));
+	const struct twostage_region *region = READ_ONCE(vm_of(dev)->region);
+
+	return sysfs_emit(buf, "%s\n", region ? twostage_region_name(region) : "");
 }
 static DEVICE_ATTR_RO(region);
 
@@ -1096,11 +1060,14 @@ static DEVICE_ATTR_RO(usable_size);
 
 static ssize_t state_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%s\n", READ_ONCE(vm_of(dev)->broken) ? "broken" : "running");
+	const struct virtio_mem *vm = vm_of(dev);
+
+	return sysfs_emit(buf, "%s\n", READ_ONCE(vm->broken) ? "broken" :
+			  READ_ONCE(vm->region) ? "running" : "starting");
 }
 static DEVICE_ATTR_RO(state);
 
-/* What is the device's own; the budget and what is plugged are with the region. */
+/* "budget" and "plugged" are attributes of the region. */
 static struct attribute *device_attrs[] = {
 	&dev_attr_region.attr,
 	&dev_attr_block_size.attr,
@@ -1128,7 +1095,7 @@ static const unsigned int features[] = {
 	VIRTIO_MEM_F_PERSISTENT_SUSPEND,
 };
 
-/* No MODULE_DEVICE_TABLE(), see above. */
+/* No MODULE_DEVICE_TABLE(): not loaded automatically, see above. */
 static const struct virtio_device_id ids[] = {
 	{ VIRTIO_ID_MEM, VIRTIO_DEV_ANY_ID },
 	{ }
@@ -1151,7 +1118,7 @@ static struct virtio_driver virtio_mem_driver = {
 #endif
 };
 
-/* Memory of a device that is not driven has nobody else to speak up for it: see virtio_mem_freeze(). */
+/* Does for devices that are not bound what virtio_mem_freeze() does for others. */
 static int pm_callback(struct notifier_block *nb, unsigned long action, void *data)
 {
 	struct virtio_mem *vm;
@@ -1168,7 +1135,7 @@ static int pm_callback(struct notifier_block *nb, unsigned long action, void *da
 	if (!abandoned)
 		return NOTIFY_DONE;
 
-	pr_err("suspend refused: memory is in use that would be gone afterwards, of a device that is not driven\n");
+	pr_err("cannot suspend: memory of a device that is not bound to a driver is in use and may be lost: set its blocks offline first\n");
 	return notifier_from_errno(-EBUSY);
 }
 
@@ -1178,8 +1145,8 @@ static int __init virtio_mem_init(void)
 {
 	int ret;
 
-	unplug_workqueue = alloc_workqueue("twostage_virtio_mem", WQ_UNBOUND | WQ_FREEZABLE, 0);
-	if (!unplug_workqueue)
+	workqueue = alloc_workqueue("twostage_virtio_mem", WQ_UNBOUND | WQ_FREEZABLE, 0);
+	if (!workqueue)
 		return -ENOMEM;
 	ret = register_pm_notifier(&pm_notifier);
 	if (ret)
@@ -1188,30 +1155,27 @@ static int __init virtio_mem_init(void)
 	if (ret)
 		goto unregister;
 	/*
-	 * Devices that are there by now have been probed, in their order. One that the firmware's hotplug plugs is
-	 * brought with device_hotplug_lock held, which a region takes: that is for another thread.
+	 * Devices that exist by now have been probed, in their order. Probe others
+	 * in a thread of their own: ACPI hotplug adds a device with
+	 * device_hotplug_lock held, and probe() needs that lock for its region.
 	 */
 	virtio_mem_driver.driver.probe_type = PROBE_PREFER_ASYNCHRONOUS;
-	probes_begin();
 	return 0;
 
 unregister:
-	forget_probes();
 	unregister_pm_notifier(&pm_notifier);
 destroy:
-	destroy_workqueue(unplug_workqueue);
+	destroy_workqueue(workqueue);
 	return ret;
 }
 
-/* Regions hold a reference on this module, so there are none left. */
+/* A region holds a reference to this module, so none exists, except after "rmmod -f". */
 static void __exit virtio_mem_exit(void)
 {
-	probes_end();
 	unregister_virtio_driver(&virtio_mem_driver);
-	forget_probes();
 	twostage_wait_for_regions(THIS_MODULE);
 	unregister_pm_notifier(&pm_notifier);
-	destroy_workqueue(unplug_workqueue);
+	destroy_workqueue(workqueue);
 }
 
 module_init(virtio_mem_init);
@@ -1220,4 +1184,4 @@ module_exit(virtio_mem_exit);
 MODULE_AUTHOR("the twostage developers");
 MODULE_DESCRIPTION("Standby memory on virtio-mem devices, for twostage");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(TWOSTAGE_VERSION);

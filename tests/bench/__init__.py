@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""What scripts/bench measures, a subject in each file.
+"""The subjects that scripts/bench measures, one per file.
 
-A subject names the scenarios (tests/scenarios.ini) whose guests measure for it, and has
+A subject names its scenarios (tests/bench/scenarios.ini), whose guests measure,
+and has
 
-  collect(logs)      what they have measured, as what can be written as JSON
+  collect(logs)           the measurements in the logs, as data that JSON can
+                          hold
   print_tables(data)
   plot(data, directory)
 """

@@ -13,7 +13,8 @@ MAY_DIE = False
 OPERATIONS = ["add", "online", "offline", "remove"]
 BLOCKS = 16
 
-# What a function's own time counts as; others count as what they are called for.
+# The kind that a function's own time counts as. Other functions count as the
+# kind of their caller.
 KINDS = {
     "waits for RCU": graph.WAITS,
     "locks": ["mem_hotplug_begin", "mem_hotplug_done", "percpu_down_write", "percpu_up_write"],
@@ -44,7 +45,7 @@ WAIT = "waits for RCU"
 
 
 def by_kind(call, result, kind="the rest"):
-    """Add what a call took, in microseconds, to what it counts as."""
+    """Add the time of a call, in microseconds, to the kinds that it counts as."""
     kind = KIND_OF.get(call.function, kind)
     result[kind] = result.get(kind, 0) + call.us - sum(inner.us for inner in call.calls)
     for inner in call.calls:
@@ -53,7 +54,7 @@ def by_kind(call, result, kind="the rest"):
 
 
 def by_function(call, result, path=()):
-    """Add what a call took, in all, to its place in the tree."""
+    """Add the total time of a call to its place in the tree."""
     path += (call.function,)
     result[path] = result.get(path, 0) + call.us
     for inner in call.calls:
@@ -62,13 +63,13 @@ def by_function(call, result, path=()):
 
 
 def medians(results):
-    """Of dictionaries, key by key"""
+    """The medians of dictionaries, key by key."""
     keys = dict.fromkeys(key for result in results for key in result)
     return {key: statistics.median(result.get(key, 0) for result in results) for key in keys}
 
 
 def collect(logs):
-    """{scenario: {operation: {who: {"kinds": {kind: us}, "functions": [[depth, function, us]], ...}}}}"""
+    """{scenario: {operation: {contender: {"kinds": {kind: us}, "functions": [[depth, function, us]], ...}}}}"""
     everything = {}
     for scenario in SCENARIOS:
         calls = {}
@@ -76,20 +77,20 @@ def collect(logs):
             blocks = BLOCKS if operation in ("add", "remove") else 1
             calls.setdefault(operation, {}).setdefault(order[0], []).extend((call, blocks) for call in traced)
         everything[scenario] = {}
-        for operation, whose in calls.items():
-            for who, pairs in whose.items():
+        for operation, contenders in calls.items():
+            for contender, pairs in contenders.items():
                 kinds = medians([{kind: us / blocks for kind, us in by_kind(call, {}).items()}
                                  for call, blocks in pairs])
                 functions = medians([{path: us / blocks for path, us in by_function(call, {}).items()}
                                      for call, blocks in pairs])
-                everything[scenario].setdefault(operation, {})[who] = {
+                everything[scenario].setdefault(operation, {})[contender] = {
                     "samples": len(pairs), "kinds": kinds,
                     "functions": [[len(path) - 1, path[-1], us] for path, us in in_order(functions)]}
     return everything
 
 
 def in_order(functions, above=()):
-    """Calls below the one that made them"""
+    """The functions in the order of a tree, each below its caller."""
     for path, us in functions.items():
         if len(path) == len(above) + 1 and path[:-1] == above:
             yield path, us
@@ -97,27 +98,27 @@ def in_order(functions, above=()):
 
 
 def print_tables(data):
-    """By kind, for all operations"""
+    """Print times by kind, for all operations."""
     for scenario, unit, scale in [(SCENARIOS[0], "instructions", 1000), (SCENARIOS[1], "ns", 1000)]:
-        heads = [(operation, who) for operation in OPERATIONS for who in ("twostage", "stock")]
-        rows = [[""] + [f"{operation}, {who}" for operation, who in heads]]
+        heads = [(operation, contender) for operation in OPERATIONS for contender in ("twostage", "stock")]
+        rows = [[""] + [f"{operation}, {contender}" for operation, contender in heads]]
         for kind in KINDS:
-            values = [data[scenario][operation][who]["kinds"].get(kind, 0) * scale for operation, who in heads]
+            values = [data[scenario][operation][contender]["kinds"].get(kind, 0) * scale for operation, contender in heads]
             if any(values):
                 rows.append([kind] + [f"{value:,.0f}" if value else "" for value in values])
         rows.append(["all but waits for RCU"] + [
-            f"{sum(us for kind, us in data[scenario][operation][who]['kinds'].items() if kind != WAIT) * scale:,.0f}"
-            for operation, who in heads])
-        table.show(f"Where it goes, {unit} for a block, beside memmap_on_memory=1 (tracing included)", rows)
+            f"{sum(us for kind, us in data[scenario][operation][contender]['kinds'].items() if kind != WAIT) * scale:,.0f}"
+            for operation, contender in heads])
+        table.show(f"Where the time goes, {unit} per block, beside memmap_on_memory=1 (tracing included)", rows)
 
 
 def plot(data, directory):
-    """Stacked bars, in instructions"""
-    heads = [(operation, who) for operation in ("online", "offline") for who in ("twostage", "stock")]
+    """Draw stacked bars, in instructions."""
+    heads = [(operation, contender) for operation in ("online", "offline") for contender in ("twostage", "stock")]
     kinds = [kind for kind in KINDS if kind != WAIT]
     counted = data[SCENARIOS[0]]
-    rows = [[f"{operation}\\n{who}"] + [counted[operation][who]["kinds"].get(kind, 0) / 1000 for kind in kinds]
-            for operation, who in heads]
+    rows = [[f"{operation}\\n{contender}"] + [counted[operation][contender]["kinds"].get(kind, 0) / 1000 for kind in kinds]
+            for operation, contender in heads]
     bars = ", ".join(f"$rows using {i + 2}{':xtic(1)' if not i else ''} title \"{kind}\" lt {i + 1}"
                      for i, kind in enumerate(kinds))
     gnuplot.draw(directory, "breakdown", f"""
@@ -128,5 +129,5 @@ set bmargin 4
 set ylabel "million instructions per block"
 set yrange [0:*]
 set key outside right reverse Left invert
-set title "Where it goes, beside stock with memmap_on_memory=1" noenhanced
+set title "Where the time goes, beside stock with memmap_on_memory=1" noenhanced
 plot {bars}""", {"rows": rows}, size=(900, 520))

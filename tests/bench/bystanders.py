@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""What those pay who do not use it: blocks of a DIMM, and the boot."""
+"""The cost for systems that do not use standby memory: blocks of a DIMM, and the boot."""
 
 from bench import table
 from bench.log import spread
@@ -11,19 +11,19 @@ MAY_DIE = False
 
 
 def collect(logs):
-    """{scenario: {operation: {who: spread}}}"""
+    """{scenario: {operation: {contender: spread}}}"""
     result = {}
     for scenario in SCENARIOS:
         result[scenario] = {
-            operation: {who: spread([busy for _, busy in pairs]) for who, pairs in whose.items()}
-            for operation, whose in times(logs[scenario]).items()}
-        for operation, whose in logs[scenario].samples().items():
-            result[scenario][operation] = {who: spread(values) for who, values in whose.items()}
+            operation: {contender: spread([busy for _, busy in pairs]) for contender, pairs in contenders.items()}
+            for operation, contenders in times(logs[scenario]).items()}
+        for operation, contenders in logs[scenario].samples().items():
+            result[scenario][operation] = {contender: spread(values) for contender, values in contenders.items()}
     return result
 
 
 def print_tables(data):
-    """Each beside the guest without the module"""
+    """Print each beside the guest without the module."""
     for scenario, unit, scale in [(SCENARIOS[0], "µs", 1), (SCENARIOS[1], "instructions", 1000)]:
         rows = [["", "without the module", "module loaded", "ratio", "and a region", "ratio", "samples"]]
         for operation in ("online", "offline"):
@@ -33,11 +33,11 @@ def print_tables(data):
                          table.with_quartiles(cells["module"], scale), f"{cells['module']['median'] / alone:.4f}",
                          table.with_quartiles(cells["region"], scale), f"{cells['region']['median'] / alone:.4f}",
                          str(cells["without"]["samples"])])
-        table.show(f"A DIMM's blocks, {unit} for a block, aside from waits for RCU", rows)
+        table.show(f"A DIMM's blocks, {unit} per block, without waits for RCU", rows)
     cells = data[SCENARIOS[0]]["load"]
     table.show("Loading the module, as at boot, ms", [["without a region", "with a region of 1 TiB"], [
-        table.with_quartiles(cells[who], 0.001) for who in ("without-region", "with-1-TiB")]])
+        table.with_quartiles(cells[contender], 0.001) for contender in ("without-region", "with-1-TiB")]])
 
 
 def plot(data, directory):
-    """There is nothing to see."""
+    """There is no plot."""

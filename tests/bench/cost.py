@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""Memory that it costs to have memory which is not in use yet, by all ways to have such."""
+"""Memory that it costs to add memory which is not in use yet, by each way to add it."""
 
 from bench import plot as gnuplot
 from bench import table
@@ -17,9 +17,9 @@ MAY_DIE = True
 
 
 def collect(logs):
-    """{who: {"title", "sizes": {GiB: {...}}, "end": what came of the size after these}}"""
+    """{contender: {"title", "sizes": {GiB: {...}}, "end": what happened with the next size}}"""
     result = {}
-    for scenario, (who, title) in CONTENDERS.items():
+    for scenario, (contender, title) in CONTENDERS.items():
         log = logs[scenario]
         sizes, begun = {}, None
         end = ""
@@ -31,7 +31,8 @@ def collect(logs):
                 end = f"{gib} GiB: " + (log.death() or "does not become available")
                 begun = None
             else:
-                # What else a system frees meanwhile makes free memory a poor measure of a few MiB.
+                # The system frees other memory meanwhile, so that a difference
+                # of a few MiB in free memory means little.
                 taken = max(int(values["taken_kib"]), int(values["slab_kib"])) * 1024
                 sizes[gib] = {"blocks": int(values["blocks"]), "taken": taken,
                               "slab": int(values["slab_kib"]) * 1024, "seconds": float(values["seconds"]),
@@ -41,25 +42,25 @@ def collect(logs):
             end = f"{begun} GiB: " + (log.death() or "does not survive it")
         for _, values in log.measured("slab"):
             sizes.get(int(values["gib"]), {"caches": {}})["caches"][values["cache"]] = int(values["bytes"])
-        result[who] = {"title": title, "sizes": sizes, "end": end}
+        result[contender] = {"title": title, "sizes": sizes, "end": end}
     return result
 
 
 def amount(count):
-    """Bytes, for people"""
+    """A number of bytes in a readable unit."""
     if count <= 0:
-        return "too little to tell"
+        return "too little to measure"
     return f"{count / 2 ** 20:,.1f} MiB" if count >= 2 ** 20 else f"{count / 1024:,.0f} KiB"
 
 
 def print_tables(data):
-    """What is taken by size; then what a block is made of."""
-    sizes = sorted({gib for who in data.values() for gib in who["sizes"]})
-    rows = [["GiB added"] + [who["title"] for who in data.values()]]
+    """Print the memory by size, then the parts of a block's memory."""
+    sizes = sorted({gib for contender in data.values() for gib in contender["sizes"]})
+    rows = [["GiB added"] + [contender["title"] for contender in data.values()]]
     for gib in sizes:
-        rows.append([str(gib)] + [amount(who["sizes"][gib]["taken"]) if gib in who["sizes"] else "-"
-                                  for who in data.values()])
-    rows.append(["next"] + [who["end"] or "(not tried)" for who in data.values()])
+        rows.append([str(gib)] + [amount(contender["sizes"][gib]["taken"]) if gib in contender["sizes"] else "-"
+                                  for contender in data.values()])
+    rows.append(["next"] + [contender["end"] or "(not tried)" for contender in data.values()])
     table.show("Memory taken by adding, in a guest of 1 GiB", rows)
 
     whole = data["twostage"]["sizes"]
@@ -70,23 +71,23 @@ def print_tables(data):
         for cache, count in sorted(entry["caches"].items(), key=lambda item: -item[1]):
             rows.append([cache, f"{count / entry['blocks']:,.0f}"])
         rows.append(["all slab", f"{entry['slab'] / entry['blocks']:,.0f}"])
-        rows.append(["all that is taken", f"{entry['taken'] / entry['blocks']:,.0f}"])
-        table.show(f"twostage, {gib} GiB in {entry['blocks']} blocks: where it goes", rows)
+        rows.append(["all memory taken", f"{entry['taken'] / entry['blocks']:,.0f}"])
+        table.show(f"twostage, {gib} GiB in {entry['blocks']} blocks: where the memory goes", rows)
 
 
 def plot(data, directory):
-    """Taken against added, for all contenders"""
-    blocks = {who.replace("-", "_"): [[gib, entry["taken"] / 2 ** 20] for gib, entry in sorted(whose["sizes"].items())
-                                      if entry["taken"] > 0] for who, whose in data.items()}
+    """Draw memory taken by memory added, for all contenders."""
+    blocks = {contender.replace("-", "_"): [[gib, entry["taken"] / 2 ** 20] for gib, entry in sorted(contenders["sizes"].items())
+                                      if entry["taken"] > 0] for contender, contenders in data.items()}
     blocks = {block: rows for block, rows in blocks.items() if rows}
-    lines = ", ".join(f"${who.replace('-', '_')} using 1:2 with linespoints title \"{whose['title']}\" noenhanced"
-                      for who, whose in data.items() if who.replace("-", "_") in blocks)
+    lines = ", ".join(f"${contender.replace('-', '_')} using 1:2 with linespoints title \"{contenders['title']}\" noenhanced"
+                      for contender, contenders in data.items() if contender.replace("-", "_") in blocks)
     gnuplot.draw(directory, "cost", f"""
 set logscale xy
 set xlabel "memory added (GiB)"
 set ylabel "memory taken (MiB)"
 set xtics (1, 4, 16, 64, 256, 1024, 4096)
-set title "What it takes to add memory, in a guest of 1 GiB (dashed: all it has)"
+set title "Memory taken by adding memory, in a guest of 1 GiB (dashed: all its memory)"
 set key bottom right
 set xrange [0.8:6000]
 set yrange [0.01:3000]

@@ -5,17 +5,19 @@
 import re
 
 BEGIN = re.compile(r"^# trace (\S+) (\S+)$")
-# "[ 12.345 | ] 0)  sh-134  |  + 12.345 us  |    function() {", and the same with ";" or "}"
+# "[ 12.345 | ] 0)  sh-134  |  + 12.345 us  |    function() {", and the same
+# with ";" or "}"
 LINE = re.compile(r"^\|\s*(?:(?P<time>\d+\.\d+) \|\s*)?\d+\)\s+(?P<task>\S.*?-\d+)\s*\|"
                   r"\s*(?:[$*@#!+]\s*)?(?:(?P<us>[\d.]+) us)?\s*\|\s*(?P<text>\S.*)$")
 WAITS = ("synchronize_rcu", "synchronize_rcu_expedited", "synchronize_rcu_tasks")
 
-# What is timed for an operation; ACPI may still be at work for the one before.
+# The functions that are timed for an operation. Others may be in the trace:
+# ACPI may still work on the operation before.
 OUTERMOST = {"add": ("add_memory_resource", "__add_memory_resource"), "remove": ("try_remove_memory",)}
 
 
 class Call:
-    """A call and what was traced within it; us: how long it took, None while it is not known."""
+    """A call and the calls that it made; us is its duration in microseconds, None until it has ended."""
 
     def __init__(self, function, began=None):
         self.function = function
@@ -24,14 +26,14 @@ class Call:
         self.calls = []
 
     def waited(self):
-        """How much of it was a wait for a grace period of RCU, in microseconds."""
+        """The part of it that waited for a grace period of RCU, in microseconds."""
         if self.function in WAITS:
             return self.us
         return sum(call.waited() for call in self.calls)
 
 
 def name(text):
-    """The function of a line: "function [module]() {", "function();", and "} /* function */" have it."""
+    """The function in a line: "function [module]() {", "function();" or "} /* function */"."""
     return re.split(r"[\s(]", text.removeprefix("} /* "), maxsplit=1)[0]
 
 
@@ -59,7 +61,7 @@ def read(lines):
 
 
 def traces(log):
-    """All traces in a log: (operation, order of those whose calls they are, outermost calls)."""
+    """All traces in a log: (operation, contenders in the order of their calls, outermost calls)."""
     lines = None
     for line in log.lines:
         begin = BEGIN.match(line)

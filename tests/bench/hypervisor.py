@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""virtio-mem: how long until memory is usable, and what the host has of it."""
+"""virtio-mem: time until memory is usable, and memory that the host uses."""
 
 from bench import graph
 from bench import plot as gnuplot
@@ -13,7 +13,7 @@ STEPS = ["standby", "online", "used", "freed", "given-back"]
 
 
 def until_usable(calls):
-    """Microseconds from the first call, which the device's interrupt makes, to the end of the last online"""
+    """Microseconds from the first call, made by the device's interrupt, to the end of the last online."""
     interrupts = [call for call in calls if call.function == "virtio_mem_config_changed"]
     onlines = [call for call in calls if call.function == "memory_subsys_online"]
     if not interrupts or not onlines or None in (onlines[-1].began, interrupts[0].began):
@@ -22,7 +22,7 @@ def until_usable(calls):
 
 
 def collect(logs):
-    """{"usable": {blocks: {who: spread}}, "resident": {who: {step: MiB}}}"""
+    """{"usable": {blocks: {contender: spread}}, "resident": {contender: {step: MiB}}}"""
     usable, resident = {}, {}
     for scenario in SCENARIOS:
         log = logs[scenario]
@@ -31,31 +31,31 @@ def collect(logs):
             us = until_usable(calls)
             if us is not None:
                 values.setdefault(operation, {}).setdefault(order[0], []).append(us)
-        for operation, whose in values.items():
-            for who, samples in whose.items():
-                usable.setdefault(operation.removeprefix("usable-"), {})[who] = spread(samples)
-        for (who, step, mib), _ in log.measured("rss"):
-            resident.setdefault(who, {})[step] = int(mib)
+        for operation, contenders in values.items():
+            for contender, samples in contenders.items():
+                usable.setdefault(operation.removeprefix("usable-"), {})[contender] = spread(samples)
+        for (contender, step, mib), _ in log.measured("rss"):
+            resident.setdefault(contender, {})[step] = int(mib)
     return {"usable": usable, "resident": resident}
 
 
 def print_tables(data):
-    """Times, then memory"""
+    """Print times, then memory."""
     rows = [["blocks", "twostage (ms)", "the kernel's driver (ms)", "ratio", "samples"]]
     for blocks, cells in data["usable"].items():
-        rows.append([blocks] + [table.with_quartiles(cells[who], 0.001) for who in ("twostage", "virtio-mem")] +
+        rows.append([blocks] + [table.with_quartiles(cells[contender], 0.001) for contender in ("twostage", "virtio-mem")] +
                     [f"{cells['twostage']['median'] / cells['virtio-mem']['median']:.2f}",
                      f"{cells['twostage']['samples']}, {cells['virtio-mem']['samples']}"])
-    table.show("Until memory of a virtio-mem device is usable", rows)
+    table.show("Time until memory of a virtio-mem device is usable", rows)
     rows = [["", "twostage", "the kernel's driver"]]
     for step in STEPS:
-        rows.append([step] + [str(data["resident"][who].get(step, "-")) for who in ("twostage", "virtio-mem")])
+        rows.append([step] + [str(data["resident"][contender].get(step, "-")) for contender in ("twostage", "virtio-mem")])
     table.show("QEMU's resident memory, MiB, with 1 GiB of the device's memory online and 900 MiB of it used", rows)
 
 
 def plot(data, directory):
-    """Resident memory through the cycle"""
-    rows = [[step.replace("-", " ")] + [data["resident"][who].get(step, 0) for who in ("twostage", "virtio-mem")]
+    """Draw resident memory in each step of the cycle."""
+    rows = [[step.replace("-", " ")] + [data["resident"][contender].get(step, 0) for contender in ("twostage", "virtio-mem")]
             for step in STEPS]
     gnuplot.draw(directory, "resident", """
 set style data histogram
@@ -63,7 +63,7 @@ set style histogram clustered gap 1
 set boxwidth 0.9
 set ylabel "QEMU's resident memory (MiB)"
 set yrange [0:*]
-set title "1 GiB of a virtio-mem device, through its cycle"
+set title "QEMU's memory while 1 GiB of a virtio-mem device is used and given back"
 set key outside bottom center horizontal
 plot $rows using 2:xtic(1) title "twostage", $rows using 3 title "the kernel's virtio-mem driver"
 """, {"rows": rows})

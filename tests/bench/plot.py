@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""Plots, by gnuplot."""
+"""Draws plots, by gnuplot."""
 
 import os
 import subprocess
@@ -14,7 +14,8 @@ TERMINALS = {"svg": "svg size {},{} font 'sans,13' background 'white'",
 def draw(directory, name, script, blocks, size=(800, 480)):
     """Draw NAME.svg and NAME.png.
 
-    blocks: for each datablock, its name and its rows of cells; script: what follows their definitions.
+    blocks: the rows of cells of each datablock, by its name; script: commands
+    that follow their definitions
     """
     os.makedirs(directory, exist_ok=True)
     text = "set encoding utf8\nset style fill solid 0.85 border -1\nset grid ytics lc rgb '#cccccc'\n"

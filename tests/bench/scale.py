@@ -19,7 +19,7 @@ def collect(logs):
 
 
 def print_tables(data):
-    """A row for each number of blocks; and how much longer a block takes among the most than among the fewest"""
+    """Print a row for each number of blocks, and how the time per block grows from the fewest to the most."""
     counts = sorted({blocks for times in data.values() for blocks in times})
     rows = [["blocks"] + list(data)]
     for blocks in counts:
@@ -33,7 +33,7 @@ def print_tables(data):
 
 
 def plot(data, directory):
-    """All of them, against the number of blocks"""
+    """Draw all times by the number of blocks."""
     blocks = {operation.replace("-", "_"): sorted([count, max(seconds, 0.0001)] for count, seconds in times.items())
               for operation, times in data.items()}
     lines = ", ".join(f"${operation.replace('-', '_')} using 1:2 with linespoints title \"{operation}\""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""Tables, as Markdown that is readable as it is."""
+"""Prints tables, as Markdown that is readable as it is."""
 
 
 def show(title, rows):
-    """rows: lists of strings, the headings first; the first column is text, the others are numbers."""
+    """Print a table. rows: lists of strings, the headings first; the first column is text, the others are numbers."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     print(f"\n{title}\n")
     for number, row in enumerate(rows):
@@ -17,5 +17,5 @@ def show(title, rows):
 
 
 def with_quartiles(cell, scale=1):
-    """A median, and the quartiles about it"""
+    """A median and its quartiles."""
     return f"{cell['median'] * scale:,.0f} ({cell['quartile1'] * scale:,.0f} – {cell['quartile3'] * scale:,.0f})"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""How long add, online, offline and remove take, beside the stock kernel in the same guest."""
+"""Times of add, online, offline and remove, beside the stock kernel in the same guest."""
 
 import sys
 
@@ -19,7 +19,7 @@ BLOCKS = 16
 
 
 def times(log):
-    """{operation: {who: [(all of it, without waits for RCU)]}}, in microseconds for a block"""
+    """{operation: {contender: [(total, without waits for RCU)]}}, in microseconds per block."""
     result = {}
     for operation, order, calls in graph.traces(log):
         if operation in ("add", "remove"):
@@ -28,69 +28,70 @@ def times(log):
             whole = sum(call.us for call in calls)
             pairs = [(order[0], whole / BLOCKS, (whole - sum(call.waited() for call in calls)) / BLOCKS)]
         elif len(calls) == len(order):
-            pairs = [(who, call.us, call.us - call.waited()) for who, call in zip(order, calls)]
+            pairs = [(contender, call.us, call.us - call.waited()) for contender, call in zip(order, calls)]
         else:
-            # A message of the kernel's has torn a line of it, so whose call is whose is not known.
+            # A kernel message has split a line of the trace, so that calls
+            # cannot be assigned to contenders.
             print(f"{operation}: a trace of {len(order)} blocks has {len(calls)} calls, left out", file=sys.stderr)
             continue
-        for who, whole, busy in pairs:
-            result.setdefault(operation, {}).setdefault(who, []).append((whole, busy))
+        for contender, whole, busy in pairs:
+            result.setdefault(operation, {}).setdefault(contender, []).append((whole, busy))
     return result
 
 
 def collect(logs):
-    """{scenario: {operation: {who: {"all": spread, "busy": spread}}}}"""
+    """{scenario: {operation: {contender: {"all": spread, "busy": spread}}}}"""
     result = {}
     for scenario in SCENARIOS:
         result[scenario] = {
-            operation: {who: {"all": spread([pair[0] for pair in pairs]), "busy": spread([pair[1] for pair in pairs])}
-                        for who, pairs in whose.items()}
-            for operation, whose in times(logs[scenario]).items()}
-        for operation, whose in logs[scenario].samples().items():
-            result[scenario][operation] = {who: {"all": spread(values)} for who, values in whose.items()}
+            operation: {contender: {"all": spread([pair[0] for pair in pairs]), "busy": spread([pair[1] for pair in pairs])}
+                        for contender, pairs in contenders.items()}
+            for operation, contenders in times(logs[scenario]).items()}
+        for operation, contenders in logs[scenario].samples().items():
+            result[scenario][operation] = {contender: {"all": spread(values)} for contender, values in contenders.items()}
     return result
 
 
 def ratio(cells, what):
-    """Ours to theirs"""
+    """The median of twostage by that of the stock kernel."""
     return cells["twostage"][what]["median"] / cells["stock"][what]["median"]
 
 
 def print_tables(data):
-    """Times, then instructions, then many blocks at once."""
+    """Print times, then instructions, then many blocks at once."""
     for scenario, what in AGAINST.items():
         rows = [["", "twostage (µs)", f"{what} (µs)", "ratio", "ratio without RCU waits", "samples"]]
         for operation in OPERATIONS:
             cells = data[scenario][operation]
-            rows.append([operation] + [table.with_quartiles(cells[who]["all"]) for who in ("twostage", "stock")] +
+            rows.append([operation] + [table.with_quartiles(cells[contender]["all"]) for contender in ("twostage", "stock")] +
                         [f"{ratio(cells, 'all'):.2f}", f"{ratio(cells, 'busy'):.2f}",
                          str(cells["twostage"]["all"]["samples"])])
-        table.show(f"Time for a block, median and quartiles, beside {what}", rows)
+        table.show(f"Time per block, median and quartiles, beside {what}", rows)
     for scenario, what in AGAINST.items():
         rows = [["", "twostage", what, "ratio", "samples"]]
         for operation in OPERATIONS:
             cells = data[scenario + "-icount"][operation]
             rows.append([operation] +
-                        [table.with_quartiles(cells[who]["busy"], 1000) for who in ("twostage", "stock")] +
+                        [table.with_quartiles(cells[contender]["busy"], 1000) for contender in ("twostage", "stock")] +
                         [f"{ratio(cells, 'busy'):.3f}", str(cells["twostage"]["busy"]["samples"])])
-        table.show(f"Instructions for a block, aside from waits for RCU, beside {what}", rows)
+        table.show(f"Instructions per block, without waits for RCU, beside {what}", rows)
     rows = [["", "single writes (µs)", "one write (µs)", "ratio"]]
     for scenario in SCENARIOS:
         for operation in ("online-many", "offline-many"):
             cells = data[scenario].get(operation)
             if cells and scenario.startswith("bench-time-on-memory"):
                 rows.append([operation.removesuffix("-many") + (", by instructions" if "icount" in scenario else "")] +
-                            [table.with_quartiles(cells[who]["all"]) for who in ("single-writes", "one-write")] +
+                            [table.with_quartiles(cells[contender]["all"]) for contender in ("single-writes", "one-write")] +
                             [f"{cells['one-write']['all']['median'] / cells['single-writes']['all']['median']:.2f}"])
-    table.show(f"{BLOCKS} blocks of a region, one write each or one for all; for a block", rows)
+    table.show(f"{BLOCKS} blocks of a region, one write for each or one for all; time per block", rows)
     goals(data)
 
 
 def goals(data):
-    """What is aimed at, beside what it is, by instructions."""
+    """Print the goals beside the measurements, by instructions."""
     counted = data["bench-time-on-memory-icount"]
-    median = {(operation, who): counted[operation][who]["busy"]["median"]
-              for operation in OPERATIONS for who in ("twostage", "stock")}
+    median = {(operation, contender): counted[operation][contender]["busy"]["median"]
+              for operation in OPERATIONS for contender in ("twostage", "stock")}
     rows = [["goal", "limit", "measured", ""]]
     for text, limit, value in [
             ("online, to stock's online", 1.02, median["online", "twostage"] / median["online", "stock"]),
@@ -104,7 +105,7 @@ def goals(data):
 
 
 def plot(data, directory):
-    """Instructions of each, as bars"""
+    """Draw the instructions of each operation as bars."""
     rows = []
     for operation in OPERATIONS:
         if operation.startswith("re-"):
@@ -118,7 +119,7 @@ set style histogram clustered gap 1
 set boxwidth 0.9
 set ylabel "million instructions per block"
 set yrange [0:*]
-set title "A memory block of 128 MiB, in instructions, aside from waits for RCU"
+set title "A memory block of 128 MiB, in instructions, without waits for RCU"
 set key outside bottom center horizontal noenhanced
 plot $rows using 2:xtic(1) title "twostage", $rows using 3 title "stock, memmap_on_memory=1", \\
      $rows using 4 title "stock"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""Tests, and how they are run and told, as KTAP."""
+"""Registration of tests, and a runner that prints KTAP."""
 
 import traceback
 
@@ -8,11 +8,11 @@ TESTS = []
 
 
 class Skip(Exception):
-    """What the test needs is not there."""
+    """Raised by a test whose requirements are missing."""
 
 
 def test(name):
-    """Make a test of a function that takes a sysroot.Sysroot; it fails by any exception."""
+    """Register a function of a sysroot.Sysroot as a test; any exception is a failure."""
     def register(function):
         TESTS.append((name, function))
         return function
@@ -20,7 +20,7 @@ def test(name):
 
 
 def test_each(name, cases):
-    """A test for each case; {} in the name is the case, or its first part."""
+    """Register a test for each case; {} in the name is the case, or its first item."""
     def register(function):
         for case in cases:
             arguments = case if isinstance(case, tuple) else (case,)
@@ -48,7 +48,10 @@ def lacks(text, *parts):
 
 
 def run_all(make_root, only):
-    """Run the tests whose names contain one of the texts; True if none failed."""
+    """Run the tests whose names contain one of the texts in only, or all tests.
+
+    Returns True if at least one test ran and none failed.
+    """
     chosen = [(name, function) for name, function in TESTS
               if not only or any(text in name for text in only)]
     failed = 0

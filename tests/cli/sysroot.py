@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""A tree that looks to the command like the root directory of a system with the module."""
+"""A directory tree that stands for the root directory of a system with the module."""
 
 import contextlib
 import os
@@ -18,15 +18,15 @@ DEVICES = "sys/bus/twostage/devices"
 MEMORY = "sys/devices/system/memory"
 MEMMAP = "sys/firmware/memmap"
 HOOKS = "sys/kernel/debug/twostage/hooks"
-NOBODY = 65534
+# ID of an unprivileged user
+UNPRIVILEGED = 65534
 
-
-# Seconds in which the command ends, or it hangs
-PATIENCE = 10
+# Seconds after which the command is taken to hang
+TIMEOUT = 10
 
 
 class Result:
-    """What the command printed, and how it ended."""
+    """Output and exit status of the command."""
 
     def __init__(self, status, out, err):
         self.status, self.out, self.err = status, out, err
@@ -35,7 +35,7 @@ class Result:
         return f"status {self.status}\nstdout: {self.out}\nstderr: {self.err}"
 
     def expect(self, status):
-        """The result itself, if the status is the expected one."""
+        """Fail unless this is the exit status; return the result itself."""
         if self.status != status:
             raise AssertionError(f"status {self.status} instead of {status}\n{self}")
         return self
@@ -45,7 +45,7 @@ class Result:
 
 
 class Sysroot:
-    """The tree. A knob is a plain file, which keeps what was written into it last."""
+    """The tree. Each attribute is a plain file, which keeps the last text written to it."""
 
     command = None
     wrapper = []
@@ -88,7 +88,10 @@ class Sysroot:
             os.unlink(path)
 
     def chmod(self, path, mode):
-        """Somebody else than root runs the command in run_unprivileged(), and has only these modes."""
+        """Set the mode of a file; other users get the owner's permissions if root runs the tests.
+
+        run_unprivileged() then runs the command as another user.
+        """
         if os.geteuid() == 0:
             mode |= mode >> 6
         os.chmod(self.at(path), mode)
@@ -98,11 +101,11 @@ class Sysroot:
         os.symlink(target, self.at(path))
 
     def replace_by_socket(self, path):
-        """A file that cannot be opened: ENXIO, for root too."""
+        """Make open() of the file fail with ENXIO, also for root."""
         self.remove(path)
         with socket.socket(socket.AF_UNIX) as connection:
             directory = os.open(os.path.dirname(self.at(path)), os.O_PATH)
-            # The path of a socket has to be short.
+            # The path of a socket must be short.
             connection.bind(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
             os.close(directory)
 
@@ -114,7 +117,13 @@ class Sysroot:
 
     def add_region(self, first, blocks, online=(), memmap_on_memory=True, provider="ram", node=0,
                    number=None, budget=None, poisoned=()):
-        """A region of so many blocks; online and poisoned are the ids of those that are; budget is in blocks, if any."""
+        """Add a region.
+
+        first: ID of its first memory block
+        blocks: number of memory blocks
+        online, poisoned: IDs of the blocks in these states
+        budget: in blocks, or None
+        """
         name = f"region{self.regions if number is None else number}"
         self.regions += 1
         values = {
@@ -138,7 +147,7 @@ class Sysroot:
         return name
 
     def add_block(self, block, online):
-        """A memory block, of no region yet."""
+        """Add a memory block that is in no region."""
         self.write(self.state_of(block), "online\n" if online else "offline\n")
         self.write(f"{MEMORY}/memory{block}/valid_zones",
                    "Movable\n" if online else "Normal Movable\n")
@@ -148,12 +157,12 @@ class Sysroot:
         return f"{MEMORY}/memory{block}/state"
 
     def changed(self, blocks):
-        """Which of the blocks' state files were written to, and what."""
+        """The text written to the blocks' state files, by block, if anything was written."""
         states = {block: self.read(self.state_of(block)) for block in blocks}
         return {block: state for block, state in states.items() if state not in ("online\n", "offline\n")}
 
     def add_firmware_ram(self, *ranges):
-        """Of each (start, end, type) an entry, end inclusive."""
+        """Add an entry for each (start, end, type); end is inclusive."""
         os.makedirs(self.at(MEMMAP), exist_ok=True)
         for number, (start, end, kind) in enumerate(ranges):
             for file, value in (("start", hex(start)), ("end", hex(end)), ("type", kind)):
@@ -175,23 +184,24 @@ class Sysroot:
     def run(self, *arguments, stdout=subprocess.PIPE, **environment):
         try:
             result = subprocess.run(self.argv(*arguments), stdin=subprocess.DEVNULL, stdout=stdout,
-                                    stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False,
+                                    stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, check=False,
                                     env=self.environment(**environment))
         except subprocess.TimeoutExpired as expired:
-            raise AssertionError(f"it hangs: {arguments}") from expired
+            raise AssertionError(f"the command hangs: {arguments}") from expired
         return Result(result.returncode, result.stdout, result.stderr)
 
     def run_unprivileged(self, *arguments):
-        """Run it as somebody whom file modes keep out."""
+        """Run the command as a user to which file modes apply, unlike root."""
         if os.geteuid():
             return self.run(*arguments)
-        # A copy, as nobody might not get to where it was built.
+        # The user may have no access to the build directory: run a copy.
         copy = self.at("command")
         shutil.copy(self.command, copy)
         os.chmod(copy, 0o755)
         os.chmod(self.path, 0o755)
         result = subprocess.run([copy, *map(str, arguments)], stdin=subprocess.DEVNULL, text=True,
-                                capture_output=True, timeout=PATIENCE, check=False, user=NOBODY, group=NOBODY,
+                                capture_output=True, timeout=TIMEOUT, check=False,
+                                user=UNPRIVILEGED, group=UNPRIVILEGED,
                                 extra_groups=[], env=self.environment())
         return Result(result.returncode, result.stdout, result.stderr)
 
@@ -202,44 +212,48 @@ def temporary_sysroot():
         yield Sysroot(path)
 
 
-class Knobs:
-    """State files that somebody stands behind: they take their time, and have an order.
+class OrderedStateFiles:
+    """State files that can delay writes, and that enforce an order of the writes.
 
-    They are FIFOs: who reads gets the state; who writes is held up until it is that block's turn, which
-    is never if others should have been first.
+    Each is a FIFO, with a thread that answers the first read with the state of
+    the block. Another thread then opens the FIFOs for reading one by one, in the
+    expected order. A write to any other block blocks in open(), so a command that
+    writes in the wrong order hangs.
     """
 
     def __init__(self, root, states, order, before=lambda block: True):
-        """states: of each block "online" or "offline", the same for all
-        order: the blocks in the order in which they have to be written to
-        before: called with the block before it is taken; False to not take it, nor any other
+        """states: "online" or "offline" for each block
+        order: the blocks in the expected order of the writes
+        before: called with a block before a write to it is accepted; if it
+            returns False, no more writes are accepted
         """
         self.paths = {block: root.at(root.state_of(block)) for block in states}
         self.order = order
         self.before = before
         self.written = []
-        self.over = threading.Event()
+        self.finished = threading.Event()
         self.readers = []
         for block, state in states.items():
             os.unlink(self.paths[block])
             os.mkfifo(self.paths[block])
-            self.readers.append(threading.Thread(target=self.answer, args=(block, state), daemon=True))
-        self.writer = threading.Thread(target=self.take, daemon=True)
+            self.readers.append(threading.Thread(target=self.answer_read, args=(block, state),
+                                                 daemon=True))
+        self.writer = threading.Thread(target=self.accept_writes, daemon=True)
 
-    def answer(self, block, state):
-        with open(self.paths[block], "w", encoding="ascii") as knob:
+    def answer_read(self, block, state):
+        with open(self.paths[block], "w", encoding="ascii") as file:
             with contextlib.suppress(BrokenPipeError):
-                knob.write(state + "\n")
-                knob.flush()
+                file.write(state + "\n")
+                file.flush()
 
-    def take(self):
+    def accept_writes(self):
         for reader in self.readers:
             reader.join()
         for block in self.order:
-            if self.over.is_set() or not self.before(block):
+            if self.finished.is_set() or not self.before(block):
                 return
-            with open(self.paths[block], encoding="ascii") as knob:
-                text = knob.read()
+            with open(self.paths[block], encoding="ascii") as file:
+                text = file.read()
             if text:
                 self.written.append((block, text))
 
@@ -249,8 +263,8 @@ class Knobs:
         return self
 
     def __exit__(self, *_):
-        # Whom nobody came to is still waiting to open its FIFO.
-        self.over.set()
+        # A thread still waits in open() if the command did not open its FIFO.
+        self.finished.set()
         for thread in (*self.readers, self.writer):
             while thread.is_alive():
                 for path in self.paths.values():

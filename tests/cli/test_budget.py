@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""online --to-budget: as many blocks as the host allows now."""
+"""online --to-budget: set as many blocks online as the host's budget allows."""
 
 from ktap import contains, lacks, same, test, test_each
 from sysroot import BLOCK, DEVICES
 
 
 def plug(root, blocks, region="region0"):
-    """More is plugged than is online."""
+    """Make it look as if this many blocks were plugged."""
     root.write(f"{DEVICES}/{region}/plugged", f"{blocks * BLOCK:#x}\n")
 
 
@@ -24,14 +24,14 @@ def to_budget(root, arguments, text):
          {block: text for block in (33, 35, 36, 37)}, "changed")
 
 
-@test("online --to-budget leaves a part of the budget that is less than a block")
+@test("online --to-budget leaves the rest of the budget that is smaller than a block unused")
 def part_of_a_block(root):
     root.add_region(32, 8, budget=2)
     root.write(f"{DEVICES}/region0/budget", f"{2 * BLOCK + BLOCK // 2:#x}\n")
     contains(root.run("online", "--to-budget", "region0").expect(0).out, "set 2 blocks (256M) online")
 
 
-@test("online --to-budget sets all blocks online if the budget is larger")
+@test("online --to-budget sets all blocks online if the budget is larger than the region")
 def large_budget(root):
     root.add_region(32, 4, online=(33,), budget=100)
     contains(root.run("online", "--to-budget", "region0").expect(0).out, "memory blocks 32,34-35")
@@ -40,24 +40,24 @@ def large_budget(root):
     contains(result.out, "nothing to do: all of region1 is online")
 
 
-@test("online --to-budget has nothing to do if the budget is used up")
+@test("online --to-budget changes nothing and succeeds if the budget is used up")
 def used_up(root):
     root.add_region(32, 4, online=(32, 33), budget=2)
     result = root.run("online", "--to-budget", "region0").expect(0)
-    contains(result.out, "nothing to do", "256M are plugged", "budget of 256M")
+    contains(result.out, "nothing to do", "256M of region0 are plugged", "budget of 256M")
     same((result.err, root.changed(range(32, 36))), ("", {}), "stderr and what has changed")
 
 
-@test("online --to-budget has nothing to do if more than the budget is plugged, and says how much to give back")
+@test("online --to-budget succeeds if more than the budget is plugged, and hints how much to set offline")
 def over_budget(root):
     root.add_region(32, 4, online=(32, 33, 34), budget=2)
     result = root.run("online", "--to-budget", "region0").expect(0)
-    contains(result.out, "nothing to do", "384M are plugged", "budget is 256M")
+    contains(result.out, "nothing to do", "384M of region0 are plugged", "budget of 256M")
     contains(result.err, "twostage offline region0 --size 128M")
     same(root.changed(range(32, 36)), {}, "changed")
 
 
-@test("online --to-budget does not set memory online that is plugged and waits to be unplugged, beyond the budget")
+@test("online --to-budget changes nothing while offline blocks beyond the budget wait to be unplugged")
 def left_over(root):
     root.add_region(32, 8, online=(32,), budget=4)
     plug(root, 5)
@@ -65,14 +65,14 @@ def left_over(root):
     same(root.changed(range(32, 40)), {}, "changed")
 
 
-@test("online --to-budget takes blocks of a unit that is plugged as a whole")
+@test("online --to-budget sets a standby block online whose unit is plugged, even with no budget left")
 def whole_units(root):
     root.add_region(32, 8, online=(32, 33, 34), budget=4)
     plug(root, 4)
     contains(root.run("online", "--to-budget", "region0").expect(0).out, "set 1 block (128M) online: memory block 35")
 
 
-@test("online --to-budget ends without an error at a block that turns out to need more than the budget")
+@test("online --to-budget stops with success when the provider refuses a block beyond the budget")
 def whole_units_refused(root):
     root.add_region(32, 8, online=(32, 34), budget=4)
     plug(root, 4)
@@ -82,7 +82,7 @@ def whole_units_refused(root):
     same(result.err, "", "stderr")
 
 
-@test("online --to-budget fails at a block that is refused within the budget")
+@test("online --to-budget fails when the provider refuses a block within the budget")
 def refused(root):
     root.add_region(32, 8, budget=4)
     root.replace_by_link(root.state_of(34), "/dev/full")
@@ -90,16 +90,16 @@ def refused(root):
     contains(result.err, "memory block 34 ", "No space left on device", "set 2 of 4 blocks online")
 
 
-@test("online --to-budget fails for a region without a budget, and says what to do")
+@test("online --to-budget fails for a region without a budget, and hints at --all")
 def no_budget(root):
     root.add_region(32, 4)
     result = root.run("online", "--to-budget", "region0").expect(1)
-    contains(result.err, "region0 has no budget", "provider ram", "hint: twostage online region0 --all")
+    contains(result.err, "region0 has no budget", "provider ram", "hint: to set all of it online: twostage online region0 --all")
     same((result.out, root.changed(range(32, 36))), ("", {}), "stdout and what has changed")
     contains(root.run("online", "--to-budget", "region7").expect(1).err, 'no region "region7"')
 
 
-@test_each("online --to-budget takes exactly one region, and no other amount: {}", [
+@test_each("online refuses --to-budget without exactly one region, or with another amount: {}", [
     "--to-budget", "--to-budget region0 region1", "--to-budget region0 --all", "--count 1 --to-budget region0"])
 def usage(root, arguments):
     for first in (32, 64):
@@ -108,7 +108,7 @@ def usage(root, arguments):
     same(root.changed([*range(32, 36), *range(64, 68)]), {}, "changed")
 
 
-@test("offline has no --to-budget")
+@test("offline refuses --to-budget and does not list it in its help")
 def offline(root):
     root.add_region(32, 4, online=(32,), budget=4)
     contains(root.run("offline", "--to-budget", "region0").expect(2).err, "--to-budget")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""discover: what the firmware calls RAM and the kernel does not use."""
+"""discover: ranges that the firmware reports as RAM and the kernel does not use."""
 
 import json
 import os
@@ -12,7 +12,7 @@ KIB = 1 << 10
 
 
 def iomem(root, *lines):
-    """Of each (depth, start, end, name) a line, end inclusive."""
+    """Write a line for each (depth, start, end, name); end is inclusive."""
     root.write("proc/iomem", "".join(f"{'  ' * depth}{start:08x}-{end:08x} : {name}\n"
                                      for depth, start, end, name in lines))
 
@@ -23,7 +23,7 @@ def discover(root, *arguments):
 
 
 def machine(root):
-    """6 GiB, of which memmap=2G$4G keeps 2 GiB from the kernel."""
+    """A machine with RAM up to 6 GiB, booted with memmap=2G$4G."""
     root.add_firmware_ram((0, 0x9fbff, "System RAM"), (0x9fc00, 0x9ffff, "Reserved"),
                           (MIB, 0xbffdffff, "System RAM"), (0xbffe0000, 0xbfffffff, "Reserved"),
                           (4 * GIB, 6 * GIB - 1, "System RAM"))
@@ -33,7 +33,7 @@ def machine(root):
           (0, 0xbffe0000, 0xbfffffff, "Reserved"), (0, 4 * GIB, 6 * GIB - 1, "Reserved"))
 
 
-@test("discover finds what memmap=SIZE$START keeps from the kernel")
+@test("discover finds a range that memmap=SIZE$START excludes")
 def left_by_memmap(root):
     machine(root)
     same(discover(root), [{
@@ -52,23 +52,24 @@ def pci_device(root, address, bits, driver="ata_piix", bus_master=True, device_c
     return path
 
 
-NAMED = "ata_piix 0000:00:01.1 can reach only addresses up to 0xffffffff: "
+NAMED = "ata_piix 0000:00:01.1 can reach only addresses up to 0xffffffff, "
+REMEDY = ": boot with iommu=soft on the kernel command line"
 
 
-@test("discover names a device in use that cannot reach the range, and the parameter that helps")
+@test("discover names a device in use that cannot reach the range, and the boot parameter to use")
 def limited_device(root):
     machine(root)
     pci_device(root, "0000:00:01.1", 32)
     result = root.run("discover").expect(0)
-    contains(result.err, NAMED + "memory above is not added unless there are bounce buffers (SWIOTLB); iommu=soft")
+    contains(result.err, NAMED + "so memory above can be added only if there are bounce buffers (SWIOTLB)" + REMEDY)
     os.makedirs(root.at("sys/kernel/debug/swiotlb"))
     result = root.run("discover").expect(0)
-    contains(result.err, NAMED + "there are no bounce buffers (SWIOTLB), so memory above is not added; iommu=soft")
+    contains(result.err, NAMED + "and there are no bounce buffers (SWIOTLB), so memory above cannot be added" + REMEDY)
     root.write("sys/kernel/debug/swiotlb/io_tlb_nslabs", "32768\n")
     same(root.run("discover").expect(0).err, "")
 
 
-@test("discover names no device that reaches the range, is not in use, or does no DMA")
+@test("discover names no device that can reach the range, is not in use, or does no DMA")
 def capable_devices(root):
     machine(root)
     os.makedirs(root.at("sys/kernel/debug/swiotlb"))
@@ -84,14 +85,14 @@ def capable_devices(root):
     contains(root.run("discover").expect(0).err, "0000:00:01.6 can reach")
 
 
-@test("discover does without the module")
+@test("discover works without the module")
 def without_module(root):
     machine(root)
     root.unload()
     same(len(discover(root)), 1, "ranges")
 
 
-@test("discover finds what mem=SIZE keeps from the kernel")
+@test("discover finds ranges that mem=SIZE excludes")
 def left_by_mem(root):
     root.add_firmware_ram((0, 3 * GIB - 1, "System RAM"), (4 * GIB, 5 * GIB - 1, "System RAM"))
     iomem(root, (0, 0, GIB - 1, "System RAM"))
@@ -99,7 +100,7 @@ def left_by_mem(root):
          ["twostage add 0x40000000 2G", "twostage add 0x100000000 1G"])
 
 
-@test("discover trims to whole memory blocks, and says what is left over")
+@test("discover trims a range to whole memory blocks, and shows the size of the rest")
 def trimmed(root):
     start, end = 4 * GIB + 64 * MIB, 5 * GIB + 32 * MIB - 1
     root.add_firmware_ram((4 * GIB, 6 * GIB - 1, "System RAM"))
@@ -110,18 +111,18 @@ def trimmed(root):
         "block": "33-39", "left": 96 * MIB, "command": f"twostage add {4 * GIB + BLOCK:#x} 896M"}])
 
 
-@test("discover leaves out crumbs, --all does not")
-def crumbs(root):
+@test("discover lists ranges without a whole memory block only with --all")
+def small_ranges(root):
     machine(root)
     root.write("proc/iomem", root.read("proc/iomem").replace("00001000-0009fbff", "00001000-0009efff"))
     same(len(discover(root)), 1, "ranges")
     found = discover(root, "--all")
-    same([(crumb["size"], crumb["usable"], crumb["left"], crumb["command"]) for crumb in found[:2]],
+    same([(small["size"], small["usable"], small["left"], small["command"]) for small in found[:2]],
          [(4 * KIB, 0, 4 * KIB, None), (3 * KIB, 0, 3 * KIB, None)])
     same(found[2]["command"], "twostage add 0x100000000 2G")
 
 
-@test("discover does not offer what a region has already, or a device")
+@test("discover leaves out the memory of a region and of a device")
 def claimed(root):
     machine(root)
     iomem(root, (0, 4 * GIB, 6 * GIB - 1, "Reserved"), (0, 0, 4 * GIB - 1, "System RAM"),
@@ -130,7 +131,7 @@ def claimed(root):
     same([found["command"] for found in discover(root)], ["twostage add 0x140000000 512M"])
 
 
-@test("discover does not offer a PCI device's memory or its bridge's window inside of a reserved range")
+@test("discover leaves out a PCI device's memory and its bridge's window in a reserved range")
 def claimed_inside(root):
     machine(root)
     iomem(root, (0, 0, 4 * GIB - 1, "System RAM"), (0, 4 * GIB, 6 * GIB - 1, "Reserved"),
@@ -140,7 +141,7 @@ def claimed_inside(root):
          ["twostage add 0x100000000 512M", "twostage add 0x140000000 1G"])
 
 
-@test("discover does not offer the memory of a dax device without a driver")
+@test("discover leaves out the memory of a dax device without a driver")
 def dax_without_driver(root):
     machine(root)
     root.write("sys/bus/dax/devices/dax0.0/resource", f"{5 * GIB:#x}\n")
@@ -150,14 +151,14 @@ def dax_without_driver(root):
     same([found["command"] for found in discover(root)], ["twostage add 0x100000000 1G"])
 
 
-@test("discover does not offer what the parameter reserve= keeps for devices")
+@test("discover leaves out memory that the parameter reserve= keeps for devices")
 def reserve_parameter(root):
     machine(root)
     iomem(root, (0, 0, 4 * GIB - 1, "System RAM"), (0, 5 * GIB, 6 * GIB - 1, "reserved"))
     same([found["command"] for found in discover(root)], ["twostage add 0x100000000 1G"])
 
 
-@test("discover does not join what is reserved with what is not")
+@test("discover does not join a reserved range with an adjacent one that is not reserved")
 def boundary(root):
     root.add_firmware_ram((4 * GIB, 6 * GIB - 1, "System RAM"))
     iomem(root, (0, 0, GIB - 1, "System RAM"), (0, 4 * GIB, 5 * GIB - 1, "Reserved"))
@@ -165,7 +166,7 @@ def boundary(root):
          ["twostage add 0x100000000 1G", "twostage add 0x140000000 1G"])
 
 
-@test("discover joins what the firmware lists in pieces and in any order")
+@test("discover joins adjacent ranges that the firmware lists in any order")
 def pieces(root):
     root.add_firmware_ram((5 * GIB, 6 * GIB - 1, "System RAM"), (4 * GIB, 5 * GIB - 1, "System RAM"),
                           (6 * GIB, 7 * GIB - 1, "Reserved"), (7 * GIB, 8 * GIB - 1, "ACPI Tables"))
@@ -173,21 +174,21 @@ def pieces(root):
     same([found["command"] for found in discover(root)], ["twostage add 0x100000000 2G"])
 
 
-@test("discover finds memory up to the last address")
+@test("discover finds a range that ends at the last address")
 def last_address(root):
     root.add_firmware_ram(((1 << 64) - BLOCK, (1 << 64) - 1, "System RAM"))
     iomem(root, (0, 0, GIB - 1, "System RAM"))
     same([found["command"] for found in discover(root)], ["twostage add 0xfffffffff8000000 128M"])
 
 
-@test("discover knows other memory block sizes")
+@test("discover uses the system's memory block size")
 def large_blocks(root):
     machine(root)
     root.write("sys/devices/system/memory/block_size_bytes", f"{2 * GIB:x}\n")
     same([(found["block"], found["usable"]) for found in discover(root)], [("2", 2 * GIB)])
 
 
-@test("discover's command is one that add takes")
+@test("discover prints a command that twostage add accepts")
 def command_works(root):
     machine(root)
     command = root.run("discover", "-n", "-o", "COMMAND").expect(0).out.split()
@@ -196,7 +197,7 @@ def command_works(root):
     same(root.read("sys/bus/twostage/add_region"), "0x100000000 0x80000000", "line")
 
 
-@test("discover says when nothing is unused, which is no error")
+@test("discover succeeds with a hint when no range is unused")
 def nothing(root):
     root.add_firmware_ram((0, 2 * GIB - 1, "System RAM"))
     iomem(root, (0, 0, 2 * GIB - 1, "System RAM"))
@@ -205,7 +206,7 @@ def nothing(root):
     same(discover(root), [])
 
 
-@test("discover tells an /proc/iomem of zeros from one without RAM")
+@test("discover fails if /proc/iomem shows only zeros, and hints that only root sees addresses")
 def zeros(root):
     root.add_firmware_ram((0, 2 * GIB - 1, "System RAM"))
     iomem(root, (0, 0, 0, "System RAM"), (1, 0, 0, "Kernel code"), (0, 0, 0, "Reserved"))
@@ -214,24 +215,24 @@ def zeros(root):
     contains(result.err, "/proc/iomem shows only zeros", "hint: only root")
 
 
-@test("discover says when somebody else than root asks")
+@test("discover fails if it may not read the firmware's memory map, and hints that only root may")
 def unprivileged(root):
     machine(root)
     for entry in range(5):
-        # Which the one who runs the tests might be able to read
+        # Even the user that runs the tests must not be able to read it.
         os.chmod(root.at(f"{MEMMAP}/{entry}/start"), 0)
     result = root.run_unprivileged("discover").expect(1)
     contains(result.err, "/sys/firmware/memmap: Permission denied", "hint: only root")
 
 
-@test("discover says when the firmware's map is not there")
+@test("discover fails if there is no firmware memory map, and hints at twostage add")
 def no_firmware_map(root):
     iomem(root, (0, 0, GIB - 1, "System RAM"))
     result = root.run("discover").expect(1)
     contains(result.err, "/sys/firmware/memmap", "hint: ", "twostage add")
 
 
-@test("discover says when it does not understand /proc/iomem")
+@test("discover fails if /proc/iomem is missing or has an unknown format")
 def iomem_nonsense(root):
     machine(root)
     for text in ("here and there\n", "00000000-0fffffff\n", "0fffffff-00000000 : System RAM\n"):

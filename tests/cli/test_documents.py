@@ -49,7 +49,7 @@ def man_page(_, section):
 
 
 def sections():
-    """The man page by its headings, subsections by their first words."""
+    """Text of each section, by heading; of each subsection, by first word."""
     found, heading = {}, None
     for line in rendered().splitlines():
         match = re.match(r"(?:   )?([A-Za-z]+)", line)
@@ -61,14 +61,14 @@ def sections():
     return found
 
 
-@test_each("the man page has every option of {}", ["twostage"] + COMMANDS)
+@test_each("the man page documents every option of {}", ["twostage"] + COMMANDS)
 def man_page_options(root, command):
     page = sections()
     text = page["OTHER OPTIONS"] + page.get(command, "")
     if command in ("discover", "list", "blocks", "status"):
         text += page["OUTPUT OPTIONS"]
     if command == "online":
-        # What both have comes below the second.
+        # Options of both online and offline are listed below offline.
         text += page["offline"]
     words = set(re.findall(r"(?<![\w-])-{1,2}[a-zA-Z][a-z-]*", text))
     options = options_of(root, "" if command == "twostage" else command)
@@ -77,13 +77,13 @@ def man_page_options(root, command):
         raise AssertionError(f"not in the man page: {missing} of {options}")
 
 
-@test("the man page has every command")
+@test("the man page documents every command")
 def man_page_commands(_):
     page = rendered()
     for command in COMMANDS:
         if not re.search(rf"^ +twostage {command}\b", page, re.M) or \
            not re.search(rf"^ +{command}\b", page, re.M):
-            raise AssertionError(f"{command} is not there")
+            raise AssertionError(f"{command} is not in the man page")
 
 
 def source(*path):
@@ -210,10 +210,10 @@ def links(_):
 
 
 def complete(root, words, package=True):
-    """What is offered for the last of the words."""
+    """The completions of the last word."""
     if package and not os.path.exists(BASH_COMPLETION):
         raise Skip("bash-completion is not installed")
-    # What bash splits at = is three words.
+    # bash splits --option=value into three words.
     split = [part for word in words for part in re.split(r"(=)", word) if part or word == ""]
     if words[-1].endswith("="):
         split.append("")
@@ -227,7 +227,7 @@ def complete(root, words, package=True):
         '_twostage "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"',
         'printf "%s\\n" "${COMPREPLY[@]}"',
     ])
-    # The command itself is found by its path; words[0] is only what stands there.
+    # The command is run by its path; words[0] is a placeholder.
     result = subprocess.run(["bash", "--norc", "-c", script, "bash", root.command, *split[1:]],
                             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
                             cwd=root.path,
@@ -238,10 +238,10 @@ def complete(root, words, package=True):
 
 
 def completion(name):
-    """A test of it, with the package bash-completion and without."""
+    """Make two tests, with and without the package bash-completion."""
     def register(function):
-        test(f"completion: {name}")(lambda root: function(lambda *words: complete(root, words), root))
-        test(f"completion without the package: {name}")(
+        test(f"completion offers {name}")(lambda root: function(lambda *words: complete(root, words), root))
+        test(f"completion without bash-completion offers {name}")(
             lambda root: function(lambda *words: complete(root, words, False), root))
         return function
     return register
@@ -264,7 +264,7 @@ def complete_options(offered, root):
     same(offered("twostage", "frobnicate", "-"), [])
 
 
-@completion("values of options")
+@completion("the values of options")
 def complete_values(offered, root):
     root.add_region(32, 4, online=(32,))
     for number in (0, 1):
@@ -279,7 +279,7 @@ def complete_values(offered, root):
     same(offered("twostage", "online", "--count", ""), [])
 
 
-@completion("regions where a command takes them")
+@completion("regions for commands that take them, and only for these")
 def complete_regions(offered, root):
     for first in (32, 64):
         root.add_region(first, 2)
@@ -290,7 +290,7 @@ def complete_regions(offered, root):
         same(offered("twostage", command, ""), [], command)
 
 
-@completion("columns")
+@completion("output columns")
 def complete_columns(offered, _):
     same(offered("twostage", "list", "-o", "r"), ["REGION", "RANGE"])
     same(offered("twostage", "list", "--output=SIZE,on"), ["SIZE,ONLINE", "SIZE,ON-MEMORY"])
@@ -299,7 +299,7 @@ def complete_columns(offered, _):
     same(offered("twostage", "status", "--hooks", "--output", "st"), ["STATE"])
 
 
-@completion("module files and parameters")
+@completion("module files and parameters for load")
 def complete_load(offered, root):
     root.write("files/twostage.ko", "")
     root.write("files/twostage.o", "")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""add and remove."""
+"""add and remove: what they write to the bus attributes, and what they print."""
 
 from ktap import contains, lacks, same, test, test_each
 from sysroot import BLOCK, MIB
@@ -22,13 +22,13 @@ LINES = [
 ]
 
 
-@test_each("add writes what is asked for: {}", LINES)
+@test_each("add writes its arguments to add_region: {}", LINES)
 def add_line(root, arguments, line):
     root.run("add", *arguments.split()).expect(0)
     same(root.read(ADD), line, "line")
 
 
-@test("add says what the new region is")
+@test("add prints the name, range, size and node of the new region")
 def added(root):
     root.add_region(8, 4)
     root.add_region(32, 16, node=1)
@@ -37,16 +37,16 @@ def added(root):
     same(result.err, "", "stderr")
 
 
-@test("add --auto-online says when the policy is to leave memory offline")
+@test("add --auto-online hints that the policy leaves the blocks offline")
 def added_auto_online(root):
     root.add_region(32, 16)
     contains(root.run("add", "4G", "2G", "--auto-online").expect(0).err, '"offline"',
              "twostage online region0 --all")
 
 
-@test("add says when it is not aligned, and what would be")
+@test("add of a range that is not aligned fails, and hints at the whole blocks in it")
 def unaligned(root):
-    # That file, too, answers EINVAL to what it cannot parse.
+    # Like add_region, this file returns EINVAL for text that it cannot parse.
     root.replace_by_link(ADD, "/proc/self/oom_score_adj")
     result = root.run("add", BLOCK + MIB, "1G").expect(1)
     same(result.out, "", "stdout")
@@ -55,7 +55,7 @@ def unaligned(root):
     lacks(root.run("add", BLOCK, "64M").expect(1).err, "twostage add")
 
 
-@test("add fails when the kernel does")
+@test("add fails if the write to add_region fails")
 def add_fails(root):
     root.replace_by_link(ADD, "/dev/full")
     result = root.run("add", "4G", "1G").expect(1)
@@ -63,7 +63,7 @@ def add_fails(root):
     contains(result.err, "cannot add 0x100000000-0x13fffffff: No space left on device")
 
 
-@test("remove writes the name")
+@test("remove writes the region's name to remove_region")
 def remove(root):
     root.add_region(32, 4)
     root.add_region(64, 4)
@@ -71,7 +71,7 @@ def remove(root):
     same(root.read(REMOVE), "region1", "line")
 
 
-@test("remove takes several, each once")
+@test("remove of several names removes each region once")
 def remove_several(root):
     for first in (32, 64, 96):
         root.add_region(first, 4)
@@ -79,7 +79,7 @@ def remove_several(root):
          "region0 removed\nregion2 removed\n", "stdout")
 
 
-@test("remove --all removes all of them")
+@test("remove --all removes all regions")
 def remove_all(root):
     for first in (32, 64, 96):
         root.add_region(first, 4)
@@ -88,13 +88,13 @@ def remove_all(root):
     same(root.read(REMOVE), "region2", "last line")
 
 
-@test("remove --all has nothing to do without regions")
+@test("remove --all succeeds without regions")
 def remove_none(root):
     root.run("remove", "--all").expect(0)
     same(root.read(REMOVE), "", "line")
 
 
-@test("a region that cannot be removed does not keep the others")
+@test("remove --all continues after a region that cannot be removed")
 def remove_fails(root):
     root.add_region(32, 4)
     root.add_region(64, 4)
@@ -104,7 +104,7 @@ def remove_fails(root):
     contains(result.err, "cannot remove region0: No space left", "cannot remove region1: No space left")
 
 
-@test_each("only root may: {}", ["add 4G 1G", "remove --all", "online --all", "offline --all"])
+@test_each("a command that may not write an attribute fails, and hints that only root may: {}", ["add 4G 1G", "remove --all", "online --all", "offline --all"])
 def unprivileged(root, command):
     root.add_region(32, 2, online=(33,))
     for path in (ADD, REMOVE, root.state_of(32), root.state_of(33)):

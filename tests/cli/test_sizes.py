@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""Sizes as they are read and printed."""
+"""Parsing and printing of sizes."""
 
 from ktap import contains, same, test, test_each
 from sysroot import BLOCK, GIB, MIB
@@ -8,7 +8,7 @@ from sysroot import BLOCK, GIB, MIB
 KIB = 1 << 10
 TIB = 1 << 40
 
-READ = [
+VALID = [
     ("134217728", 128 * MIB), ("134217728B", 128 * MIB), ("131072K", 128 * MIB), ("128M", 128 * MIB),
     ("128m", 128 * MIB), ("128MiB", 128 * MIB), ("128mib", 128 * MIB), ("4G", 4 * GIB), ("4GiB", 4 * GIB),
     ("1.5G", 3 * GIB // 2), ("0.25GiB", GIB // 4), ("0.5K", 512), ("1T", TIB), ("1.5TiB", 3 * TIB // 2),
@@ -37,37 +37,37 @@ def added_size(root, text):
     return int(size, 0)
 
 
-@test_each("read {}", READ)
-def read(root, text, expected):
+@test_each("add parses the size {}", VALID)
+def parse(root, text, expected):
     same(added_size(root, text), expected, "size")
 
 
-@test("read the largest size there is")
-def read_largest(root):
+@test("add parses the largest size, 2^64 - 1")
+def parse_largest(root):
     same(added_size(root, "0xffffffffffffffff"), (1 << 64) - 1, "size")
 
 
-@test("a leading zero makes it octal, in a size as in an address")
-def read_octal(root):
+@test("add parses an address and a size with a leading zero as octal")
+def parse_octal(root):
     root.run("add", "0100", "010K").expect(0)
     same(root.read("sys/bus/twostage/add_region"), "0x40 0x2000", "line")
 
 
-@test_each("not a size: \"{}\"", NONSENSE)
-def read_nonsense(root, text):
+@test_each("add and online refuse the malformed size \"{}\"", NONSENSE)
+def parse_nonsense(root, text):
     for arguments in (["add", "0", "--", text], ["add", "--", text, "1G"], ["online", "--size=" + text]):
         contains(root.run(*arguments).expect(2).err, f'"{text}"')
     same(root.read("sys/bus/twostage/add_region"), "", "add_region")
 
 
-@test_each("too large: {}", TOO_LARGE)
-def read_too_large(root, text):
+@test_each("add and online refuse a size that does not fit into 64 bits: {}", TOO_LARGE)
+def parse_too_large(root, text):
     for arguments in (["add", "0", text], ["online", "--size", text]):
         contains(root.run(*arguments).expect(2).err, f'"{text}"')
     same(root.read("sys/bus/twostage/add_region"), "", "add_region")
 
 
-@test_each("print {} bytes", PRINTED)
+@test_each("list prints a size of {} bytes, rounded and in bytes", PRINTED)
 def printed(root, size, expected):
     root.add_region(32, 4)
     root.write("sys/bus/twostage/devices/region0/size", f"{size:#x}\n")
@@ -75,7 +75,7 @@ def printed(root, size, expected):
     same(root.run("list", "-n", "-b", "-o", "SIZE").expect(0).out.strip(), str(size), "bytes")
 
 
-@test("a size that is no multiple of the memory block size is told exactly")
+@test("online refuses a size that is not a multiple of the memory block size")
 def not_a_multiple(root):
     root.add_region(32, 4)
     result = root.run("online", "--size", BLOCK + 64 * MIB).expect(1)

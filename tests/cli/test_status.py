@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""status: the module, its hooks, and what memory costs."""
+"""status: the module, its hooks, and the memory of regions and its memmap."""
 
 import json
 
@@ -13,7 +13,7 @@ def facts(root, status=0, *arguments):
     return json.loads(result.out)["status"][0]
 
 
-@test("status counts memory and its memmap")
+@test("status --json counts memory in each stage and its memmap")
 def counted(root):
     root.add_region(32, 8, online=(32, 33, 35))
     root.add_region(64, 8, online=(64,), memmap_on_memory=False)
@@ -27,8 +27,8 @@ def counted(root):
           "online-policy": "contig-zones", "memmap-on-memory": "N", "parameters": "adopt=N"})
 
 
-@test("status is a list of facts for people")
-def for_people(root):
+@test("status prints a line for each fact, with aligned values")
+def for_users(root):
     root.add_region(32, 8, online=(32,))
     result = root.run("status").expect(0)
     found = dict(line.split(":", 1) for line in result.lines())
@@ -40,19 +40,19 @@ def for_people(root):
     same(result.err, "", "stderr")
 
 
-@test("status without the module fails, and says how to load it")
+@test("status fails without the module, and hints how to load it")
 def not_loaded(root):
     root.unload()
     result = root.run("status").expect(1)
     contains(result.out, "Module:", "not loaded", "Memory block size:")
     lacks(result.out, "Hooks", "Regions")
-    contains(result.err, "hint: twostage load")
+    contains(result.err, "hint: to load the module: twostage load")
     found = facts(root, 1)
     same((found["module"], found["regions"], found["standby"], found["version"], found["hooks"]),
          ("not loaded", None, None, None, None))
 
 
-@test("status with hooks that are disarmed fails, and says how to arm them")
+@test("status fails if a hook is disarmed, and hints how to arm it")
 def disarmed(root):
     root.write(HOOKS, root.read(HOOKS).replace("armed", "disarmed", 1))
     same(facts(root, 1)["hooks"], "disarmed")
@@ -61,7 +61,7 @@ def disarmed(root):
     contains(result.err, "hint: ", "kprobes/enabled")
 
 
-@test("status --hooks lists them")
+@test("status --hooks lists all hooks with their counts")
 def hooks(root):
     result = root.run("status", "--hooks", "--json").expect(0)
     same(json.loads(result.out), {"hooks": [
@@ -70,15 +70,15 @@ def hooks(root):
     same(result.err, "", "stderr")
 
 
-@test("a hook that the module does without is missing, and no failure")
+@test("status succeeds if an optional hook is missing, and --hooks lists it as missing")
 def hook_missing(root):
     root.write(HOOKS, root.read(HOOKS) + "read_page_owner              missing: it is read without protection\n")
-    contains(facts(root)["hooks"], "armed", "1 that the module does without")
+    contains(facts(root)["hooks"], "armed", "1 missing on this kernel")
     found = json.loads(root.run("status", "--hooks", "--json").expect(0).out)["hooks"]
     same(found[-1], {"function": "read_page_owner", "state": "missing", "redirected": None, "missed": None})
 
 
-@test("status counts poisoned memory apart from standby memory")
+@test("status counts poisoned memory separately from standby memory")
 def poisoned(root):
     root.add_region(32, 8, online=(32,), poisoned=(33, 34))
     root.add_region(64, 4, poisoned=(64,), memmap_on_memory=False)
@@ -88,7 +88,7 @@ def poisoned(root):
           "ordinary": 2 * MIB})
 
 
-@test("status --hooks fails when one is disarmed")
+@test("status --hooks fails if a hook is disarmed, and hints how to arm it")
 def hooks_disarmed(root):
     root.write(HOOKS, root.read(HOOKS).replace("armed", "disarmed", 1))
     result = root.run("status", "--hooks").expect(1)
@@ -96,47 +96,47 @@ def hooks_disarmed(root):
     contains(result.err, "kprobes/enabled")
 
 
-@test("status does without debugfs, and says so")
+@test("status succeeds if debugfs is not mounted, and hints how to mount it")
 def no_debugfs(root):
     root.remove("sys/kernel/debug")
     result = root.run("status").expect(0)
     contains(result.out, "unknown: debugfs is not mounted")
-    contains(result.err, "hint: mount -t debugfs")
+    contains(result.err, "hint: to mount debugfs: mount -t debugfs")
     contains(root.run("status", "--hooks").expect(1).err, "debugfs is not mounted", "mount -t debugfs")
 
 
-@test("status knows debugfs that is mounted but has no hooks")
+@test("status succeeds if debugfs has no hooks file, while status --hooks fails")
 def no_hooks(root):
     root.remove(HOOKS)
     contains(root.run("status").expect(0).out, "unknown: No such file")
     contains(root.run("status", "--hooks").expect(1).err, "No such file")
 
 
-@test("status knows debugfs that only root may look at")
+@test("status succeeds if only root can read debugfs, and hints at sudo")
 def unprivileged(root):
     root.chmod("sys/kernel/debug", 0)
     try:
         result = root.run_unprivileged("status").expect(0)
     finally:
         root.chmod("sys/kernel/debug", 0o755)
-    contains(result.out, "unknown: only root may look at debugfs")
-    contains(result.err, "hint: try it with sudo")
+    contains(result.out, "unknown: only root can read debugfs")
+    contains(result.err, "hint: try again with sudo")
 
 
-@test("status says when it does not understand the hooks")
+@test("status reports that the hooks file has an unknown format")
 def hooks_nonsense(root):
-    root.write(HOOKS, "who knows\n")
-    contains(root.run("status").expect(0).out, "is not understood")
+    root.write(HOOKS, "unknown format\n")
+    contains(root.run("status").expect(0).out, "has an unknown format")
 
 
-@test("status shows that DIMMs are adopted")
+@test("status shows that adopt is enabled")
 def adopt(root):
     root.write("sys/bus/twostage/adopt", "1\n")
     same(facts(root)["adopt"], True)
     contains(root.run("status").expect(0).out, "yes")
 
 
-@test("status lists parameters by name, whatever order the directory has")
+@test("status sorts module parameters by name")
 def parameters(root):
     names = [f"p{number}" for number in (7, 3, 9, 1, 8, 2)]
     for name in names:
@@ -144,7 +144,7 @@ def parameters(root):
     same(facts(root)["parameters"], "adopt=N " + " ".join(f"{name}=1" for name in sorted(names)))
 
 
-@test("status of very much memory")
+@test("status counts a region of 1 TiB")
 def large(root):
     root.add_region(8192, 4)
     root.write("sys/bus/twostage/devices/region0/size", f"{1024 * GIB:#x}\n")

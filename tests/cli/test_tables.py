@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""list, blocks and their output options."""
+"""list and blocks, and the output options of all commands that print tables."""
 
 import json
 
@@ -21,7 +21,7 @@ def listed(root, *arguments):
     return json.loads(root.run(*arguments, "--json").expect(0).out)
 
 
-@test("list shows a table")
+@test("list prints a table with the default columns")
 def list_table(root):
     fill(root)
     rows = [line.split() for line in root.run("list").expect(0).lines()]
@@ -31,7 +31,7 @@ def list_table(root):
     same(len(rows), 3, "lines")
 
 
-@test("list --json --output-all has everything, with its type")
+@test("list --json --output-all prints every column with its JSON type")
 def list_json(root):
     fill(root)
     same(listed(root, "list", "--output-all", "--bytes"), {"regions": [
@@ -43,7 +43,7 @@ def list_json(root):
          "poisoned": 0, "memmap": 0, "on-memory": False, "budget": None, "plugged": None}]})
 
 
-@test("list shows budgets where there are some")
+@test("list shows the budget columns by default if a region has a budget")
 def list_budgets(root):
     fill(root)
     root.add_region(96, 8, online=(96, 97), provider="virtio_mem", budget=4)
@@ -52,7 +52,7 @@ def list_budgets(root):
          [(None, None), (None, None), (4 * BLOCK, 2 * BLOCK)])
 
 
-@test("list counts poisoned blocks where there are some, and not as standby")
+@test("list shows poisoned blocks by default if there are any, and does not count them as standby")
 def list_poisoned(root):
     fill(root)
     root.add_region(96, 8, online=(96, 97), poisoned=(100, 101, 102))
@@ -63,7 +63,7 @@ def list_poisoned(root):
     contains(root.run("list").expect(0).out, "POISONED")
 
 
-@test("list does with a module that knows no poisoned blocks")
+@test("list works with an older module that has no attribute blocks_poisoned")
 def list_without_poisoned(root):
     fill(root)
     for region in ("region0", "region1"):
@@ -71,21 +71,21 @@ def list_without_poisoned(root):
     same([region["standby"] for region in listed(root, "list", "--output-all")["regions"]], [5, 4])
 
 
-@test("sizes are texts in JSON unless they are in bytes")
+@test("list --json prints sizes as strings, and with --bytes as numbers")
 def json_sizes(root):
     fill(root)
     same([region["size"] for region in listed(root, "list")["regions"]], ["1G", "512M"])
     same([region["size"] for region in listed(root, "list", "-b")["regions"]], [GIB, 4 * BLOCK])
 
 
-@test("no regions are an empty list in JSON, and nothing in raw")
+@test("list without regions prints an empty JSON array, and with --raw nothing")
 def no_regions(root):
     same(listed(root, "list"), {"regions": []})
     same(listed(root, "blocks"), {"blocks": []})
     same(root.run("list", "--raw", "--noheadings").expect(0).out, "", "raw")
 
 
-@test("regions come by number, ten after nine")
+@test("list sorts regions by number, not by name")
 def region_order(root):
     for number in (10, 9, 0, 2):
         root.add_region(1000 - 8 * number, 4, number=number)
@@ -93,7 +93,7 @@ def region_order(root):
          ["region0", "region2", "region9", "region10"])
 
 
-@test("list only the regions that are named, once each")
+@test("list prints each named region once")
 def named(root):
     fill(root)
     root.add_region(128, 4)
@@ -101,19 +101,19 @@ def named(root):
          ["region0", "region2"])
 
 
-@test_each("a region that is not there is an error: {}", [
+@test_each("a command with the name of a missing region fails and changes nothing: {}", [
     "list region7", "blocks region0 region7", "online region7 --all", "offline --all region0 region7",
     "remove region0 region7"])
 def no_such_region(root, command):
     fill(root)
     result = root.run(*command.split()).expect(1)
     same(result.out, "", "stdout")
-    contains(result.err, '"region7"', "hint: twostage list")
+    contains(result.err, '"region7"', "hint: to list regions: twostage list")
     same(root.changed(range(32, 40)), {}, "changed")
     same(root.read("sys/bus/twostage/remove_region"), "", "remove_region")
 
 
-@test("blocks joins those that differ in nothing")
+@test("blocks joins adjacent blocks with equal attributes")
 def joined(root):
     fill(root)
     spans = listed(root, "blocks", "-b")["blocks"]
@@ -126,21 +126,21 @@ def joined(root):
          (0, "region0", 1, "region1"))
 
 
-@test("blocks shows poisoned blocks")
+@test("blocks shows the stage of poisoned blocks")
 def blocks_poisoned(root):
     root.add_region(32, 4, online=(32,), poisoned=(33, 34))
     same([(span["block"], span["stage"], span["state"]) for span in listed(root, "blocks")["blocks"]],
          [("32", "populated", "online"), ("33-34", "poisoned", "offline"), ("35", "standby", "offline")])
 
 
-@test("blocks --all lists each")
+@test("blocks --all lists each memory block")
 def each(root):
     fill(root)
     blocks = listed(root, "blocks", "--all", "region0")["blocks"]
     same([block["block"] for block in blocks], [str(number) for number in range(32, 40)])
 
 
-@test("blocks in different zones are not joined, nor those of different regions")
+@test("blocks does not join blocks of different zones or regions")
 def zones(root):
     root.add_region(32, 2, online=(32, 33))
     root.write(f"{MEMORY}/memory33/valid_zones", "Normal\n")
@@ -149,7 +149,7 @@ def zones(root):
          [("32", "Movable", "region0"), ("33", "Normal", "region0"), ("34", "Movable", "region1")])
 
 
-@test("blocks does without valid_zones")
+@test("blocks works without the attribute valid_zones")
 def no_zones(root):
     root.add_region(32, 2)
     for block in (32, 33):
@@ -159,7 +159,7 @@ def no_zones(root):
     same(root.run("blocks", "-n", "-o", "BLOCK,ZONES").expect(0).out.split(), ["32-33"])
 
 
-@test("a block that went away while listing is told")
+@test("blocks fails if a memory block disappears while it is listed, and lists other regions")
 def vanished(root):
     fill(root)
     root.remove(f"{MEMORY}/memory36")
@@ -168,14 +168,14 @@ def vanished(root):
     contains(result.out, "region1")
 
 
-@test("a region that went away while listing is left out")
+@test("list leaves out a region that disappears while it is listed")
 def region_vanished(root):
     fill(root)
     root.remove(f"{DEVICES}/region0/blocks_online")
     same([region["region"] for region in listed(root, "list")["regions"]], ["region1"])
 
 
-@test("a region that cannot be understood is an error that names it")
+@test("commands fail and name the region if one of its attributes is invalid")
 def region_nonsense(root):
     fill(root)
     root.write(f"{DEVICES}/region1/start", "here\n")
@@ -184,7 +184,7 @@ def region_nonsense(root):
     same(root.changed(range(32, 40)), {}, "changed")
 
 
-@test("without a memory block size it is an error that names the file")
+@test("commands fail and name the file if the memory block size is invalid")
 def no_block_size(root):
     fill(root)
     for text in ("", "0\n", "large\n"):
@@ -193,7 +193,7 @@ def no_block_size(root):
             contains(root.run(*command).expect(1).err, "block_size_bytes")
 
 
-@test_each("{} --noheadings leaves out only the headings", SAMPLES)
+@test_each("{} --noheadings omits only the headings", SAMPLES)
 def noheadings(root, command):
     fill(root)
     command = command.split() + ["--raw"]
@@ -203,7 +203,7 @@ def noheadings(root, command):
         raise AssertionError(f"headings: {lines[0]}")
 
 
-@test_each("{} --raw has as many words in each line", SAMPLES)
+@test_each("{} --raw prints the same number of words in each line", SAMPLES)
 def raw(root, command):
     fill(root)
     lines = root.run(*command.split(), "--raw", "--output-all").expect(0).lines()
@@ -212,7 +212,7 @@ def raw(root, command):
         raise AssertionError("it has only headings")
 
 
-@test_each("{} --output takes columns in any order and case, + adds to the default ones", SAMPLES)
+@test_each("{} --output accepts columns in any order and case, and + adds to the default ones", SAMPLES)
 def output(root, command):
     fill(root)
     command = command.split()
@@ -227,7 +227,7 @@ def output(root, command):
          default + added)
 
 
-@test_each("{} has the columns that its help lists", SAMPLES)
+@test_each("{} prints the columns that its help lists", SAMPLES)
 def help_columns(root, command):
     fill(root)
     text = root.run(*command.split(), "--help").expect(0).out
@@ -239,7 +239,7 @@ def help_columns(root, command):
          [column[0] for column in columns if column[1] == "*"], "default ones")
 
 
-@test_each("{} --json is JSON with every column, in any combination", SAMPLES)
+@test_each("{} --json prints valid JSON with every other output option", SAMPLES)
 def valid_json(root, command):
     fill(root)
     for more in ([], ["--bytes"], ["--noheadings"], ["--output-all"], ["--output-all", "--bytes"]):

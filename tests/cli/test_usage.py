@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""Help, and what is said when the command line is wrong."""
+"""Help, and messages for a wrong command line."""
 
 import os
 
@@ -8,7 +8,7 @@ from ktap import contains, lacks, same, test, test_each
 
 COMMANDS = ["load", "unload", "discover", "add", "remove", "list", "blocks", "online", "offline", "status"]
 
-# The arguments, and what the message has to name
+# The arguments, and texts that the message must contain
 WRONG = [
     ([], ["a command is needed"]),
     (["frobnicate"], ['"frobnicate"']),
@@ -24,11 +24,11 @@ WRONG = [
     (["add"], ["START and SIZE"]),
     (["add", "4G"], ["START and SIZE"]),
     (["add", "4G", "1G", "1G"], ["START and SIZE"]),
-    (["add", "4G", "0"], ["size is 0"]),
+    (["add", "4G", "0"], ["SIZE must not be 0"]),
     (["add", "elsewhere", "1G"], ['"elsewhere"', "start address"]),
     (["add", "4G", "much"], ['"much"', "size"]),
     (["add", "0xfffffffffffff000", "8K"], ["beyond the last address", "8K"]),
-    (["add", "16E", "1G"], ["beyond the last address", "16E"]),
+    (["add", "16E", "1G"], ["does not fit into 64 bits", "16E"]),
     (["add", "--node", "one", "4G", "1G"], ["--node", '"one"']),
     (["add", "--node=-1", "4G", "1G"], ["--node", '"-1"']),
     (["add", "--node", "99999999999", "4G", "1G"], ["--node", '"99999999999"']),
@@ -74,7 +74,7 @@ WRONG = [
 
 
 def files_of(root):
-    """Everything in the tree with what is in it."""
+    """The contents of all files in the tree, by path."""
     found = {}
     for directory, _, names in os.walk(root.path):
         for name in names:
@@ -83,17 +83,17 @@ def files_of(root):
     return found
 
 
-@test_each("{} --help", COMMANDS)
+@test_each("{} --help prints usage, options and exit status without the module", COMMANDS)
 def command_help(root, command):
     root.unload()
     result = root.run(command, "--help").expect(0)
     contains(result.out, f"Usage: twostage {command}", "--help", "Exit status:")
     same(result.err, "", "stderr")
     same(root.run(command, "-h").expect(0).out, result.out, "-h")
-    same(root.run("help", command).expect(0).out, result.out, "help before it")
+    same(root.run("help", command).expect(0).out, result.out, "help COMMAND")
     widest = max(map(len, result.lines()))
     if widest > 110:
-        raise AssertionError(f"a line of it has {widest} columns")
+        raise AssertionError(f"a line has {widest} columns")
 
 
 @test("twostage --help lists all commands")
@@ -105,7 +105,7 @@ def main_help(root):
     same(root.run("help").out, result.out, "help")
 
 
-@test("twostage --version is the module's")
+@test("twostage --version prints the version in dkms.conf")
 def version(root):
     top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     with open(os.path.join(top, "dkms.conf"), encoding="utf-8") as file:
@@ -127,28 +127,29 @@ def wrong_usage(root, _, arguments, parts):
     same(files_of(root), before, "the tree")
 
 
-test_each("wrong: twostage {}", [(" ".join(arguments), arguments, parts)
-                                 for arguments, parts in WRONG])(wrong_usage)
+test_each("a wrong command line is refused and changes nothing: twostage {}",
+          [(" ".join(arguments), arguments, parts) for arguments, parts in WRONG])(wrong_usage)
 
 
-@test_each("without the module: {}", [
+@test_each("a command that needs the module fails without it: {}", [
     "list", "blocks", "add 4G 1G", "remove --all", "remove region0", "online --all", "offline --count 1",
     "status --hooks"])
 def not_loaded(root, command):
     root.unload()
     result = root.run(*command.split()).expect(1)
     same(result.out, "", "stdout")
-    contains(result.err, "twostage: the module twostage is not loaded", "hint: twostage load")
+    contains(result.err, "twostage: the module twostage is not loaded",
+             "hint: to load the module: twostage load")
 
 
-@test_each("the command line is checked without the module, too: {}", [
+@test_each("a wrong command line is refused before a missing module is reported: {}", [
     "list --output NAME", "add 4G", "remove", "online", "offline --count x", "status --output NODE"])
 def wrong_without_module(root, command):
     root.unload()
     lacks(root.run(*command.split()).expect(2).err, "not loaded", "hint:")
 
 
-@test_each("what cannot be printed is an error: {}", [
+@test_each("a command fails if its output cannot be written: {}", [
     "--help", "list", "list --json", "blocks", "status", "discover", "online --help"])
 def full_disk(root, command):
     root.add_region(32, 4)
@@ -159,16 +160,16 @@ def full_disk(root, command):
     contains(result.err, "No space left on device")
 
 
-@test("below a root directory of its own it neither loads nor unloads")
+@test("load and unload refuse to run with TWOSTAGE_SYSROOT")
 def load_below_sysroot(root):
     for arguments in (["load"], ["load", "twostage.ko"], ["load", "adopt=1"], ["unload"]):
         contains(root.run(*arguments).expect(1).err, "TWOSTAGE_SYSROOT")
 
 
-@test("load says what is wrong with a file")
+@test("load of a file that is not the module fails and names the file")
 def load_file(root):
     if os.path.exists("/sys/module/twostage"):
-        contains(root.run("load", "x.ko", TWOSTAGE_SYSROOT=None).expect(1).err, "is loaded already")
+        contains(root.run("load", "x.ko", TWOSTAGE_SYSROOT=None).expect(1).err, "is already loaded")
         return
     root.write("text.ko", "no module\n")
     for file, message in ((root.at("none.ko"), "No such file"), (root.at("text.ko"), "not a kernel module"),

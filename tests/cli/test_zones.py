@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""Warnings of too much memory in zone Movable: online and status."""
+"""Warnings of online and status about too much memory in zone Movable."""
 
 import json
 
@@ -12,7 +12,7 @@ PAGE = 4096
 
 
 def set_zones(root, *nodes):
-    """Each is a dictionary of zones and their present memory in bytes; a file as the kernel has it."""
+    """Write /proc/zoneinfo; each node is a dictionary of zones and their present bytes."""
     text = ""
     for node, zones in enumerate(nodes):
         for zone, size in zones.items():
@@ -28,7 +28,7 @@ def facts(root):
     return [found[name] for name in ("kernel-zones", "movable-zone", "movable-ratio", "movable-limit")]
 
 
-@test("status counts the memory in kernel zones and in zone Movable, of all nodes")
+@test("status counts the memory of all nodes in kernel zones and in zone Movable")
 def counted(root):
     set_zones(root, {"DMA": 16 * MIB, "DMA32": 240 * MIB, "Normal": 0, "Movable": 256 * MIB, "Device": 64 * GIB},
               {"Normal": 256 * MIB, "Movable": 512 * MIB, "Device": 0})
@@ -40,7 +40,7 @@ def counted(root):
     same(result.err, "", "stderr")
 
 
-@test("status without /proc/zoneinfo has no numbers of zones, and no warning")
+@test("status without a valid /proc/zoneinfo shows no zones and does not warn")
 def unknown(root):
     same(facts(root), [None] * 4)
     same(root.run("status").expect(0).err, "", "stderr")
@@ -48,7 +48,7 @@ def unknown(root):
     same(facts(root), [None] * 4)
 
 
-@test_each("memory in zone Movable gets a warning above the limit: {}", [
+@test_each("status and online warn only if zone Movable exceeds the limit: {} (limit in percent, MiB)", [
     ("301 1155", False), ("301 1160", True), ("100 384", False), ("100 388", True), ("0 1160", True), ("2200 8192", False),
     ("- 1155", False), ("- 1160", True)])
 def limit(root, ratio_and_size, warned):
@@ -62,14 +62,14 @@ def limit(root, ratio_and_size, warned):
         (contains if warned else lacks)(result.err, "twostage: warning: only 384M of memory is in kernel zones")
 
 
-@test("the warning says which blocks should be in a kernel zone: the highest in zone Movable")
+@test("status and online name the highest blocks in zone Movable to move to a kernel zone")
 def advice(root):
     root.add_region(32, 66, online=range(34, 98))
     # One of them is in a kernel zone already.
     root.write(f"{MEMORY}/memory96/valid_zones", "Normal\n")
     set_zones(root, {"DMA32": 384 * MIB, "Movable": 8 * GIB})
     result = root.run("status").expect(0)
-    contains(result.err, "8G in zone Movable", "2133 %", "more than 301 %",
+    contains(result.err, "8G in zone Movable", "2133 %", "more than the limit of 301 %",
              "twostage offline --blocks 83-95,97 && twostage online --zone kernel --blocks 83-95,97")
     root.add_region(16, 4, online=(16, 17))
     contains(root.run("status").expect(0).err, "offline --blocks 16-17,85-95,97 ")
@@ -79,29 +79,29 @@ def advice(root):
     result = root.run("online", "--blocks", "8").expect(0)
     contains(result.err, "warning")
     lacks(result.err, "hint")
-    # With that the warning is gone, and with less it is not.
+    # 14 blocks, as hinted, end the warning; 13 are not enough.
     for blocks, warned in ((14, False), (13, True)):
         set_zones(root, {"DMA32": (384 + blocks * 128) * MIB, "Movable": (64 - blocks) * 128 * MIB})
         (contains if warned else lacks)(root.run("status").expect(0).err, "warning")
 
 
-@test_each("online warns only if memory came online outside a kernel zone: {}", [
+@test_each("online warns about zone Movable only if it set blocks online without --zone kernel: {}", [
     ("--zone kernel --all", False), ("--zone auto --all", True), ("--blocks 33", False), ("--blocks 32", True)])
-def who_is_warned(root, arguments, warned):
+def warned_zones(root, arguments, warned):
     root.add_region(32, 4, online=(33,))
     set_zones(root, {"DMA32": 384 * MIB, "Movable": 8 * GIB})
     result = root.run("online", *arguments.split()).expect(0)
     (contains if warned else lacks)(result.err, "warning")
 
 
-@test("offline does not warn of memory in zone Movable")
+@test("offline does not warn about memory in zone Movable")
 def offline(root):
     root.add_region(32, 4, online=(32, 33))
     set_zones(root, {"DMA32": 384 * MIB, "Movable": 8 * GIB})
     same(root.run("offline", "--all").expect(0).err, "", "stderr")
 
 
-@test("online that fails half way warns, and fails all the same")
+@test("online that fails at a block warns about zone Movable and exits with 1")
 def half_way(root):
     root.add_region(32, 4)
     root.replace_by_link(root.state_of(34), "/dev/full")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Everything that has to be what it was
+ * A snapshot of the system state that has to be restored (the baseline)
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -14,20 +14,26 @@
 
 struct accounts {
 	long long mem_total;
-	/* Pages are split into smaller ones and merged as modules come and go: only the sum is steady. */
+	/*
+	 * The direct map's sum only: loading modules splits and merges its
+	 * pages.
+	 */
 	long long direct_map;
 	long long corrupted;
 	char *iomem;
-	/* What the firmware tells, which is what kexec tells the next kernel */
+	/*
+	 * /sys/firmware/memmap, from which kexec makes the next kernel's memory
+	 * map
+	 */
 	char *firmware;
-	/* Node, zone, spanned, present, managed and start_pfn of each zone */
+	/* Spanned, present, managed pages and start_pfn of each zone */
 	char *zones;
 	int blocks;
 	int blocks_linked;
 	char *nodes;
 };
 
-/* A number of /proc/meminfo in KiB; 0 if there is none of this name. */
+/* A value of /proc/meminfo in KiB; 0 if there is none with this name */
 long long meminfo(const char *field)
 {
 	char *text = read_whole("/proc/meminfo"), *line;
@@ -43,7 +49,10 @@ long long meminfo(const char *field)
 	return value;
 }
 
-/* What belongs to devices on PCI is left out: they may come to other addresses when they are plugged again. */
+/*
+ * /proc/iomem without PCI devices, whose BARs may get other addresses when they
+ * are plugged again
+ */
 static char *iomem(void)
 {
 	char *text = read_whole("/proc/iomem"), *line, *rest = text;
@@ -55,7 +64,7 @@ static char *iomem(void)
 	while ((line = strsep(&rest, "\n"))) {
 		const char *name = strstr(line, " : ");
 
-		/* The text ends with a newline, after which there is an empty piece. */
+		/* The empty string after the last newline */
 		if (!*line)
 			continue;
 		if (name && (sscanf(name, " : %x:%x:%x.%x", &domain, &bus, &slot, &function) == 4 ||
@@ -81,8 +90,8 @@ static char *zones(void)
 
 		if (!strncmp(line, "Node", 4) ||
 		    (sscanf(line, " %31s %lld", word, &value) == 2 &&
-		     (!strcmp(word, "spanned") || !strcmp(word, "present") || !strcmp(word, "managed") ||
-		      !strcmp(word, "start_pfn:")))) {
+		     (!strcmp(word, "spanned") || !strcmp(word, "present") ||
+		      !strcmp(word, "managed") || !strcmp(word, "start_pfn:")))) {
 			strcat(result, line);
 			strcat(result, "\n");
 		}
@@ -101,8 +110,8 @@ static char *firmware(void)
 		abort();
 	if (!glob("/sys/firmware/memmap/*/*", 0, NULL, &files)) {
 		for (i = 0; i < files.gl_pathc && length < 65536; i++)
-			length += snprintf(text + length, 65536 - length, "%s: %s\n", files.gl_pathv[i],
-					   read_file("%s", files.gl_pathv[i]));
+			length += snprintf(text + length, 65536 - length, "%s: %s\n",
+					   files.gl_pathv[i], read_file("%s", files.gl_pathv[i]));
 		globfree(&files);
 	}
 	return text;
@@ -121,8 +130,10 @@ static int count(const char *pattern)
 }
 
 /*
- * With debug_pagealloc pages that are free are not in the direct map, and the kernel, when it removes memory, whoever
- * added it, does not count those, nor frees their page tables (remove_pte_table() in arch/x86/mm/init_64.c).
+ * With debug_pagealloc=on, free pages are unmapped from the direct map. When
+ * memory is removed, the kernel neither counts such pages nor frees their page
+ * tables (remove_pte_table() in arch/x86/mm/init_64.c), with or without
+ * twostage.
  */
 static bool unmaps_free_pages(void)
 {
@@ -145,7 +156,8 @@ struct accounts *accounts_take(void)
 		abort();
 	accounts->mem_total = meminfo("MemTotal");
 	if (!unmaps_free_pages())
-		accounts->direct_map = meminfo("DirectMap4k") + meminfo("DirectMap2M") + meminfo("DirectMap1G");
+		accounts->direct_map =
+			meminfo("DirectMap4k") + meminfo("DirectMap2M") + meminfo("DirectMap1G");
 	accounts->corrupted = meminfo("HardwareCorrupted");
 	accounts->iomem = iomem();
 	accounts->firmware = firmware();
@@ -178,8 +190,9 @@ static bool same_text(bool report, const char *what, const char *before, const c
 			i++;
 		while (i && before[i - 1] != '\n')
 			i--;
-		diag("%s differs: was \"%.*s\" and is \"%.*s\"", what, (int)strcspn(before + i, "\n"),
-		     before + i, (int)strcspn(after + i, "\n"), after + i);
+		diag("%s differs: was \"%.*s\" and is \"%.*s\"", what,
+		     (int)strcspn(before + i, "\n"), before + i, (int)strcspn(after + i, "\n"),
+		     after + i);
 	}
 	return false;
 }
@@ -188,14 +201,20 @@ void accounts_tell(const struct accounts *before)
 {
 	struct accounts *after = accounts_take();
 
-	diag("account MemTotal: %lld KiB before, %lld KiB after", before->mem_total, after->mem_total);
-	diag("account direct map: %lld KiB before, %lld KiB after", before->direct_map, after->direct_map);
-	diag("account HardwareCorrupted: %lld KiB before, %lld KiB after", before->corrupted, after->corrupted);
-	diag("account memory blocks: %d before, %d after; under nodes %d and %d", before->blocks, after->blocks,
-	     before->blocks_linked, after->blocks_linked);
-	diag("account /sys/firmware/memmap: %s", strcmp(before->firmware, after->firmware) ? "differs" : "the same");
-	diag("account /proc/iomem: %s", strcmp(before->iomem, after->iomem) ? "differs" : "the same");
-	diag("account /proc/zoneinfo: %s", strcmp(before->zones, after->zones) ? "differs" : "the same");
+	diag("account MemTotal: %lld KiB before, %lld KiB after", before->mem_total,
+	     after->mem_total);
+	diag("account direct map: %lld KiB before, %lld KiB after", before->direct_map,
+	     after->direct_map);
+	diag("account HardwareCorrupted: %lld KiB before, %lld KiB after", before->corrupted,
+	     after->corrupted);
+	diag("account memory blocks: %d before, %d after; under nodes %d and %d", before->blocks,
+	     after->blocks, before->blocks_linked, after->blocks_linked);
+	diag("account /sys/firmware/memmap: %s",
+	     strcmp(before->firmware, after->firmware) ? "differs" : "the same");
+	diag("account /proc/iomem: %s",
+	     strcmp(before->iomem, after->iomem) ? "differs" : "the same");
+	diag("account /proc/zoneinfo: %s",
+	     strcmp(before->zones, after->zones) ? "differs" : "the same");
 	diag("account nodes with memory: %s before, %s after", before->nodes, after->nodes);
 	accounts_free(after);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the measuring groups share
+ * Helpers of the benchmark groups
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -11,9 +11,9 @@
 
 int bench_dimm_block = -1;
 
-void sample(const char *operation, const char *who, double value)
+void sample(const char *operation, const char *contender, double value)
 {
-	diag("sample %s %s %.3f", operation, who, value);
+	diag("sample %s %s %.3f", operation, contender, value);
 }
 
 static bool wait_for_block(int block, bool there)
@@ -22,7 +22,7 @@ static bool wait_for_block(int block, bool there)
 
 	for (tries = 0; tries < 400 && exists(MEMORY "/memory%d/state", block) != there; tries++)
 		usleep(25000);
-	/* Whoever adds or removes is not done yet with it. */
+	/* The task that adds or removes the block has not finished yet. */
 	usleep(300000);
 	return exists(MEMORY "/memory%d/state", block) == there;
 }
@@ -47,7 +47,8 @@ bool bench_dimm_find(void)
 	host("device_add pc-dimm,id=dimm1,memdev=mem1");
 	for (tries = 0; tries < 100 && bench_dimm_block < 0; tries++) {
 		usleep(100000);
-		for (block = block_at(BENCH_START + BENCH_SIZE); block < block_at(64 * GIB); block++)
+		for (block = block_at(BENCH_START + BENCH_SIZE); block < block_at(64 * GIB);
+		     block++)
 			if (!strcmp(block_state(block), "offline")) {
 				bench_dimm_block = block;
 				break;

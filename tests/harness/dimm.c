@@ -53,7 +53,8 @@ int count_blocks(void)
 	if (!directory)
 		return -1;
 	while ((entry = readdir(directory)))
-		if (!strncmp(entry->d_name, "memory", 6) && entry->d_name[6] >= '0' && entry->d_name[6] <= '9')
+		if (!strncmp(entry->d_name, "memory", 6) && entry->d_name[6] >= '0' &&
+		    entry->d_name[6] <= '9')
 			count++;
 	closedir(directory);
 	return count;
@@ -61,13 +62,16 @@ int count_blocks(void)
 
 bool wait_for_blocks(int count)
 {
-	/* Where the kernel can be preempted each offline waits for all tasks, and a busy host takes its time. */
+	/*
+	 * With a preemptible kernel each offline waits for all tasks; on a busy
+	 * host that takes long.
+	 */
 	const int limit = 800 + 20 * abs(count_blocks() - count);
 	int tries;
 
 	for (tries = 0; tries < limit && count_blocks() != count; tries++)
 		usleep(50000);
-	/* Whoever adds or removes is not done yet with the last of them. */
+	/* The task that adds or removes the last block has not finished yet. */
 	usleep(300000);
 	return count_blocks() == count;
 }

@@ -19,9 +19,13 @@ int elf_segments(int fd, struct segment *segments, int count)
 	if (pread(fd, &header, sizeof(header), 0) != sizeof(header))
 		return 0;
 	for (i = 0; i < header.e_phnum && found < count; i++) {
-		if (pread(fd, &entry, sizeof(entry), header.e_phoff + i * sizeof(entry)) != sizeof(entry))
+		if (pread(fd, &entry, sizeof(entry), header.e_phoff + i * sizeof(entry)) !=
+		    sizeof(entry))
 			break;
-		/* What is no memory has no physical address, or the last one. */
+		/*
+		 * An entry that is not memory has the physical address
+		 * UINT64_MAX.
+		 */
 		if (entry.p_type != PT_LOAD || entry.p_paddr == UINT64_MAX)
 			continue;
 		segments[found].offset = entry.p_offset;

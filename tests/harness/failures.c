@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Allocations that are made to fail, one at a time (Documentation/fault-injection)
+ * Fault injection: allocations that fail, one at a time (see
+ * Documentation/fault-injection in the kernel's sources)
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -16,7 +17,7 @@
 
 #define DEBUGFS "/sys/kernel/debug"
 
-/* Addresses of the kernel's code: from start, and below end */
+/* A range of kernel text: [start, end) */
 struct range {
 	uint64_t start, end;
 };
@@ -30,10 +31,12 @@ static void extend(struct range *range, uint64_t start, uint64_t end)
 }
 
 /*
- * A call of "visit" for each function, with where the next one begins. The file has the kernel's in the order of
- * their addresses, those of modules in any.
+ * Calls visit() for each function, with the range up to the next one. In
+ * /proc/kallsyms the kernel's own symbols are in the order of their addresses,
+ * those of modules are not.
  */
-static void visit_functions(void (*visit)(const char *name, const char *module, struct range range, void *data),
+static void visit_functions(void (*visit)(const char *name, const char *module, struct range range,
+					  void *data),
 			    void *data)
 {
 	char *text = read_whole("/proc/kallsyms"), *rest = text, *line;
@@ -44,11 +47,14 @@ static void visit_functions(void (*visit)(const char *name, const char *module, 
 		char next_name[256], next_module[64] = "", type;
 		uint64_t next;
 
-		if (sscanf(line, "%" SCNx64 " %c %255s [%63[^]]", &next, &type, next_name, next_module) < 3 ||
+		if (sscanf(line, "%" SCNx64 " %c %255s [%63[^]]", &next, &type, next_name,
+			   next_module) < 3 ||
 		    !strchr("tTwW", type) || next == address)
 			continue;
 		if (*name)
-			visit(name, module, (struct range){ address, next > address ? next : address + 4096 }, data);
+			visit(name, module,
+			      (struct range){ address, next > address ? next : address + 4096 },
+			      data);
 		address = next;
 		snprintf(name, sizeof(name), "%s", next_name);
 		snprintf(module, sizeof(module), "%s", next_module);
@@ -57,8 +63,9 @@ static void visit_functions(void (*visit)(const char *name, const char *module, 
 }
 
 /*
- * The functions in which the leak detector allocates for itself: without that it gives up. Of those that stand
- * together in the kernel's text, or all between would be spared, too.
+ * The functions that allocate for kmemleak, which disables itself if such an
+ * allocation fails: exempt them. Only those that are adjacent in the kernel's
+ * text, because all in between is exempt, too.
  */
 static void visit_kmemleak(const char *name, const char *module, struct range range, void *data)
 {
@@ -68,8 +75,10 @@ static void visit_kmemleak(const char *name, const char *module, struct range ra
 }
 
 /*
- * Page tables of the direct map: the kernel writes to what alloc_low_pages() returns without looking whether it is
- * NULL, in every memory hotplug on x86. That function is not in the stack itself, its last call is a jump.
+ * The functions that allocate page tables of the direct map: exempt them. On
+ * x86 they use what alloc_low_pages() returns without checking for NULL,
+ * whenever memory is added. That function itself is not on the call stack,
+ * because its last call is a tail call.
  */
 static void visit_page_tables(const char *name, const char *module, struct range range, void *data)
 {
@@ -79,8 +88,9 @@ static void visit_page_tables(const char *name, const char *module, struct range
 		extend(data, range.start, range.end);
 }
 
-/* What modules do when they are loaded, as opposed to what the loader does before that */
-static void visit_initialisation(const char *name, const char *module, struct range range, void *data)
+/* The init function of a module, without what the module loader does before */
+static void visit_initialisation(const char *name, const char *module, struct range range,
+				 void *data)
 {
 	if (!*module && !strcmp(name, "do_init_module"))
 		extend(data, range.start, range.end);
@@ -99,28 +109,29 @@ static void visit_twostage(const char *name, const char *module, struct range ra
 		extend(data, range.start, range.start + 4096);
 }
 
-static void set(const char *attribute, const char *knob, uint64_t value)
+static void set(const char *capability, const char *file, uint64_t value)
 {
 	char text[32];
 
 	snprintf(text, sizeof(text), "%#" PRIx64, value);
-	if (write_file(text, DEBUGFS "/%s/%s", attribute, knob))
-		diag("cannot write %s to %s/%s", text, attribute, knob);
+	if (write_file(text, DEBUGFS "/%s/%s", capability, file))
+		diag("cannot write %s to %s/%s", text, capability, file);
 }
 
-static void configure(const char *attribute, struct range spared)
+static void configure(const char *capability, struct range exempt)
 {
-	set(attribute, "probability", 0);
-	set(attribute, "verbose", 0);
-	set(attribute, "stacktrace-depth", 32);
-	set(attribute, "reject-start", spared.start);
-	set(attribute, "reject-end", spared.end);
-	write_file("N", DEBUGFS "/%s/ignore-gfp-wait", attribute);
+	set(capability, "probability", 0);
+	set(capability, "verbose", 0);
+	set(capability, "stacktrace-depth", 32);
+	set(capability, "reject-start", exempt.start);
+	set(capability, "reject-end", exempt.end);
+	write_file("N", DEBUGFS "/%s/ignore-gfp-wait", capability);
 }
 
 bool failures_possible(void)
 {
-	return exists("/proc/self/fail-nth") && exists(DEBUGFS "/failslab") && exists(DEBUGFS "/fail_page_alloc");
+	return exists("/proc/self/fail-nth") && exists(DEBUGFS "/failslab") &&
+	       exists(DEBUGFS "/fail_page_alloc");
 }
 
 void failures_configure(void)
@@ -131,7 +142,10 @@ void failures_configure(void)
 	visit_functions(visit_page_tables, &page_tables);
 	configure("failslab", kmemleak);
 	configure("fail_page_alloc", page_tables);
-	/* The pages that vmalloc() hands out: KASAN takes thousands for the shadow of a block that comes online. */
+	/*
+	 * Exempt the pages of vmalloc(): KASAN allocates thousands of them for
+	 * the shadow of a block that comes online.
+	 */
 	write_file("Y", DEBUGFS "/fail_page_alloc/ignore-gfp-highmem");
 	set("fail_page_alloc", "min-order", 0);
 }
@@ -154,7 +168,7 @@ void failures_only_in(enum failures_place place)
 	set("fail_page_alloc", "require-end", within.end);
 }
 
-/* Opened beforehand, so that this is no allocation that counts. */
+/* Opened in advance: opening it allocates memory, too. */
 static int own = -1;
 
 static void set_own(unsigned int nth)
@@ -183,15 +197,19 @@ bool failures_end(void)
 	return !strtoul(text, NULL, 10);
 }
 
-/* Those who have been told. One that comes later has not, and cannot be told from one in which it has failed. */
+/*
+ * The kworkers whose fail-nth has been set. A kworker that is created later is
+ * left out: its fail-nth is 0, as that of one in which an allocation failed.
+ */
 static int workers[512], nr_workers;
 
 static bool is_worker(const char *pid)
 {
-	return pid[0] >= '0' && pid[0] <= '9' && !strncmp(read_file("/proc/%s/comm", pid), "kworker/", 8);
+	return pid[0] >= '0' && pid[0] <= '9' &&
+	       !strncmp(read_file("/proc/%s/comm", pid), "kworker/", 8);
 }
 
-static void tell_worker(int pid, unsigned int nth)
+static void set_worker(int pid, unsigned int nth)
 {
 	char text[16];
 
@@ -211,7 +229,7 @@ void failures_begin_in_workers(unsigned int nth)
 	if (directory)
 		closedir(directory);
 	for (int i = 0; i < nr_workers; i++)
-		tell_worker(workers[i], nth);
+		set_worker(workers[i], nth);
 }
 
 enum failures_outcome failures_in_workers(unsigned int nth)
@@ -234,6 +252,6 @@ enum failures_outcome failures_end_in_workers(unsigned int nth)
 	enum failures_outcome outcome = failures_in_workers(nth);
 
 	for (int i = 0; i < nr_workers; i++)
-		tell_worker(workers[i], 0);
+		set_worker(workers[i], 0);
 	return outcome;
 }

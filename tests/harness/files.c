@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Knobs: small files that are read and written whole
+ * Files that are read and written whole, such as attributes
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -107,7 +107,7 @@ bool exists(const char *path, ...)
 	return access(name, F_OK) == 0;
 }
 
-/* The command's exit status, or -1 if it had none. */
+/* Returns the command's exit status, or -1 if it was killed. */
 int run_command(const char *format, ...)
 {
 	va_list arguments;
@@ -156,5 +156,6 @@ int later(pid_t pid)
 {
 	int status;
 
-	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? -WEXITSTATUS(status) :
+								      -ECHILD;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The guest harness: drives the module and checks what it promises
+ * The guest harness: tests of the twostage modules, which run in a guest
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -20,53 +20,97 @@
 struct group {
 	const char *name;
 	const char *title;
-	/* Before the accounts are taken to which everything has to come back; may be NULL */
+	/* Runs before the baseline snapshot is taken; may be NULL */
 	void (*setup)(void);
 	void (*run)(void);
-	/* Something of it stays in the end, which is then not looked at */
+	/*
+	 * The group leaves state behind: do not compare with the baseline at
+	 * the end
+	 */
 	bool stays;
 };
 
 /*
- * GROUP(name) = { ... } defines a group and registers it: the linker puts all of them
- * into one array.
+ * GROUP(name) = { ... } defines a group and registers it: the linker collects
+ * all groups in one array.
  */
 #define GROUP(_name) \
 	static const struct group _name __attribute__((used, section("groups"), aligned(8)))
 
-/* ktap.c: results. Each test is named after the promise that it checks. */
+/*
+ * ktap.c: test results. The name of a test states what has to hold, and stands
+ * alone: subject, condition, result.
+ */
 void ktap_begin(bool kmsg);
 int ktap_end(void);
 void ktap_group(const char *name);
 bool ok(bool passed, const char *promise, ...) __attribute__((format(printf, 2, 3)));
+/*
+ * ok() for a number, a text, and a return value (0 or a negative errno). When
+ * the value is not the expected one, both are printed.
+ */
+bool ok_number(long long got, long long expected, const char *promise, ...)
+	__attribute__((format(printf, 3, 4)));
+bool ok_text(const char *got, const char *expected, const char *promise, ...)
+	__attribute__((format(printf, 3, 4)));
+bool ok_return(int got, int expected, const char *promise, ...)
+	__attribute__((format(printf, 3, 4)));
+/*
+ * For a test of several calls: whether a call returns what is expected. If it
+ * does not, the call and its return value are printed.
+ */
+#define returns(expected, call) call_returns(#call, call, expected)
+#define succeeds(call) returns(0, call)
+bool call_returns(const char *call, int got, int expected);
+/* Whether a condition is true; if it is not, it is printed. */
+#define holds(condition) condition_holds(#condition, condition)
+bool condition_holds(const char *condition, bool holds);
 void skip(const char *reason, const char *promise, ...) __attribute__((format(printf, 2, 3)));
 void diag(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* A line for the runner on the host */
+/* Prints a line for the runner on the host */
 void say_to_host(const char *text);
 
-/* host.c: commands for QEMU's monitor, which the runner on the host passes on */
+/*
+ * host.c: commands for QEMU's monitor, which the runner on the host passes on
+ */
 void host(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The reply, as one line, valid until the next one; "", and a failed test, if there is none in time. */
+/*
+ * Returns the reply as one line, valid until the next call. If there is no
+ * reply in time, a test fails and the result is "".
+ */
 const char *host_ask(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Calls sleep(), during which the host types on the console after some seconds; whether it did. ret: what it returned */
+/*
+ * Calls sleep(). After some seconds the host types on the console, which wakes
+ * the guest. Returns whether it did; *ret is what sleep() returned.
+ */
 bool host_wakes(int seconds, int (*sleep)(void), int *ret);
 
-/* files.c: knobs. Errors are negative errno values. */
+/*
+ * files.c: files that are read and written whole, such as attributes. Errors
+ * are negative errno values.
+ */
 int write_file(const char *text, const char *path, ...) __attribute__((format(printf, 2, 3)));
-/* The file's text without the newline at its end; "" if it cannot be read. Valid until 8 calls later. */
+/*
+ * Returns the file's text without the final newline, "" if it cannot be read.
+ * It is valid for the next 7 calls.
+ */
 const char *read_file(const char *path, ...) __attribute__((format(printf, 1, 2)));
 char *read_whole(const char *path);
 long long read_number(const char *path, ...) __attribute__((format(printf, 1, 2)));
 bool exists(const char *path, ...) __attribute__((format(printf, 1, 2)));
-/* Does something in a process of its own; its error is for later(). */
+/* Runs what() in a child process; later() returns its error. */
 pid_t meanwhile(int (*what)(void));
 int later(pid_t pid);
 int run_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* For what has been mended in the kernel itself since */
+/*
+ * Whether the kernel is older than major.minor, for bugs that were fixed there
+ */
 bool kernel_before(int major, int minor);
 /*
- * The kernel of make check-debug. KASAN keeps what is freed for a while, and has its notes of a block in slabs and
- * pages of blocks that are online on the same node, in a kernel zone, until that block goes.
+ * Whether this is the kernel of make check-debug. Its KASAN delays the reuse of
+ * freed memory. For each online block it allocates slab objects and pages from
+ * the kernel zones of the block's node, and keeps them until that block goes
+ * offline.
  */
 bool kernel_debugs(void);
 double now(void);
@@ -76,11 +120,14 @@ struct kmsg {
 	int fd;
 };
 struct kmsg kmsg_mark(void);
-/* The next line with the needle; false if there is none any more */
+/* The next line that contains @needle; false if there is none yet */
 bool kmsg_next(struct kmsg *kmsg, const char *needle, char *line, size_t size);
-/* The same, which is waited for */
+/* Waits for such a line, up to @seconds */
 bool kmsg_wait(struct kmsg *kmsg, const char *needle, int seconds);
-/* Lines with the needle since the mark, which moves on; the last one goes to line if that is not NULL. */
+/*
+ * Counts the lines that contain @needle since the mark, and moves the mark. The
+ * last of them is copied to @line unless that is NULL.
+ */
 int kmsg_lines(struct kmsg *kmsg, const char *needle, char *line, size_t size);
 void kmsg_close(struct kmsg *kmsg);
 
@@ -88,23 +135,31 @@ void kmsg_close(struct kmsg *kmsg);
 int module_load(const char *name, const char *options);
 int module_load_system(const char *name, const char *options);
 int module_unload(const char *name);
-/* The same as module_load() and module_unload() by nothing but the system call */
+/*
+ * module_load() and module_unload() by the bare system calls, without libkmod
+ */
 int module_insert(int fd, const char *options);
 int module_delete(const char *name);
-/* As rmmod -f does; by its name in /proc/modules */
+/* As rmmod -f does; @name as in /proc/modules */
 int module_unload_by_force(const char *name);
 bool module_loaded(const char *name);
-/* A field of modinfo, "" if there is none. */
+/* The value of a field of modinfo, "" if there is none */
 const char *module_info(const char *name, const char *field);
 
-/* accounts.c: everything that has to be what it was */
+/* accounts.c: a snapshot of the system state that has to be restored */
 struct accounts;
 struct accounts *accounts_take(void);
-/* Waits for what is given back with a delay. Prints the differences as diagnostics. */
+/*
+ * Compares the system state with a snapshot, and prints the differences. Tries
+ * again for 2 s, since some memory is freed with a delay.
+ */
 bool accounts_same(struct accounts *before);
-/* What they were and are, as diagnostics */
+/* Prints the values of the snapshot and the present ones as diagnostics */
 void accounts_tell(const struct accounts *before);
-/* Blocks that stay poisoned keep their direct map, and their poisoned pages count: these are to be expected, too. */
+/*
+ * Adjusts a snapshot for blocks that stay poisoned: they keep their direct map,
+ * and their poisoned pages count as HardwareCorrupted.
+ */
 void accounts_add_poisoned(struct accounts *accounts, int blocks, int pages);
 void accounts_free(struct accounts *accounts);
 long long meminfo(const char *field);
@@ -119,9 +174,15 @@ int region_add(uint64_t start, uint64_t size, const char *options);
 int region_remove(int id);
 int region_online(int id, const char *what);
 int region_offline(int id, const char *what);
-/* Each block by itself: what keeps one of them may go with another one. How many are left */
+/*
+ * Sets each block offline by a write of its own: one block may be kept from
+ * going offline by what is in another. Returns how many are still online.
+ */
 int region_offline_each(int id);
-/* All blocks offline, in several attempts: a page that somebody holds just now makes one fail. */
+/*
+ * Sets all blocks offline, in several attempts: one fails if a page is in use
+ * at that moment.
+ */
 int region_give_back(int id);
 int blocks_online(int id);
 /* Number of the memory block at an address */
@@ -130,170 +191,214 @@ const char *block_state(int block);
 const char *block_stage(int block);
 /* Lines of /proc/iomem that contain the text */
 int iomem_count(const char *text);
-/* Write what must fail: the error, one line in the log that contains needle, nothing changed. */
+/*
+ * Writes a text that has to be refused: with this error and one log line, which
+ * contains @needle. The system state must not change.
+ */
 bool refused(const char *text, int error, const char *needle, const char *path, ...)
 	__attribute__((format(printf, 4, 5)));
 bool load_twostage(const char *options);
 bool unload_twostage(void);
 void settle_zones(void);
 
-/* test_notifier.c: somebody else's memory notifier, which refuses on command. The name of the case is for the tests. */
+/*
+ * test_notifier.c: a memory notifier of another module, which refuses on
+ * command. @when is a prefix of the test names.
+ */
 bool notifier_add(const char *when, const char *priority);
 void notifier_remove(const char *when);
 void notifier_refuse(const char *action, int error);
-/* Refusals of a block that is standby, alone so in its region or the next in turn: by each path, and retries */
+/*
+ * Has the notifier refuse a standby block, by each path, each followed by a
+ * retry. The block is the only one of its region, or the next to come online.
+ */
 void notifier_refusals(const char *when, const char *type, int id, int block);
 
 /* virtio.c: devices on the virtio bus */
-/* It is part of the system, not of what has to be gone at the end: for a group's setup. */
+/* Loads the bus driver, which stays loaded: for the setup() of a group */
 void virtio_bus(void);
-/* The n-th of those with this device ID, "" if there is none */
+/* The name of the n-th device with this device ID, "" if there is none */
 const char *virtio_device(int id, int n);
 const char *virtio_driver(const char *device);
 int virtio_bind(const char *device, const char *driver);
 int virtio_unbind(const char *device);
 
-/* readers.c: look at a random page of a block, by a file that shows such, or by all; how many words came */
+/*
+ * readers.c: reads about a random page of a block from one of the files that
+ * show memory or its memmap. Returns how many words it got.
+ */
 enum view { VIEW_ZONES, VIEW_FLAGS, VIEW_COUNT, VIEW_TYPES, VIEW_KCORE, VIEWS };
 long look_at(enum view view, int block);
+
 /* trace.c: the kernel's function tracer */
-/* Calls of the roots are traced, and in them calls of the functions; both lists end with NULL. */
+/*
+ * Traces calls of the roots, and the calls of the functions within these. Both
+ * lists end with NULL.
+ */
 void trace_begin(const char *const *roots, const char *const *functions);
-/* What was traced before is forgotten. */
+/* Starts tracing with an empty buffer */
 void trace_on(void);
 void trace_off(void);
-/* To the host: what it was, and in which order by whom */
+/*
+ * Prints the trace for the host: the operation, and the contenders in the order
+ * in which they did it
+ */
 void trace_print(const char *operation, const char *order);
 void trace_end(void);
 
-/* readers.c: look at a random page of a block, by all files that show such; how many words came */
+/* readers.c: look_at() with every view. Returns how many words it got. */
 long look_at_block(int block);
-/* Whether a physical address is in one of kcore's segments, which are made of System RAM */
+/*
+ * Whether a physical address is in a segment of /proc/kcore, which has one for
+ * each range of System RAM
+ */
 bool kcore_has(uint64_t physical);
-/* Whether it has a struct page, of online memory */
+/* Whether there is a struct page for it, in an online section */
 bool has_struct_page(uint64_t physical);
-/* Whether that has the mark of memory failure */
+/* Whether that struct page is marked hardware-poisoned (PG_hwpoison) */
 bool page_is_broken(uint64_t physical);
-/* Takes a page out of use, "soft" or "hard" */
+/* Writes to soft_offline_page or hard_offline_page: @how is "soft" or "hard" */
 int page_offline(const char *how, uint64_t physical);
 
-/* kmemleak.c: the kernel's leak detector, where it has one */
+/* kmemleak.c: the kernel's leak detector, on kernels that have it */
 bool kmemleak_there(void);
-/* Whether it has not been switched off on the command line: then it is to be there */
+/* Whether it was not disabled on the command line, and so has to be there */
 bool kmemleak_wanted(void);
-/* What it has found is not told again. */
+/* Drops all that it has found so far */
 void kmemleak_forget(void);
-/* How many allocations are lost since then; they are printed as diagnostics. */
+/* The number of leaks since then; they are printed as diagnostics. */
 int kmemleak_leaks(void);
 
-/* failures.c: allocations that are made to fail, one at a time, on kernels that can do that */
+/*
+ * failures.c: fault injection, one failing allocation at a time, on kernels
+ * that have it
+ */
 bool failures_possible(void);
 void failures_configure(void);
-/* Which of them count */
+/* Which allocations count */
 enum failures_place {
 	FAILURES_ANYWHERE,
-	/* on behalf of the module, which is loaded */
+	/* with a function of twostage, which is loaded, on the call stack */
 	FAILURES_IN_TWOSTAGE,
-	/* when a module is initialised */
+	/* while a module is initialised */
 	FAILURES_IN_INITIALISATION,
-	/* before that, when its parameters are read */
+	/* before that, while its parameters are parsed */
 	FAILURES_IN_PARAMETERS,
 };
 void failures_only_in(enum failures_place place);
-/* The nth allocation of this process from now on fails; 0: none. */
+/* Makes the nth allocation of this process from now on fail; 0: none */
 void failures_begin(unsigned int nth);
-/* Whether it has come to that; and none fails any more. */
+/* Whether that allocation was reached; no more allocations fail. */
 bool failures_end(void);
 enum failures_outcome {
-	/* Nobody was there to allocate, and nothing has been tried. */
+	/* No worker has allocated anything: nothing was tested. */
 	FAILURES_NOT_ASKED,
-	/* There were less allocations. */
+	/* There were fewer allocations than nth. */
 	FAILURES_UNTOUCHED,
 	FAILURES_FAILED,
 };
-/* The same in the kernel's workers, of whom one does what is to be tried. */
+/* The same for all kworkers, of which one does the work to be tested. */
 void failures_begin_in_workers(unsigned int nth);
 enum failures_outcome failures_in_workers(unsigned int nth);
 enum failures_outcome failures_end_in_workers(unsigned int nth);
-/* How many of the words at a physical address are not zero, says kcore */
+/*
+ * How many of the words at a physical address are not zero, read from
+ * /proc/kcore
+ */
 long kcore_words(uint64_t physical, long words);
 bool readers_trip_over_huge_pages(void);
 
 /* dimm.c: DIMMs that the host plugs */
-/* On a node, or on none in particular if that is negative */
+/* @node: the node, or negative for none in particular */
 void dimm_plug(const char *name, uint64_t size, int node);
 void dimm_unplug(const char *name);
-/* Waits until the host has it back. */
+/* Waits until the host has removed the device. */
 bool dimm_gone(const char *name);
-/* Once it is unplugged: the host forgets the memory behind it. */
+/* Deletes the memory backend on the host, after the DIMM is unplugged */
 void dimm_forget(const char *name);
-/* Memory blocks of the system */
+/* The number of memory blocks of the system */
 int count_blocks(void);
 bool wait_for_blocks(int count);
 
 /* disk.c: the path of a virtio disk with this serial number, "" if there is none */
 const char *disk_of(const char *serial);
 
-/* elf.c: what physical memory an ELF file has */
+/* elf.c: the physical memory in an ELF file */
 struct segment {
 	uint64_t offset, start, size;
 };
-/* How many there are; no more than count */
+/* Returns how many there are, at most @count */
 int elf_segments(int fd, struct segment *segments, int count);
-/* Of a physical range: how many bytes are in segments */
+/* How many bytes of a physical range are in the segments */
 uint64_t elf_covered(const struct segment *segments, int count, uint64_t start, uint64_t size);
-/* All program headers of /proc/kcore */
+/* The number of program headers of /proc/kcore, of any type */
 int kcore_headers(void);
 
-/* iomem.c: populated memory in /proc/iomem; no more than count entries of it, without their offsets */
+/*
+ * iomem.c: the entries of populated memory in /proc/iomem, at most @count of
+ * them. Their offset members are 0.
+ */
 int ram_entries(struct segment *entries, int count);
-/* Of blocks, a bit for each: how many runs of neighbours they are */
+/* The number of runs of adjacent blocks; each bit is a block. */
 int ram_runs(unsigned int blocks);
-/* Whether the entries are these runs and nothing else; the first bit is the block at start */
+/* Whether the entries are exactly these runs; bit 0 is the block at @start. */
 bool ram_is(uint64_t start, unsigned int blocks);
 
 /* kexec.c: booting the next kernel from this one */
 #define KEXEC_KERNEL "/tmp/kernel"
 #define KEXEC_INITRD "/tmp/initrd"
 #define KEXEC_OUTPUT "/tmp/kexec.out"
-/* A number in the kernel's command line, NAME=NUMBER; 0 if it is not there */
+/* The number in NAME=NUMBER of the kernel's command line, 0 if missing */
 long long boot_number(const char *name);
-/* The files, as the host provides them */
+/* Fetches the kernel and the initramfs from the disks that the host provides */
 bool kexec_fetch(void);
-/* By kexec-tools, with more for the command line: their exit status */
+/*
+ * Loads them with kexec-tools: @how are its options, @options is appended to
+ * the command line. Returns its exit status.
+ */
 int kexec_load(const char *how, const char *options, ...) __attribute__((format(printf, 2, 3)));
 
-/* memory.c: memory in use, with data that is checked */
+/* memory.c: memory in use, with data that is verified */
 struct memory {
 	uint64_t *words;
 	size_t size;
 	uint64_t seed;
 };
-/* From which node what this process touches from now on is to come, as long as that node has some; -1: as ever */
+/*
+ * Sets the node from which this process prefers to allocate; -1: the default
+ * policy
+ */
 bool memory_prefer(int node);
-/* From this node and no other; page tables and the like count too */
+/* Restricts allocations of this process to a node, its page tables included */
 bool memory_bind(int node);
 bool memory_fill(struct memory *memory, size_t size, uint64_t seed);
-/* The same in two steps; flags as mmap() takes them, advice as madvise() does, or 0 */
+/*
+ * The two steps of memory_fill(). @flags as for mmap(), @advice as for
+ * madvise(), or 0.
+ */
 bool memory_map(struct memory *memory, size_t size, int flags, int advice);
 void memory_write(struct memory *memory, uint64_t seed);
-/* First word that is not what was written, or -1 */
+/* The offset of the first page with wrong data, -1 if there is none */
 ssize_t memory_check(const struct memory *memory);
-/* Bytes in pages that are not what was written */
+/* The number of bytes in pages with wrong data */
 uint64_t memory_lost(const struct memory *memory);
-/* The physical address of its page at an offset, 0 if there is none */
+/* The physical address of the page at an offset, 0 if there is none */
 uint64_t memory_address(const struct memory *memory, size_t offset);
-/* Bytes of it that lie in a physical range */
+/* How many bytes of it are in a physical range */
 uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t size);
 void memory_free(struct memory *memory);
-/* Slabs that nobody uses are given back, and what KASAN has kept of those that were freed. */
+/* Frees empty slabs, and what is in KASAN's quarantine */
 void memory_shrink_slabs(void);
 /*
- * Page tables, which cannot be moved: a process that has many of them on a node (its memory policy counts for
- * them too), as long as it lives. On the kernel of make check-debug, the pages of pipes.
+ * Starts a process that has many page tables, which cannot be migrated, on a
+ * node (its memory policy applies to them). They are freed when it is killed.
+ * On the kernel of make check-debug it has pages in pipes instead.
  */
 pid_t memory_page_tables(int node);
-/* A page of it in a physical range that cannot be moved, since it is in a pipe: as if a device were at it */
+/*
+ * Puts one page that is in a physical range into a pipe: the page cannot be
+ * migrated, as if a device were using it.
+ */
 struct pin {
 	int pipe[2];
 };

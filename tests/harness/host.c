@@ -16,7 +16,7 @@
 
 #include "harness.h"
 
-/* Longer than the runner waits for QEMU */
+/* Longer than the runner's own timeout for QEMU */
 #define REPLY_SECONDS 40
 
 static void command(const char *prefix, const char *format, va_list arguments)
@@ -37,7 +37,7 @@ void host(const char *format, ...)
 	va_end(arguments);
 }
 
-/* An echo of the reply would tear the records of the kernel's log that come at the same moment. */
+/* Switch echo off: it would be mixed into the kernel's log on the same line. */
 static void no_echo(int console)
 {
 	struct termios settings;
@@ -54,7 +54,7 @@ static int console_open(void)
 
 	if (console >= 0) {
 		no_echo(console);
-		/* A reply that came too late for its question is no answer to this one. */
+		/* Drop a late reply to an earlier command. */
 		tcflush(console, TCIFLUSH);
 	}
 	return console;
@@ -69,7 +69,7 @@ static const char *reply_from(int fd)
 	if (poll(&console, 1, 1000 * REPLY_SECONDS) == 1)
 		length = read(fd, reply, sizeof(reply) - 1);
 	else
-		ok(false, "the host answers within %d seconds", REPLY_SECONDS);
+		ok(false, "the host replies to a monitor command within %d seconds", REPLY_SECONDS);
 	close(fd);
 	reply[length > 0 ? length : 0] = '\0';
 	reply[strcspn(reply, "\r\n")] = '\0';

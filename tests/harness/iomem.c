@@ -43,11 +43,13 @@ bool ram_is(uint64_t start, unsigned int blocks)
 
 		for (bit = first; bit < 32 && blocks >> bit & 1;)
 			bit++;
-		same = entries[i].start == start + first * block_size && entries[i].size == (bit - first) * block_size;
+		same = entries[i].start == start + first * block_size &&
+		       entries[i].size == (bit - first) * block_size;
 	}
 	for (i = 0; !same && i < count; i++)
-		diag("/proc/iomem: [%#" PRIx64 "-%#" PRIx64 "]", entries[i].start, entries[i].start + entries[i].size - 1);
+		diag("/proc/iomem: [%#" PRIx64 "-%#" PRIx64 "]", entries[i].start,
+		     entries[i].start + entries[i].size - 1);
 	if (!same)
-		diag("these are not the runs of the blocks %#x", blocks);
+		diag("expected one entry for each run of adjacent blocks in the mask %#x", blocks);
 	return same;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The next kernel: the same as this one, with the same initramfs, hence the same tests
+ * Booting the next kernel: the same one, with the same initramfs and tests
  *
- * What it finds in its command line tells these how far they are.
+ * A number on its command line tells the tests which step this boot is.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -19,7 +19,10 @@ long long boot_number(const char *name)
 	char *line = read_whole("/proc/cmdline"), *place = line;
 	long long value = 0;
 
-	/* The last one: what has been there before is kept when a kernel loads the next. */
+	/*
+	 * The last one counts: kexec keeps the old command line and appends to
+	 * it.
+	 */
 	while ((place = strstr(place, name))) {
 		place += strlen(name);
 		if (*place == '=')
@@ -29,7 +32,10 @@ long long boot_number(const char *name)
 	return value;
 }
 
-/* Disks are padded, files are not: both images may have zeroes behind them. */
+/*
+ * The disks, and so these copies, are padded with zeroes; both formats allow
+ * that.
+ */
 bool kexec_fetch(void)
 {
 	char kernel[64], initrd[64];
@@ -39,8 +45,9 @@ bool kexec_fetch(void)
 	usleep(300000);
 	snprintf(kernel, sizeof(kernel), "%s", disk_of("kernel"));
 	snprintf(initrd, sizeof(initrd), "%s", disk_of("initrd"));
-	return ok(*kernel && *initrd && !run_command("cat %s >" KEXEC_KERNEL " && cat %s >" KEXEC_INITRD, kernel, initrd),
-		  "there are a kernel and an initramfs to go on with");
+	return ok(*kernel && *initrd &&
+		  !run_command("cat %s >" KEXEC_KERNEL " && cat %s >" KEXEC_INITRD, kernel, initrd),
+		  "the kernel and the initramfs are read from their disks");
 }
 
 int kexec_load(const char *how, const char *options, ...)
@@ -51,6 +58,8 @@ int kexec_load(const char *how, const char *options, ...)
 	va_start(arguments, options);
 	vsnprintf(append, sizeof(append), options, arguments);
 	va_end(arguments);
-	return run_command("kexec %s " KEXEC_KERNEL " --initrd=" KEXEC_INITRD " --reuse-cmdline --append='%s'"
-			   " >" KEXEC_OUTPUT " 2>&1", how, append);
+	return run_command("kexec %s " KEXEC_KERNEL " --initrd=" KEXEC_INITRD
+			   " --reuse-cmdline --append='%s'"
+			   " >" KEXEC_OUTPUT " 2>&1",
+			   how, append);
 }

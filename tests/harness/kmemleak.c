@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The kernel's detector of allocations that nobody has a pointer to, where it has one
+ * The kernel's leak detector, on kernels that have it
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -14,7 +14,7 @@
 
 bool kmemleak_there(void)
 {
-	/* The file is there in any case, but takes nothing while the detector is switched off (kmemleak=off). */
+	/* With kmemleak=off the file exists, and writes to it fail. */
 	return exists(KMEMLEAK) && write_file("stack=on", KMEMLEAK) == 0;
 }
 
@@ -38,7 +38,10 @@ int kmemleak_leaks(void)
 	char *text, *line, *rest;
 	int leaks = 0, lines = 0;
 
-	/* It does not report what is younger than 5 seconds, nor what it has seen only once. */
+	/*
+	 * It reports only objects older than 5 s that two scans found
+	 * unreferenced.
+	 */
 	sleep(6);
 	write_file("scan", KMEMLEAK);
 	write_file("scan", KMEMLEAK);

@@ -29,7 +29,10 @@ bool kmsg_next(struct kmsg *kmsg, const char *needle, char *line, size_t size)
 		char *text;
 
 		length = read(kmsg->fd, record, sizeof(record) - 1);
-		/* A record that was overwritten before it was read */
+		/*
+		 * A record was overwritten before it was read: go on with the
+		 * next.
+		 */
 		if (length < 0 && errno == EPIPE)
 			continue;
 		if (length <= 0)

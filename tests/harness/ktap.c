@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Results as KTAP
+ * Test results as KTAP
  *
- * Into the kernel's log if asked for: a record there is never torn by another, as two writers on a serial
- * line are, and the results stand in order with what the kernel says.
+ * With --kmsg they are written to the kernel's log. Records there are not torn,
+ * as lines of two writers on a serial console are, and the results are in order
+ * with the kernel's own messages.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -24,7 +25,7 @@ static void print(const char *text)
 	char line[900];
 	int length;
 
-	/* The digits are the level, notice. */
+	/* <5> is the log level, notice. */
 	length = snprintf(line, sizeof(line), "%s%s\n", out == STDOUT_FILENO ? "" : "<5>", text);
 	if (length >= (int)sizeof(line))
 		length = sizeof(line) - 1;
@@ -48,7 +49,10 @@ int ktap_end(void)
 {
 	char plan[32];
 
-	/* Only at the end is it known, and only who gets here prints one. */
+	/*
+	 * The plan comes last: only then the number is known, and a run that
+	 * was cut short has no plan.
+	 */
 	snprintf(plan, sizeof(plan), "1..%d", tests);
 	print(plan);
 	return failures;
@@ -64,8 +68,8 @@ static void result(bool passed, const char *reason, const char *format, va_list 
 	char name[600], line[800];
 
 	vsnprintf(name, sizeof(name), format, arguments);
-	snprintf(line, sizeof(line), "%s %d - %s: %s%s%s", passed ? "ok" : "not ok", ++tests, group, name,
-		 reason ? " # SKIP " : "", reason ? reason : "");
+	snprintf(line, sizeof(line), "%s %d - %s: %s%s%s", passed ? "ok" : "not ok", ++tests, group,
+		 name, reason ? " # SKIP " : "", reason ? reason : "");
 	print(line);
 	if (!passed)
 		failures++;
@@ -79,6 +83,61 @@ bool ok(bool passed, const char *promise, ...)
 	result(passed, NULL, promise, arguments);
 	va_end(arguments);
 	return passed;
+}
+
+bool ok_number(long long got, long long expected, const char *promise, ...)
+{
+	const bool passed = got == expected;
+	va_list arguments;
+
+	if (!passed)
+		diag("got %lld, expected %lld", got, expected);
+	va_start(arguments, promise);
+	result(passed, NULL, promise, arguments);
+	va_end(arguments);
+	return passed;
+}
+
+bool ok_text(const char *got, const char *expected, const char *promise, ...)
+{
+	const bool passed = !strcmp(got, expected);
+	va_list arguments;
+
+	if (!passed)
+		diag("got \"%s\", expected \"%s\"", got, expected);
+	va_start(arguments, promise);
+	result(passed, NULL, promise, arguments);
+	va_end(arguments);
+	return passed;
+}
+
+bool ok_return(int got, int expected, const char *promise, ...)
+{
+	const bool passed = got == expected;
+	va_list arguments;
+
+	if (!passed)
+		diag("got %d (%s), expected %d (%s)", got, strerror(-got), expected,
+		     strerror(-expected));
+	va_start(arguments, promise);
+	result(passed, NULL, promise, arguments);
+	va_end(arguments);
+	return passed;
+}
+
+bool call_returns(const char *call, int got, int expected)
+{
+	if (got != expected)
+		diag("%s returned %d (%s), expected %d (%s)", call, got, strerror(-got), expected,
+		     strerror(-expected));
+	return got == expected;
+}
+
+bool condition_holds(const char *condition, bool holds)
+{
+	if (!holds)
+		diag("not true: %s", condition);
+	return holds;
 }
 
 void skip(const char *reason, const char *promise, ...)

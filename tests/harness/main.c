@@ -15,14 +15,15 @@
 /* As in linux/panic.h */
 #define TAINT_FORCED_RMMOD 3
 
-/* All groups, which GROUP() puts one after the other */
+/* The array of all groups, see GROUP() */
 extern const struct group __start_groups[], __stop_groups[];
 
 static void usage(FILE *file)
 {
-	fprintf(file, "Usage: harness [--kmsg] GROUP...\n"
+	fprintf(file,
+		"Usage: harness [--kmsg] GROUP...\n"
 		"       harness --list\n\n"
-		"Runs groups of tests in a guest and prints KTAP, with --kmsg into the kernel's log.\n"
+		"Runs groups of tests in a guest and prints KTAP, with --kmsg to the kernel log.\n"
 		"Exit status: 0 if all passed, 1 if not, 2 for a usage error.\n");
 }
 
@@ -36,41 +37,44 @@ static const struct group *find(const char *name)
 	return NULL;
 }
 
-/* True, too, on a kernel without lockdep */
-static bool lockdep_looks(void)
+/* Whether lockdep is enabled; true on a kernel without it */
+static bool lockdep_enabled(void)
 {
 	char *stats = exists(LOCKDEP) ? read_whole(LOCKDEP) : NULL, *word;
-	bool looks;
+	bool enabled;
 
 	if (!stats)
 		return true;
 	word = strstr(stats, "debug_locks:");
-	looks = word && strtol(word + strlen("debug_locks:"), NULL, 10);
+	enabled = word && strtol(word + strlen("debug_locks:"), NULL, 10);
 	free(stats);
-	return looks;
+	return enabled;
 }
 
 /*
- * Lockdep switches itself off with the first thing that it reports, and when a module is unloaded by force. The report
- * fails the guest's log, unless it is known to be the kernel's own: what has not been looked at is told in any case.
+ * Lockdep disables itself at its first report, and when a module is unloaded by
+ * force. A report fails the scenario, unless it is a known one of the kernel's
+ * own; in that case too, say that the rest of the group ran without lockdep.
  */
 static void check_lockdep(bool before)
 {
-	static const char promise[] = "lockdep has looked at all of it";
+	static const char promise[] = "lockdep was enabled throughout the group";
 
 	if (!exists(LOCKDEP))
 		return;
-	if (lockdep_looks())
+	if (lockdep_enabled())
 		ok(true, "%s", promise);
 	else if (read_number(TAINTED) & 1 << TAINT_FORCED_RMMOD)
-		skip("it does not once a module was unloaded by force", "%s", promise);
+		skip("a module was unloaded by force, which disables lockdep", "%s", promise);
 	else
-		skip(before ? "it has reported something meanwhile" : "it had reported something before", "%s", promise);
+		skip(before ? "lockdep reported something during the group and disabled itself" :
+			      "lockdep had reported something before the group and disabled itself",
+		     "%s", promise);
 }
 
 static void run(const struct group *group)
 {
-	bool lockdep = lockdep_looks();
+	bool lockdep = lockdep_enabled();
 	struct kmsg kmsg = kmsg_mark();
 	struct accounts *before;
 	char line[512] = "";
@@ -88,12 +92,15 @@ static void run(const struct group *group)
 	if (group->stays)
 		return;
 
-	ok(accounts_same(before), "afterwards every account is what it was");
-	ok(!kmsg_lines(&kmsg, "leaked", line, sizeof(line)), "no page of a memmap leaks %s", line);
-	ok(!module_loaded("twostage"), "nothing of it is left loaded");
-	/* A detector that has switched itself off meanwhile has not looked. */
+	ok(accounts_same(before), "at the end of the group the system state matches the baseline");
+	if (kmsg_lines(&kmsg, "leaked", line, sizeof(line)))
+		diag("the last line: %s", line);
+	ok(!*line, "the kernel log of the group reports no leaked memmap pages");
+	ok(!module_loaded("twostage"), "at the end of the group twostage is not loaded");
+	/* kmemleak disables itself when it runs out of memory. */
 	if (leaks)
-		ok(kmemleak_there() && !kmemleak_leaks(), "nothing that was allocated is lost");
+		ok(kmemleak_there() && !kmemleak_leaks(),
+		   "kmemleak is enabled at the end of the group and finds no leak");
 	kmsg_close(&kmsg);
 	accounts_free(before);
 }
@@ -123,7 +130,9 @@ int main(int argc, char **argv)
 	}
 	for (int name = n; name < argc; name++) {
 		if (!find(argv[name])) {
-			fprintf(stderr, "harness: there is no group \"%s\", see --list\n", argv[name]);
+			fprintf(stderr,
+				"harness: there is no group \"%s\": --list prints all groups\n",
+				argv[name]);
 			return 2;
 		}
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory in use, with data that is checked
+ * Memory in use, with data that is verified
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -21,13 +21,13 @@
 
 #define PAGE 4096
 
-/* The first word of the page at an offset; each word of it is one more than that before. */
+/* The first word of the page at an offset; each further word is one more. */
 static uint64_t value(const struct memory *memory, size_t offset)
 {
 	return memory->seed ^ (offset * 0x9e3779b97f4a7c15ULL);
 }
 
-/* A value that a node's meminfo has, in KiB; name: with its colon */
+/* A value of a node's meminfo in KiB; @name includes the colon */
 static long long node_kib(int node, const char *name)
 {
 	char path[64], *text, *line;
@@ -46,10 +46,12 @@ static bool set_policy(int mode, int node)
 	unsigned long mask = node < 0 ? 0 : 1UL << node;
 	int tries = 0;
 
-	while (syscall(SYS_set_mempolicy, mode, node < 0 ? NULL : &mask, node < 0 ? 0 : 8 * sizeof(mask))) {
+	while (syscall(SYS_set_mempolicy, mode, node < 0 ? NULL : &mask,
+		       node < 0 ? 0 : 8 * sizeof(mask))) {
 		/*
-		 * A policy may only name a node that the cpusets know to have memory, which they are told some time
-		 * after it has got its first.
+		 * A policy may only name nodes with memory, as the cpusets know
+		 * them, and these are updated some time after the node's first
+		 * memory came online.
 		 */
 		if (errno != EINVAL || !node_kib(node, "MemTotal:") || tries++ == 100)
 			return false;
@@ -103,7 +105,7 @@ static bool page_is_right(const struct memory *memory, size_t offset)
 	uint64_t wrong = 0;
 	int i;
 
-	/* Without a way out, so that the compiler can take several at once. */
+	/* No early exit, so that the compiler can vectorise the loop. */
 	for (i = 0; i < PAGE / 8; i++)
 		wrong |= page[i] ^ (first + i);
 	return !wrong;
@@ -136,7 +138,8 @@ uint64_t memory_address(const struct memory *memory, size_t offset)
 	uintptr_t address = (uintptr_t)memory->words + offset;
 	uint64_t entry = 0;
 
-	if (fd < 0 || pread(fd, &entry, sizeof(entry), address / PAGE * 8) != sizeof(entry) || !(entry >> 63))
+	if (fd < 0 || pread(fd, &entry, sizeof(entry), address / PAGE * 8) != sizeof(entry) ||
+	    !(entry >> 63))
 		entry = 0;
 	if (fd >= 0)
 		close(fd);
@@ -158,8 +161,8 @@ uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t siz
 		for (i = 0; length > 0 && i < (size_t)length / 8; i++) {
 			uint64_t physical = (entries[i] & ((1ULL << 55) - 1)) * PAGE;
 
-			if (entries[i] >> 63 && offset + i * PAGE < memory->size && physical >= start &&
-			    physical < start + size)
+			if (entries[i] >> 63 && offset + i * PAGE < memory->size &&
+			    physical >= start && physical < start + size)
 				inside += PAGE;
 		}
 	}
@@ -167,17 +170,23 @@ uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t siz
 	return inside;
 }
 
-/* Reading maps the zero page: a page table for each 2 MiB, and no memory. */
+/*
+ * Reads map the zero page: a page table for each 2 MiB, and no memory besides.
+ */
 static bool fill_page_tables(int node)
 {
 	const size_t size = 16 * GIB;
-	char *memory = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *memory =
+		mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	size_t offset;
 
-	/* A kernel without transparent huge pages does not know of them. */
+	/* A kernel without transparent huge pages returns EINVAL. */
 	if (memory == MAP_FAILED || (madvise(memory, size, MADV_NOHUGEPAGE) && errno != EINVAL))
 		return false;
-	/* Not before that: a slab on the node would be used by others, too, who are there for longer. */
+	/*
+	 * Bind only now: slab pages that are allocated on the node before this
+	 * point would be shared with other tasks, and stay.
+	 */
 	if (!memory_bind(node))
 		return false;
 	for (offset = 0; offset < size; offset += 2 * MIB)
@@ -212,17 +221,24 @@ pid_t memory_page_tables(int node)
 		return -1;
 	pid = fork();
 	if (!pid) {
-		/* With lockdep, each page table has a lock in a slab. */
-		if ((kernel_debugs() ? fill_pipes(node) : fill_page_tables(node)) && write(ends[1], "", 1) == 1)
+		/*
+		 * With lockdep each page table has a lock in a slab, which
+		 * would stay.
+		 */
+		if ((kernel_debugs() ? fill_pipes(node) : fill_page_tables(node)) &&
+		    write(ends[1], "", 1) == 1)
 			pause();
 		_exit(0);
 	}
 	close(ends[1]);
-	/* Also if there is nobody any more who could write. A guest under emulation takes its time. */
+	/*
+	 * poll() also returns when the child has died. Emulated guests are
+	 * slow.
+	 */
 	ready = (struct pollfd){ .fd = ends[0], .events = POLLIN };
 	poll(&ready, 1, 60000);
 	if (!(ready.revents & POLLIN))
-		diag("there are no pages on node %d that cannot be moved", node);
+		diag("no unmovable pages could be allocated on node %d", node);
 	close(ends[0]);
 	return pid;
 }
@@ -254,7 +270,10 @@ void memory_shrink_slabs(void)
 	DIR *directory = opendir("/sys/kernel/slab");
 	struct dirent *entry;
 
-	/* Not by a shell: who truncates a file of sysfs gives it attributes, which are in a slab and stay. */
+	/*
+	 * Not with a shell: its O_TRUNC makes the kernel allocate attributes
+	 * for the sysfs file, in a slab, and these stay.
+	 */
 	while (directory && (entry = readdir(directory)))
 		write_file("1", "/sys/kernel/slab/%s/shrink", entry->d_name);
 	if (directory)

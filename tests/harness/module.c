@@ -20,7 +20,7 @@ static struct kmod_ctx *context(void)
 
 	if (!ctx) {
 		ctx = kmod_new(NULL, NULL);
-		/* Failures are expected, and the console is not its to write to. */
+		/* Failures are expected: do not print them to the console. */
 		kmod_set_log_priority(ctx, 0);
 	}
 	return ctx;
@@ -37,7 +37,7 @@ static struct kmod_module *module_of(const char *name)
 	return module;
 }
 
-/* One of ours, from /twostage/. */
+/* Loads a module of this project, from /twostage/ */
 int module_load(const char *name, const char *options)
 {
 	struct kmod_module *module = module_of(name);
@@ -50,7 +50,7 @@ int module_load(const char *name, const char *options)
 	return ret;
 }
 
-/* One of the kernel's, with what it depends on. */
+/* Loads a module of the kernel, and the modules that it depends on */
 int module_load_system(const char *name, const char *options)
 {
 	struct kmod_module *module;

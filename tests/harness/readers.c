@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Those who look at physical memory and its memmap without asking anybody
+ * Readers of physical memory and its memmap that take no lock
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -14,7 +14,7 @@
 
 #include "harness.h"
 
-/* How many words could be read there */
+/* Returns how many words could be read at an offset */
 static long read_some(const char *path, off_t offset)
 {
 	static char buffer[65536];
@@ -28,7 +28,7 @@ static long read_some(const char *path, off_t offset)
 	return length > 0 ? length / 8 : 0;
 }
 
-/* What kcore has at this moment, from its program headers; physical addresses, UINT64_MAX where there is none */
+/* The segments of /proc/kcore at this moment, by physical address */
 static int kcore_segments(struct segment *segments, int count)
 {
 	int fd = open("/proc/kcore", O_RDONLY | O_CLOEXEC), found;
@@ -48,7 +48,7 @@ bool kcore_has(uint64_t physical)
 	return elf_covered(segments, found, physical, 1);
 }
 
-/* Where kcore has the direct map: found once. */
+/* The file offset of a physical address in /proc/kcore. Looked up only once. */
 static off_t kcore_offset(uint64_t physical)
 {
 	static struct segment segments[64];
@@ -58,8 +58,9 @@ static off_t kcore_offset(uint64_t physical)
 	if (found < 0)
 		found = kcore_segments(segments, ARRAY_SIZE(segments));
 	/*
-	 * Offsets in the file differ by as much as addresses do. The first memory of all is in the direct map; the
-	 * kernel's text, which is in another, is further up.
+	 * Offsets in the file differ as addresses do. The segment of the first
+	 * MiB belongs to the direct map; the kernel's text has a mapping of its
+	 * own, and lies higher.
 	 */
 	for (i = 0; i < found; i++)
 		if (segments[i].start < MIB)
@@ -67,9 +68,12 @@ static off_t kcore_offset(uint64_t physical)
 	return 0;
 }
 
-/* KPF_* of linux/kernel-page-flags.h; the one for no page if that cannot be found out */
-#define NO_PAGE (UINT64_C(1) << 20)
-#define BROKEN (UINT64_C(1) << 19)
+/*
+ * As in linux/kernel-page-flags.h. KPF_NOPAGE is also returned if the flags
+ * cannot be read.
+ */
+#define KPF_NOPAGE (UINT64_C(1) << 20)
+#define KPF_HWPOISON (UINT64_C(1) << 19)
 
 static uint64_t page_flags(uint64_t physical)
 {
@@ -77,21 +81,21 @@ static uint64_t page_flags(uint64_t physical)
 	uint64_t flags;
 
 	if (fd < 0)
-		return NO_PAGE;
+		return KPF_NOPAGE;
 	if (pread(fd, &flags, 8, physical / 4096 * 8) != 8)
-		flags = NO_PAGE;
+		flags = KPF_NOPAGE;
 	close(fd);
 	return flags;
 }
 
 bool has_struct_page(uint64_t physical)
 {
-	return !(page_flags(physical) & NO_PAGE);
+	return !(page_flags(physical) & KPF_NOPAGE);
 }
 
 bool page_is_broken(uint64_t physical)
 {
-	return page_flags(physical) & BROKEN;
+	return page_flags(physical) & KPF_HWPOISON;
 }
 
 long look_at(enum view view, int block)
@@ -116,10 +120,11 @@ long look_at(enum view view, int block)
 }
 
 /*
- * Until 6.2, folio_mapped() looked at as many struct pages as the second one of a compound page says, and
- * that holds something else (TAIL_MAPPING, half of which are 0xdead0000) while the compound page is being
- * made. So kpageflags walks off the end of whatever memmap there is when it meets a huge page in the
- * making. That is none of our doing, with memory that is plugged in one stage the same.
+ * Before 6.2, folio_mapped() takes the number of struct pages to look at from
+ * the second page of a compound page. While the compound page is being made,
+ * that field holds something else (TAIL_MAPPING, half of which is 0xdead0000).
+ * A read of kpageflags at that moment walks beyond the end of the memmap. This
+ * is a bug of the kernel that does not depend on twostage.
  */
 bool readers_trip_over_huge_pages(void)
 {
@@ -135,7 +140,8 @@ long kcore_words(uint64_t physical, long words)
 	if (fd < 0)
 		return 0;
 	for (; words > 0; words--, physical += sizeof(word))
-		count += pread(fd, &word, sizeof(word), kcore_offset(physical)) == sizeof(word) && word;
+		count += pread(fd, &word, sizeof(word), kcore_offset(physical)) == sizeof(word) &&
+			 word;
 	close(fd);
 	return count;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Several processes at once: what they did, how long it took them, and what went wrong
+ * Several processes at once: what they did, how long it took, what failed
  *
- * All of it is counted in memory that the processes share, without locks. Times go into histograms whose buckets
- * are 1/32 of a power of two wide: percentiles are right to 3 %, the shortest and the longest time exactly.
+ * Results are counted in memory that the processes share, without locks. Times
+ * go into histograms whose buckets are 1/32 of a power of two wide, so
+ * percentiles are accurate to 3 %; the shortest and the longest time are exact.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -22,12 +23,14 @@
 
 #define STEPS 32
 #define BUCKETS (48 * STEPS)
-/* Errors of commands that tell none are their exit statuses, from here on */
+/*
+ * From here on errors are the exit statuses of commands that printed no error.
+ */
 #define STATUSES 200
 #define ERRORS (STATUSES + 256)
-/* What is never booked: for the kernel, and for what nobody books */
+/* Memory that is never booked: for the kernel, and for what is not booked */
 #define SPARE (96 * MIB)
-/* Seconds for an operation that has begun when time is up */
+/* Seconds for operations that are in progress at the end */
 #define GRACE 300
 #define MAX_PROCESSES 32
 
@@ -39,9 +42,9 @@ struct counts {
 };
 
 static struct shared {
-	/* Bytes that somebody is about to use, or to take away */
+	/* Bytes that processes are about to use, or to remove */
 	uint64_t booked;
-	/* Somebody did not get what he wanted to book */
+	/* How many bookings were refused */
 	long wanted;
 	uint64_t checked, lost;
 	bool stop;
@@ -60,10 +63,11 @@ void stress_begin(const struct stress_kind *new_kinds, int count)
 {
 	kinds = new_kinds;
 	kind_count = count;
-	shared = mmap(NULL, shared_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, shared_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	if (shared == MAP_FAILED)
 		abort();
-	/* The pages come from where the kernel's own are, and at once. */
+	/* Allocate the pages now, and where the kernel's own memory is. */
 	memset(shared, 0, shared_size());
 	for (int i = 0; i < count; i++)
 		shared->counts[i].shortest = UINT64_MAX;
@@ -91,12 +95,12 @@ static int bucket_of(uint64_t ns)
 
 	if (ns < STEPS)
 		return ns;
-	/* ns = 2^octave * (STEPS + step) and a rest */
+	/* ns = 2^octave * (STEPS + step) + remainder */
 	octave = 63 - __builtin_clzll(ns) - 5;
 	return (octave + 1) * STEPS + (int)((ns >> octave) - STEPS);
 }
 
-/* Where a bucket begins */
+/* The lower bound of a bucket */
 static uint64_t bucket_start(int bucket)
 {
 	if (bucket < STEPS)
@@ -158,13 +162,16 @@ static bool is_expected(int kind, int error, const char **reason)
 	return false;
 }
 
-/* The first error in the text that is expected of this kind, 0 if there is none */
+/*
+ * The first error of the list for this kind that the text contains, 0 if none
+ */
 static int error_told(int kind, const char *text)
 {
 	const struct stress_error *entry = kinds[kind].errors;
 
 	for (; entry && entry->error; entry++)
-		if (strstr(text, strerror(entry->error)) || (entry->words && strstr(text, entry->words)))
+		if (strstr(text, strerror(entry->error)) ||
+		    (entry->words && strstr(text, entry->words)))
 			return entry->error;
 	return 0;
 }
@@ -228,7 +235,7 @@ void stress_unbook(uint64_t size)
 	__atomic_sub_fetch(&shared->booked, size, __ATOMIC_SEQ_CST);
 }
 
-/* Not longer than until somebody else wants some */
+/* Sleeps, until another process cannot book memory */
 static void hold(int milliseconds)
 {
 	long wanted = __atomic_load_n(&shared->wanted, __ATOMIC_RELAXED);
@@ -261,8 +268,8 @@ void stress_use_memory(int fill, int check, uint64_t size, int milliseconds)
 	lost = memory_lost(&memory);
 	stress_note(check, started, lost ? -EIO : 0);
 	if (lost)
-		diag("%llu bytes of %zu are lost, the first at offset %zd", (unsigned long long)lost, memory.size,
-		     memory_check(&memory));
+		diag("%llu bytes of %zu are lost, the first at offset %zd",
+		     (unsigned long long)lost, memory.size, memory_check(&memory));
 	add(&shared->lost, lost);
 	add(&shared->checked, size);
 	memory_free(&memory);
@@ -295,14 +302,18 @@ static pid_t start(const struct stress_job *job, unsigned int seed, double until
 	_exit(0);
 }
 
-/* Those that have ended; false if one of them did not end well, which ends it all. */
+/*
+ * Reaps processes that have ended. If one of them failed, returns false and
+ * makes all others end.
+ */
 static bool reap(struct process *processes, int count, int *left)
 {
 	bool well = true;
 	int status, i;
 
 	for (i = 0; i < count; i++) {
-		if (processes[i].pid <= 0 || waitpid(processes[i].pid, &status, WNOHANG) != processes[i].pid)
+		if (processes[i].pid <= 0 ||
+		    waitpid(processes[i].pid, &status, WNOHANG) != processes[i].pid)
 			continue;
 		processes[i].pid = 0;
 		(*left)--;
@@ -326,7 +337,8 @@ static void give_up(const struct process *processes, int count)
 			continue;
 		snprintf(path, sizeof(path), "/proc/%d/stack", processes[i].pid);
 		stack = read_whole(path);
-		diag("the process for %s does not end, it is at %.500s", processes[i].name, stack);
+		diag("the process for %s does not end, its kernel stack: %.500s", processes[i].name,
+		     stack);
 		free(stack);
 		kill(processes[i].pid, SIGKILL);
 	}
@@ -362,7 +374,7 @@ bool stress_run(const struct stress_job *jobs, int count, int seconds, unsigned 
 	return well;
 }
 
-/* The time that this part of all were not longer than */
+/* The time below which this part of all times lies */
 static double percentile_us(const struct counts *counts, double part)
 {
 	long below = 0, rank = part * counts->done;
@@ -373,7 +385,10 @@ static double percentile_us(const struct counts *counts, double part)
 		if (below > rank)
 			break;
 	}
-	/* The middle of the bucket, which may reach beyond what there was. */
+	/*
+	 * The middle of the bucket, which may be beyond the longest time
+	 * measured
+	 */
 	double ns = (bucket_start(bucket) + bucket_start(bucket + 1)) / 2.0;
 
 	if (ns < counts->shortest)
@@ -389,9 +404,11 @@ static void report_times(int kind)
 		diag("kind done=0 failed=%ld name=%s", counts->failed, kinds[kind].name);
 		return;
 	}
-	diag("kind done=%ld failed=%ld min_us=%.1f median_us=%.1f p95_us=%.1f p99_us=%.1f max_us=%.1f name=%s",
+	diag("kind done=%ld failed=%ld min_us=%.1f median_us=%.1f p95_us=%.1f p99_us=%.1f "
+	     "max_us=%.1f name=%s",
 	     counts->done, counts->failed, counts->shortest / 1e3, percentile_us(counts, 0.5),
-	     percentile_us(counts, 0.95), percentile_us(counts, 0.99), counts->longest / 1e3, kinds[kind].name);
+	     percentile_us(counts, 0.95), percentile_us(counts, 0.99), counts->longest / 1e3,
+	     kinds[kind].name);
 }
 
 static long report_errors(int kind)
@@ -413,8 +430,8 @@ static long report_errors(int kind)
 		reason = NULL;
 		if (!is_expected(kind, error, &reason))
 			unexpected += counts->errors[error];
-		diag("error count=%ld error=%s name=%s reason=%s", counts->errors[error], name, kinds[kind].name,
-		     reason ? reason : "UNEXPECTED");
+		diag("error count=%ld error=%s name=%s reason=%s", counts->errors[error], name,
+		     kinds[kind].name, reason ? reason : "UNEXPECTED");
 	}
 	return unexpected;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One region of reserved RAM, all the way up and down
+ * One region of reserved RAM, through all stages and back
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -22,7 +22,7 @@ static uint64_t size(void)
 	return BLOCKS * block_size;
 }
 
-/* KiB of a block that are usable, with its memmap in itself */
+/* Usable KiB of a block whose memmap is in the block itself */
 static long long usable(void)
 {
 	return (block_size - block_size / 4096 * 64) / 1024;
@@ -41,7 +41,7 @@ static bool kcore_opens(void)
 	return opens;
 }
 
-/* KiB of the direct map, in pages of whatever size */
+/* Size of the direct map in KiB, all page sizes */
 static long long direct_map(void)
 {
 	return meminfo("DirectMap4k") + meminfo("DirectMap2M") + meminfo("DirectMap1G");
@@ -49,47 +49,67 @@ static long long direct_map(void)
 
 static void check_standby(long long total, long long mapped)
 {
-	int block = block_at(START), i;
-	bool standby = true;
+	int block = block_at(START), i, offline = 0, standby = 0, in_region = 0, under_node = 0;
 
 	for (i = 0; i < BLOCKS; i++) {
-		standby &= !strcmp(block_state(block + i), "offline");
-		standby &= !strcmp(block_stage(block + i), "standby");
-		standby &= !strcmp(read_file(MEMORY "/memory%d/twostage/region", block + i), "region0");
-		standby &= exists("/sys/devices/system/node/node0/memory%d", block + i);
+		offline += !strcmp(block_state(block + i), "offline");
+		standby += !strcmp(block_stage(block + i), "standby");
+		in_region += !strcmp(read_file(MEMORY "/memory%d/twostage/region", block + i),
+				     "region0");
+		under_node += exists("/sys/devices/system/node/node0/memory%d", block + i);
 	}
-	ok(standby, "stage 1: all blocks are there, offline, standby and under their node");
-	ok(meminfo("MemTotal") == total, "stage 1: MemTotal does not move");
-	ok(direct_map() == mapped, "stage 1: no direct map");
-	ok(!has_struct_page(START) && !has_struct_page(START + size() - 4096), "stage 1: no struct pages");
-	ok(iomem_count("Standby memory (region0)") == 1 && !iomem_count("System RAM (twostage)"),
-	   "stage 1: the region is standby memory in /proc/iomem, and no System RAM");
-	ok(kcore_opens() && !kcore_has(START), "stage 1: /proc/kcore opens, and does not have it");
+	ok_number(offline, BLOCKS, "stage 1: all blocks are offline");
+	ok_number(standby, BLOCKS, "stage 1: all blocks have the stage standby");
+	ok_number(in_region, BLOCKS, "stage 1: twostage/region of all blocks names the region");
+	ok_number(under_node, BLOCKS, "stage 1: the node has links to all blocks");
+	ok_number(meminfo("MemTotal"), total, "stage 1: MemTotal is unchanged");
+	ok_number(direct_map(), mapped, "stage 1: the direct map is unchanged");
+	ok(!has_struct_page(START) && !has_struct_page(START + size() - 4096),
+	   "stage 1: neither the first nor the last page of the region has a struct page");
+	ok_number(iomem_count("Standby memory (region0)"), 1,
+		  "stage 1: the region is one entry in /proc/iomem");
+	ok_number(iomem_count("System RAM (twostage)"), 0,
+		  "stage 1: /proc/iomem has no System RAM of the region");
+	ok(kcore_opens() && !kcore_has(START),
+	   "stage 1: /proc/kcore can be read and does not contain the region");
 	ok(strstr(read_file(MEMORY "/memory%d/valid_zones", block), "Movable"),
-	   "stage 1: valid_zones is answered without struct pages");
-	ok(blocks_online(0) == 0 && read_number(REGION "/memmap_pages", 0) == 0 &&
-	   read_number(REGION "/blocks", 0) == BLOCKS &&
-	   read_number(REGION "/start", 0) == (long long)START &&
-	   read_number(REGION "/size", 0) == (long long)size() &&
-	   !strcmp(read_file(REGION "/provider", 0), "ram") && read_number(REGION "/node", 0) == 0,
-	   "stage 1: the region's attributes tell what it is");
+	   "stage 1: valid_zones of a block without struct pages contains Movable");
+	ok_number(blocks_online(0), 0, "stage 1: blocks_online of the region is 0");
+	ok_number(read_number(REGION "/memmap_pages", 0), 0,
+		  "stage 1: memmap_pages of the region is 0");
+	ok_number(read_number(REGION "/blocks", 0), BLOCKS,
+		  "stage 1: blocks of the region is the number of its blocks");
+	ok_number(read_number(REGION "/start", 0), START,
+		  "stage 1: start of the region is its physical address");
+	ok_number(read_number(REGION "/size", 0), size(),
+		  "stage 1: size of the region is its size in bytes");
+	ok_text(read_file(REGION "/provider", 0), "ram", "stage 1: provider of the region is ram");
+	ok_number(read_number(REGION "/node", 0), 0, "stage 1: node of the region is 0");
 }
 
-static void check_populated(const char *how, int block, long long total, long long more, const char *zone)
+static void check_populated(const char *how, int block, long long total, long long more,
+			    const char *zone)
 {
-	ok(!strcmp(block_state(block), "online") && !strcmp(block_stage(block), "populated"),
-	   "%s: the block is online and populated", how);
-	ok(meminfo("MemTotal") == total + more, "%s: MemTotal is %lld MiB more", how, more / 1024);
-	if (meminfo("MemTotal") != total + more)
-		diag("MemTotal is %lld more", meminfo("MemTotal") - total);
-	ok(!strcmp(read_file(MEMORY "/memory%d/valid_zones", block), zone), "%s: it is in zone %s", how, zone);
-	ok(iomem_count("System RAM (twostage)") == 1 && kcore_opens() && kcore_has(START) &&
-	   !kcore_has(START + block_size), "%s: it is System RAM in /proc/iomem and in /proc/kcore", how);
-	ok(has_struct_page(START) && has_struct_page(START + block_size - 4096) &&
-	   !has_struct_page(START + block_size), "%s: it has struct pages, and the next one has none", how);
+	ok_text(block_state(block), "online", "%s: the state of a populated block is online", how);
+	ok_text(block_stage(block), "populated", "%s: the stage of an online block is populated",
+		how);
+	ok_number(meminfo("MemTotal") - total, more,
+		  "%s: MemTotal grows by %lld MiB with an online block", how, more / 1024);
+	ok_text(read_file(MEMORY "/memory%d/valid_zones", block), zone,
+		"%s: an online block is in zone %s", how, zone);
+	ok_number(iomem_count("System RAM (twostage)"), 1,
+		  "%s: an online block is one System RAM entry in /proc/iomem", how);
+	ok(holds(kcore_opens()) && holds(kcore_has(START)) && holds(!kcore_has(START + block_size)),
+	   "%s: /proc/kcore contains an online block, and not the standby block behind it", how);
+	ok(holds(has_struct_page(START)) && holds(has_struct_page(START + block_size - 4096)) &&
+	   holds(!has_struct_page(START + block_size)),
+	   "%s: an online block has struct pages, and the standby block behind it has none", how);
 }
 
-/* Kernel memory may have got into a kernel zone, which is not ours to promise. It rarely stays. */
+/*
+ * In a kernel zone the block may contain unmovable memory of the kernel. It
+ * rarely stays for long.
+ */
 static int offline_patiently(int block)
 {
 	int tries, ret = -EBUSY;
@@ -108,9 +128,10 @@ static int offline_patiently(int block)
 
 static void check_offline(const char *how, int block, struct accounts *standby)
 {
-	ok(offline_patiently(block) == 0, "%s: the block goes offline again", how);
-	ok(!strcmp(block_stage(block), "standby"), "%s: it is standby then", how);
-	ok(accounts_same(standby), "%s: every account is as after stage 1", how);
+	ok_return(offline_patiently(block), 0, "%s: a populated block goes offline", how);
+	ok_text(block_stage(block), "standby", "%s: a block that went offline is standby", how);
+	ok(accounts_same(standby), "%s: after an offline the system state is as after stage 1",
+	   how);
 }
 
 static void every_way_online(long long total)
@@ -118,14 +139,17 @@ static void every_way_online(long long total)
 	static const struct {
 		const char *how, *text, *path, *zone;
 	} ways[] = {
-		{ "state online_movable", "online_movable", MEMORY "/memory%d/state", "Movable" },
-		{ "state online_kernel", "online_kernel", MEMORY "/memory%d/state", "Normal" },
-		{ "state online", "online", MEMORY "/memory%d/state", "Normal" },
-		{ "the generic online file", "1", MEMORY "/memory%d/online", "Normal" },
-		{ "the region's knob", "1", BUS "/devices/region0/online", "Normal" },
-		{ "the region's knob with online_movable", "1 online_movable",
+		{ "the block's state attribute, online_movable", "online_movable",
+		  MEMORY "/memory%d/state", "Movable" },
+		{ "the block's state attribute, online_kernel", "online_kernel",
+		  MEMORY "/memory%d/state", "Normal" },
+		{ "the block's state attribute, online", "online", MEMORY "/memory%d/state",
+		  "Normal" },
+		{ "the block's online attribute", "1", MEMORY "/memory%d/online", "Normal" },
+		{ "the region's online attribute", "1", BUS "/devices/region0/online", "Normal" },
+		{ "the region's online attribute, online_movable", "1 online_movable",
 		  BUS "/devices/region0/online", "Movable" },
-		{ "the region's knob with online_kernel", "1 online_kernel",
+		{ "the region's online attribute, online_kernel", "1 online_kernel",
 		  BUS "/devices/region0/online", "Normal" },
 	};
 	struct accounts *standby = accounts_take();
@@ -135,19 +159,22 @@ static void every_way_online(long long total)
 
 	for (i = 0; i < ARRAY_SIZE(ways); i++) {
 		snprintf(path, sizeof(path), ways[i].path, block);
-		ok(write_file(ways[i].text, "%s", path) == 0, "%s: a standby block goes online", ways[i].how);
+		ok_return(write_file(ways[i].text, "%s", path), 0,
+			  "%s: a standby block goes online", ways[i].how);
 		check_populated(ways[i].how, block, total, usable(), ways[i].zone);
-		ok(read_number(REGION "/memmap_pages", 0) == (long long)(block_size / 4096 * 64 / 4096),
-		   "%s: its memmap is in itself", ways[i].how);
+		ok_number(read_number(REGION "/memmap_pages", 0), block_size / 4096 * 64 / 4096,
+			  "%s: the memmap of an online block is in the block itself", ways[i].how);
 		check_offline(ways[i].how, block, standby);
 	}
 
-	ok(run_command("chmem -e -z Movable %" PRIu64 "m >/dev/null", block_size >> 20) == 0,
-	   "chmem: enables the size of one block");
+	ok_number(run_command("chmem -e -z Movable %" PRIu64 "m >/dev/null", block_size >> 20), 0,
+		  "chmem: -e with the size of one block succeeds");
 	check_populated("chmem", block, total, usable(), "Movable");
-	ok(run_command("lsmem | grep -q 'online  *yes'") == 0, "chmem: lsmem shows memory online");
-	ok(run_command("chmem -d %#" PRIx64 "-%#" PRIx64 " >/dev/null", (uint64_t)START,
-		       START + block_size - 1) == 0, "chmem: disables it again");
+	ok(run_command("lsmem | grep -q 'online  *yes'") == 0,
+	   "chmem: after chmem -e lsmem shows online memory");
+	ok_number(run_command("chmem -d %#" PRIx64 "-%#" PRIx64 " >/dev/null", (uint64_t)START,
+			      START + block_size - 1),
+		  0, "chmem: -d with the range of an online block succeeds");
 	check_offline("chmem", block, standby);
 	accounts_free(standby);
 }
@@ -157,12 +184,16 @@ static void ordinary_memmap(long long total)
 	struct accounts *standby = accounts_take();
 	int block = block_at(START);
 
-	ok(write_file("0", REGION "/memmap_on_memory", 0) == 0, "memmap_on_memory can be switched off");
-	ok(region_online(0, "1 online_movable") == 0, "memmap elsewhere: a standby block goes online");
-	check_populated("memmap elsewhere", block, total, block_size / 1024, "Movable");
-	ok(read_number(REGION "/memmap_pages", 0) == 0, "memmap elsewhere: none of it is in the block");
-	check_offline("memmap elsewhere", block, standby);
-	ok(write_file("1", REGION "/memmap_on_memory", 0) == 0, "memmap_on_memory can be switched on");
+	ok_return(write_file("0", REGION "/memmap_on_memory", 0), 0,
+		  "0 can be written to memmap_on_memory");
+	ok_return(region_online(0, "1 online_movable"), 0,
+		  "memmap_on_memory=0: a standby block goes online");
+	check_populated("memmap_on_memory=0", block, total, block_size / 1024, "Movable");
+	ok_number(read_number(REGION "/memmap_pages", 0), 0,
+		  "memmap_on_memory=0: no memmap of an online block is in the block itself");
+	check_offline("memmap_on_memory=0", block, standby);
+	ok_return(write_file("1", REGION "/memmap_on_memory", 0), 0,
+		  "1 can be written to memmap_on_memory");
 	accounts_free(standby);
 }
 
@@ -172,31 +203,49 @@ static void used_and_given_back(long long total)
 	uint64_t inside, fill = size() - block_size;
 	struct memory memory;
 
-	ok(region_online(0, "3 online_movable") == 0 && blocks_online(0) == 3,
-	   "online N: the next N blocks come online");
-	ok(region_online(0, "all online_movable") == 0 && blocks_online(0) == BLOCKS,
-	   "online all: all of them are online");
-	ok(meminfo("MemTotal") == total + BLOCKS * usable(), "online all: MemTotal is that much more");
-	ok(region_offline(0, "2") == 0 && blocks_online(0) == BLOCKS - 2 &&
-	   !strcmp(block_stage(block_at(START) + BLOCKS - 1), "standby") &&
-	   !strcmp(block_stage(block_at(START)), "populated"), "offline N: the highest go first");
-	ok(region_online(0, "2 online_movable") == 0, "online N: and come back");
+	ok_return(region_online(0, "3 online_movable"), 0,
+		  "writing 3 to the region's online attribute succeeds");
+	ok_number(blocks_online(0), 3,
+		  "writing 3 to the region's online attribute sets 3 blocks online");
+	ok_return(region_online(0, "all online_movable"), 0,
+		  "writing all to the region's online attribute succeeds");
+	ok_number(blocks_online(0), BLOCKS,
+		  "writing all to the region's online attribute sets all blocks online");
+	ok_number(meminfo("MemTotal") - total, BLOCKS * usable(),
+		  "with all blocks online MemTotal has grown by their size without the memmap");
+	ok_return(region_offline(0, "2"), 0,
+		  "writing 2 to the region's offline attribute succeeds");
+	ok_number(blocks_online(0), BLOCKS - 2,
+		  "writing 2 to the region's offline attribute sets 2 blocks offline");
+	ok_text(block_stage(block_at(START) + BLOCKS - 1), "standby",
+		"after the offline of 2 blocks by their number the highest block is standby");
+	ok_text(block_stage(block_at(START)), "populated",
+		"after the offline of 2 blocks by their number the lowest block is populated");
+	ok_return(region_online(0, "2 online_movable"), 0,
+		  "blocks that went offline come online again");
 
-	if (!ok(memory_fill(&memory, fill, 42), "the memory can be filled"))
+	if (!ok(memory_fill(&memory, fill, 42),
+		"memory of the size of all blocks but one can be filled with data"))
 		return;
 	inside = memory_inside(&memory, START, size());
 	diag("%" PRIu64 " of %" PRIu64 " MiB of data are in the region", inside / MIB, fill / MIB);
-	ok(inside > fill / 2, "the data is really in the region");
-	ok(memory_check(&memory) < 0, "the data is what was written");
-	ok(region_offline(0, "all") == 0 && blocks_online(0) == 0, "offline all works while it is in use");
-	ok(memory_inside(&memory, START, size()) == 0, "none of the data is in the region any more");
-	ok(memory_check(&memory) < 0, "the data is still what was written");
+	ok(inside > fill / 2, "more than half of the data is in the region");
+	ok(memory_check(&memory) < 0, "data in the region reads as it was written");
+	ok_return(region_offline(0, "all"), 0,
+		  "all blocks go offline while they contain data of a process");
+	ok_number(blocks_online(0), 0,
+		  "no block is online after all was written to the region's offline attribute");
+	ok_number(memory_inside(&memory, START, size()), 0,
+		  "after the offline of all blocks no data is in the region");
+	ok(memory_check(&memory) < 0,
+	   "after the offline of all blocks the data reads as it was written");
 	memory_free(&memory);
-	ok(accounts_same(standby), "given back, every account is as after stage 1");
+	ok(accounts_same(standby),
+	   "after the offline of blocks in use the system state is as after stage 1");
 	accounts_free(standby);
 }
 
-/* Every step leaves its event, with how long it took. */
+/* Each step has an event with its duration. */
 static void traced(void)
 {
 	static const char *const events[] = {
@@ -222,19 +271,24 @@ static void traced(void)
 
 		snprintf(needle, sizeof(needle), " %s: region=region0 ", events[i]);
 		event = strstr(trace, needle);
-		if (!event || sscanf(event + strlen(needle), "start=%" SCNx64 " size=%" SCNx64 " duration_ns=%" SCNu64,
-				     &start, &length, &duration) != 3 ||
-		    start != START || length != block_size || !duration || duration > UINT64_C(60000000000)) {
-			diag("%s: \"%.*s\"", events[i], event ? (int)strcspn(event, "\n") : 0, event);
+		if (!event ||
+		    sscanf(event + strlen(needle),
+			   "start=%" SCNx64 " size=%" SCNx64 " duration_ns=%" SCNu64, &start,
+			   &length, &duration) != 3 ||
+		    start != START || length != block_size || !duration ||
+		    duration > UINT64_C(60000000000)) {
+			diag("event %s missing or wrong: \"%.*s\"", events[i],
+			     event ? (int)strcspn(event, "\n") : 0, event ? event : "");
 			all = false;
 		}
 	}
-	ok(all, "each step has its tracepoint, with region, start, size and duration");
+	ok(all,
+	   "each step of a block's life has a trace event with region, start, size and duration");
 	free(trace);
 	write_file("", "/sys/kernel/tracing/trace");
 }
 
-/* How many calls of a function the module's hook has redirected */
+/* How many calls of a function its hook has redirected */
 static long redirected(const char *function)
 {
 	char *hooks = read_whole("/sys/kernel/debug/twostage/hooks"), *line, *rest = hooks;
@@ -242,7 +296,8 @@ static long redirected(const char *function)
 	long count = -1;
 
 	while ((line = strsep(&rest, "\n")))
-		if (sscanf(line, "%63s armed redirected=%ld", name, &count) == 2 && !strcmp(name, function))
+		if (sscanf(line, "%63s armed redirected=%ld", name, &count) == 2 &&
+		    !strcmp(name, function))
 			break;
 	free(hooks);
 	return count;
@@ -260,8 +315,9 @@ static int count_events(const char *event)
 }
 
 /*
- * Compaction would walk into where a memmap has been in a zone that counts as one without holes: the core is about to
- * find out whether it is, each time that a block or its memmap comes or goes, but never does.
+ * In a zone that is marked contiguous, compaction would walk into the gap that
+ * a removed memmap leaves. The core recomputes the mark whenever a block or its
+ * memmap is added or removed; the hook keeps it unset each time.
  */
 static void zones_have_holes(void)
 {
@@ -270,10 +326,14 @@ static void zones_have_holes(void)
 	region_online(0, "2 online_movable");
 	region_offline(0, "all");
 	calls = redirected("set_zone_contiguous") - before;
-	ok(calls == 8, "a zone with blocks of a region counts as one with holes (%ld)", calls);
+	ok_number(calls, 8,
+		  "online and offline of 2 blocks: 8 calls of set_zone_contiguous() redirected");
 }
 
-/* The wait for readers of the memmap takes long on some kernels, and one is enough for many blocks. */
+/*
+ * Waiting for readers of the memmap takes long on some kernels. One wait is
+ * enough for all blocks of an offline.
+ */
 static void waited_for_once(void)
 {
 	int alone, together;
@@ -285,8 +345,11 @@ static void waited_for_once(void)
 	region_offline(0, "all");
 	together = count_events(" wait_readers: ") - alone;
 	write_file("0", "/sys/kernel/tracing/events/twostage/enable");
-	ok(alone == 1 && together == 1 && count_events(" depopulate: ") == BLOCKS,
-	   "offline all waits once for readers of all memmaps (%d, %d)", alone, together);
+	ok_number(alone, 1, "the offline of one block waits once for readers of the memmap");
+	ok_number(together, 1,
+		  "the offline of all blocks in one write waits once for readers of the memmap");
+	ok_number(count_events(" depopulate: "), BLOCKS,
+		  "each block that goes offline is depopulated once");
 	write_file("", "/sys/kernel/tracing/trace");
 }
 
@@ -297,10 +360,12 @@ static void run(void)
 	char *hooks;
 	int armed = 0, all = 0;
 
-	ok(!strcmp(module_info("twostage", "license"), "GPL") && *module_info("twostage", "author") &&
-	   *module_info("twostage", "description") && *module_info("twostage", "version") &&
-	   *module_info("twostage", "parm"),
-	   "modinfo has licence, author, description, version and parameters");
+	ok_text(module_info("twostage", "license"), "GPL",
+		"the licence of twostage in modinfo is GPL");
+	ok(*module_info("twostage", "author"), "modinfo of twostage has an author");
+	ok(*module_info("twostage", "description"), "modinfo of twostage has a description");
+	ok(*module_info("twostage", "version"), "modinfo of twostage has a version");
+	ok(*module_info("twostage", "parm"), "modinfo of twostage has parameters");
 	if (!load_twostage(NULL))
 		return;
 	before = accounts_take();
@@ -309,11 +374,12 @@ static void run(void)
 		armed++;
 	for (char *line = hooks; (line = strchr(line, '\n')); line++)
 		all++;
-	ok(all > 0 && armed == all, "all hooks are armed");
+	ok(all > 0, "debugfs twostage/hooks lists hooks");
+	ok_number(armed, all, "all hooks in debugfs twostage/hooks are armed");
 	free(hooks);
 
 	mapped = direct_map();
-	ok(region_add(START, size(), NULL) == 0, "a region is added");
+	ok_return(region_add(START, size(), NULL), 0, "a region of %d blocks is added", BLOCKS);
 	check_standby(total, mapped);
 	every_way_online(total);
 	ordinary_memmap(total);
@@ -322,12 +388,18 @@ static void run(void)
 	waited_for_once();
 
 	ok(module_unload("twostage") != 0 && module_loaded("twostage"),
-	   "the module does not unload under a region");
-	ok(region_remove(0) == 0 && !exists(REGION, 0), "the region is removed");
+	   "unloading twostage is refused while there is a region");
+	ok(succeeds(region_remove(0)) && holds(!exists(REGION, 0)),
+	   "a region with all blocks standby is removed");
 	traced();
-	ok(accounts_same(before), "after that every account is what it was");
+	ok(accounts_same(before),
+	   "after the removal of the region the system state matches the baseline");
 	accounts_free(before);
 	unload_twostage();
 }
 
-GROUP(group_basic) = { .name = "basic", .title = "one region of reserved RAM, all the way up and down", .run = run };
+GROUP(group_basic) = {
+	.name = "basic",
+	.title = "one region of reserved RAM, through all stages and back",
+	.run = run,
+};

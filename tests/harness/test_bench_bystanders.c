@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What those pay who do not use it: a DIMM's blocks, without the module, with it, and with a region
+ * The cost for systems that do not use twostage: a DIMM's blocks without the
+ * module, with it, and with a region
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -17,7 +18,7 @@ static const char *const waits[] = {
 	"synchronize_rcu", "synchronize_rcu_expedited", "synchronize_rcu_tasks", NULL
 };
 
-static bool change_all(const char *operation, const char *who, bool online, bool counts)
+static bool change_all(const char *operation, const char *contender, bool online, bool counts)
 {
 	char order[512] = "";
 	bool changed = true;
@@ -26,9 +27,11 @@ static bool change_all(const char *operation, const char *who, bool online, bool
 	bench_quiet();
 	trace_on();
 	for (i = 0; i < BENCH_BLOCKS; i++) {
-		changed &= !write_file(online ? "online_movable" : "offline", MEMORY "/memory%d/state",
+		changed &= !write_file(online ? "online_movable" : "offline",
+				       MEMORY "/memory%d/state",
 				       bench_dimm_block + (online ? i : BENCH_BLOCKS - 1 - i));
-		snprintf(order + strlen(order), sizeof(order) - strlen(order), "%s%s", i ? "," : "", who);
+		snprintf(order + strlen(order), sizeof(order) - strlen(order), "%s%s", i ? "," : "",
+			 contender);
 	}
 	trace_off();
 	if (counts)
@@ -36,12 +39,13 @@ static bool change_all(const char *operation, const char *who, bool online, bool
 	return changed;
 }
 
-static bool pass(const char *who, bool counts)
+static bool pass(const char *contender, bool counts)
 {
-	return change_all("online", who, true, counts) && change_all("offline", who, false, counts);
+	return change_all("online", contender, true, counts) &&
+	       change_all("offline", contender, false, counts);
 }
 
-/* What a region at boot adds to the time that it takes */
+/* How much longer the load takes with a region= parameter */
 static void measure_loading(void)
 {
 	bool loaded = true;
@@ -59,7 +63,7 @@ static void measure_loading(void)
 			loaded &= !region_remove(0);
 		loaded &= !module_unload("twostage");
 	}
-	ok(loaded, "the module loads with a region of 1 TiB, and without");
+	ok(loaded, "twostage loads with a region of 1 TiB and without, and unloads");
 }
 
 static void run(void)
@@ -68,7 +72,7 @@ static void run(void)
 	int cycle;
 
 	write_file("offline", MEMORY "/auto_online_blocks");
-	if (!ok(bench_dimm_find() && bench_dimm_plug(), "a DIMM can be plugged"))
+	if (!ok(bench_dimm_find() && bench_dimm_plug(), "a DIMM is plugged"))
 		return;
 	trace_begin(roots, waits);
 	for (cycle = 0; cycle <= CYCLES && same; cycle++) {
@@ -80,12 +84,15 @@ static void run(void)
 		same &= !region_remove(0) && !module_unload("twostage");
 	}
 	trace_end();
-	ok(same, "the DIMM's blocks go online and offline each time");
-	ok(bench_dimm_unplug(), "the DIMM is unplugged");
+	ok(same,
+	   "the DIMM's blocks go online and offline in each cycle");
+	ok(bench_dimm_unplug(), "the DIMM is unplugged after the last cycle");
 	host("object_del mem1");
 	measure_loading();
 }
 
 GROUP(group_bench_bystanders) = {
-	.name = "bench-bystanders", .title = "what those pay who do not use it", .run = run,
+	.name = "bench-bystanders",
+	.title = "the cost for systems that do not use twostage",
+	.run = run,
 };

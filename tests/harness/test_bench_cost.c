@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What it costs to have memory that is not in use yet: ours, and everything that a user could pick instead
+ * The memory that standby memory takes: with twostage, and with each
+ * alternative
  *
- * Each contender has a guest of its own, and adds more and more, as far as it gets:
+ * Each contender has a guest of its own, and adds more and more memory until it
+ * is refused or all is tested:
  *
- *	# cost WHO gib=N blocks=N taken_kib=N slab_kib=N seconds=X
- *	# slab WHO gib=N cache=NAME bytes=N
+ *	# cost CONTENDER gib=N blocks=N taken_kib=N slab_kib=N seconds=X
+ *	# slab CONTENDER gib=N cache=NAME bytes=N
  *
- * Taken is what is no longer free, aside from what has become part of MemTotal. What else a system frees meanwhile
- * makes that a poor measure of a few MiB; the host takes what slab has gained if that is more.
+ * taken_kib is the decrease of MemFree, without what MemTotal has grown. A few
+ * MiB are lost in what the system frees meanwhile; the host uses slab_kib, the
+ * growth of slab, if that is larger.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -59,7 +62,7 @@ static void read_caches(struct memory_use *use)
 	free(text);
 }
 
-/* What a system frees by itself is not to count. */
+/* Free what the system would free by itself, so that it does not count. */
 static void take(struct memory_use *use)
 {
 	write_file("3", "/proc/sys/vm/drop_caches");
@@ -69,9 +72,9 @@ static void take(struct memory_use *use)
 	read_caches(use);
 }
 
-/* Those that make up one part in fifty of it, at least */
-static void tell_caches(const struct contender *contender, uint64_t gib, const struct memory_use *before,
-			const struct memory_use *after)
+/* Prints the caches that account for at least 1/50 of the growth of slab */
+static void print_caches(const struct contender *contender, uint64_t gib,
+			 const struct memory_use *before, const struct memory_use *after)
 {
 	const long long least = (after->slab - before->slab) * 1024 / 50;
 	int i;
@@ -79,7 +82,8 @@ static void tell_caches(const struct contender *contender, uint64_t gib, const s
 	for (i = 0; i < after->count && i < before->count; i++) {
 		long long bytes = after->caches[i].bytes - before->caches[i].bytes;
 
-		if (!strcmp(after->caches[i].name, before->caches[i].name) && bytes > 0 && bytes >= least)
+		if (!strcmp(after->caches[i].name, before->caches[i].name) && bytes > 0 &&
+		    bytes >= least)
 			diag("slab %s gib=%" PRIu64 " cache=%s bytes=%lld", contender->name, gib,
 			     after->caches[i].name, bytes);
 	}
@@ -100,9 +104,10 @@ static bool measure(const struct contender *contender, uint64_t gib)
 	}
 	seconds = now() - started;
 	take(&after);
-	diag("cost %s gib=%" PRIu64 " blocks=%d taken_kib=%lld slab_kib=%lld seconds=%.3f", contender->name, gib,
-	     count_blocks() - blocks, after.taken - before.taken, after.slab - before.slab, seconds);
-	tell_caches(contender, gib, &before, &after);
+	diag("cost %s gib=%" PRIu64 " blocks=%d taken_kib=%lld slab_kib=%lld seconds=%.3f",
+	     contender->name, gib, count_blocks() - blocks, after.taken - before.taken,
+	     after.slab - before.slab, seconds);
+	print_caches(contender, gib, &before, &after);
 	return contender->remove(gib);
 }
 
@@ -112,8 +117,11 @@ static void measure_all(const struct contender *contender, uint64_t most)
 
 	for (gib = 1; gib <= most && measure(contender, gib); gib *= 4)
 		;
-	/* That it does not get there, or does not survive it, is the result. */
-	ok(true, "%s: measured", contender->name);
+	/*
+	 * How far it gets, or whether the guest survives, is the result, no
+	 * failure.
+	 */
+	ok(true, "%s: all sizes up to the first refusal are measured", contender->name);
 }
 
 static bool wait_for_more(int blocks)
@@ -130,8 +138,12 @@ static int blocks_before;
 
 static bool add_region(uint64_t gib)
 {
-	/* Each at addresses of its own: section structures are not freed, and would come for nothing. */
-	return region_add(gib * 1024 * GIB <= 8192 * GIB ? 1024 * GIB * gib : 8192 * GIB, gib * GIB, NULL) == 0;
+	/*
+	 * Each size at its own addresses: section structures are never freed,
+	 * so reused addresses would take no memory for them.
+	 */
+	return region_add(gib * 1024 * GIB <= 8192 * GIB ? 1024 * GIB * gib : 8192 * GIB, gib * GIB,
+			  NULL) == 0;
 }
 
 static bool remove_region(uint64_t gib)
@@ -159,7 +171,10 @@ static bool remove_dimm(uint64_t gib)
 	return removed;
 }
 
-/* A device for each size, made at boot out of "soft reserved" ranges: dax0.0 and so on, in this order. */
+/*
+ * One device for each size, made at boot from soft reserved ranges: dax0.0 and
+ * so on, in this order
+ */
 static char dax_device[32];
 
 static bool add_dax(uint64_t gib)
@@ -175,11 +190,15 @@ static bool add_dax(uint64_t gib)
 		snprintf(dax_device, sizeof(dax_device), "dax%d.0", i);
 		if (!exists("/sys/bus/dax/devices/%s", name) || index--)
 			continue;
-		/* Kernels whose kmem is not meant for all such devices by itself have to be told. */
+		/*
+		 * Where kmem does not match all dax devices, write the name to
+		 * new_id.
+		 */
 		if (write_file(name, "/sys/bus/dax/drivers/kmem/bind") == -ENODEV)
 			write_file(name, "/sys/bus/dax/drivers/kmem/new_id");
-		return wait_for_more(blocks_before + read_number("/sys/bus/dax/devices/%s/size", name) /
-				     (long long)block_size);
+		return wait_for_more(blocks_before +
+				     read_number("/sys/bus/dax/devices/%s/size", name) /
+					     (long long)block_size);
 	}
 	return false;
 }
@@ -242,30 +261,36 @@ static void run_kmem(void)
 	static const struct contender contender = { "dax-kmem", add_dax, remove_dax };
 
 	write_file("offline", MEMORY "/auto_online_blocks");
-	/* Or all of them are added at once. */
+	/* Otherwise the drivers would bind to all devices at once. */
 	write_file("0", "/sys/bus/dax/drivers_autoprobe");
-	ok(module_load_system("dax_hmem", NULL) == 0 && module_load_system("device_dax", NULL) == 0 &&
-	   module_load_system("kmem", NULL) == 0, "the drivers for device memory are there");
+	ok(module_load_system("dax_hmem", NULL) == 0 &&
+	   module_load_system("device_dax", NULL) == 0 &&
+	   module_load_system("kmem", NULL) == 0,
+	   "the drivers for dax devices load");
 	measure_all(&contender, 1024);
 }
 
-/* Its driver adds no more than 1 GiB that stays offline, so what it adds comes online. */
+/*
+ * The driver adds at most 1 GiB of memory that is not online, so set it online.
+ */
 static void run_virtio_mem(void)
 {
 	static const struct contender contender = { "virtio-mem", request, give_back };
 
 	write_file("online_movable", MEMORY "/auto_online_blocks");
-	ok(module_load_system("virtio_pci", NULL) == 0 && module_load_system("virtio_mem", NULL) == 0,
-	   "the driver for virtio-mem is there");
+	ok(module_load_system("virtio_pci", NULL) == 0 &&
+	   module_load_system("virtio_mem", NULL) == 0,
+	   "the kernel's driver for virtio-mem loads");
 	measure_all(&contender, 1024);
 }
 
-#define COST(id, function, text)									\
-	const struct group group_bench_cost_##id = { .title = "what it costs: " text,			\
-						     .name = "bench-cost-" #id, .run = function }
+#define COST(id, function, text) \
+	const struct group group_bench_cost_##id = { .title = "the memory that is taken by " text, \
+						     .name = "bench-cost-" #id, \
+						     .run = function }
 
 COST(twostage, run_twostage, "standby memory");
 COST(dimm, run_dimm, "a DIMM");
 COST(hosted, run_hosted, "a DIMM that hosts its memmap");
-COST(kmem, run_kmem, "device memory as System RAM");
+COST(kmem, run_kmem, "device memory as System RAM (kmem)");
 COST(virtio, run_virtio_mem, "virtio-mem");

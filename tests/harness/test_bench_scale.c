@@ -17,7 +17,7 @@ static double timed_command(const char *command)
 	return run_command("%s > /dev/null", command) ? -1 : now() - started;
 }
 
-static void tell(const char *operation, int blocks, double seconds)
+static void print_time(const char *operation, int blocks, double seconds)
 {
 	if (seconds >= 0)
 		diag("scale %s %d %.4f", operation, blocks, seconds);
@@ -30,16 +30,18 @@ static bool measure(uint64_t gib)
 	bool done;
 
 	done = !region_add(4096 * GIB, gib * GIB, NULL);
-	tell("add", blocks, now() - started);
-	/* twice, so that the command itself is in memory */
+	print_time("add", blocks, now() - started);
+	/*
+	 * Run each command once before, so that its file is in the page cache.
+	 */
 	timed_command("twostage list");
-	tell("twostage-list", blocks, timed_command("twostage list"));
-	tell("twostage-blocks", blocks, timed_command("twostage blocks"));
+	print_time("twostage-list", blocks, timed_command("twostage list"));
+	print_time("twostage-blocks", blocks, timed_command("twostage blocks"));
 	timed_command("lsmem");
-	tell("lsmem", blocks, timed_command("lsmem"));
+	print_time("lsmem", blocks, timed_command("lsmem"));
 	started = now();
 	done &= !region_remove(0);
-	tell("remove", blocks, now() - started);
+	print_time("remove", blocks, now() - started);
 	return done;
 }
 
@@ -52,13 +54,14 @@ static void run(void)
 		return;
 	for (gib = 64; gib <= 4096; gib *= 2)
 		done &= measure(gib);
-	ok(done, "up to 4 TiB of standby memory come and go");
+	ok(done, "regions of 64 GiB to 4 TiB are added and removed");
 	unload_twostage();
 }
 
 /*
- * Memory that is there: all above 4 GiB is left alone, so that the kernel, which goes by where its memory ends, takes
- * this for a small system and has small memory blocks.
+ * Regions with memory behind them. All RAM above 4 GiB is reserved, so the
+ * kernel, which chooses the block size by the end of RAM, uses small memory
+ * blocks.
  */
 static void run_online(void)
 {
@@ -76,21 +79,22 @@ static void run_online(void)
 		done &= !region_add(start, blocks * block_size, NULL);
 		started = now();
 		done &= !region_online(0, "all online_movable");
-		tell("online-all", blocks, now() - started);
+		print_time("online-all", blocks, now() - started);
 		timed_command("lsmem");
-		tell("lsmem-online", blocks, timed_command("lsmem"));
+		print_time("lsmem-online", blocks, timed_command("lsmem"));
 		started = now();
 		done &= !region_offline(0, "all");
-		tell("offline-all", blocks, now() - started);
+		print_time("offline-all", blocks, now() - started);
 		done &= !region_remove(0);
 	}
-	ok(done, "up to 1024 blocks go online and offline");
+	ok(done, "regions of 64 to 1024 blocks go online and offline");
 	unload_twostage();
 }
 
 /*
- * udevd gets an event for each memory block. Its share is what the write takes
- * longer while it runs, and the time from then until all events are handled.
+ * udevd gets an event for each memory block. It costs the time by which the
+ * write takes longer while it runs, and the time from then until all events are
+ * handled.
  */
 static bool measure_udev(uint64_t gib)
 {
@@ -99,16 +103,16 @@ static bool measure_udev(uint64_t gib)
 	bool done;
 
 	done = !region_add(4096 * GIB, gib * GIB, NULL);
-	tell("add-udev", blocks, now() - started);
+	print_time("add-udev", blocks, now() - started);
 	started = now();
 	done &= !run_command("udevadm settle --timeout=600");
-	tell("settle-add", blocks, now() - started);
+	print_time("settle-add", blocks, now() - started);
 	started = now();
 	done &= !region_remove(0);
-	tell("remove-udev", blocks, now() - started);
+	print_time("remove-udev", blocks, now() - started);
 	started = now();
 	done &= !run_command("udevadm settle --timeout=600");
-	tell("settle-remove", blocks, now() - started);
+	print_time("settle-remove", blocks, now() - started);
 	return done;
 }
 
@@ -119,10 +123,10 @@ static bool measure_no_udev(uint64_t gib)
 	bool done;
 
 	done = !region_add(4096 * GIB, gib * GIB, NULL);
-	tell("add-no-udev", blocks, now() - started);
+	print_time("add-no-udev", blocks, now() - started);
 	started = now();
 	done &= !region_remove(0);
-	tell("remove-no-udev", blocks, now() - started);
+	print_time("remove-no-udev", blocks, now() - started);
 	return done;
 }
 
@@ -133,25 +137,31 @@ static void run_udev(void)
 
 	if (!load_twostage(NULL))
 		return;
-	/* The first add after the boot makes section structures that stay. */
+	/* The first add after boot allocates section structures, which stay. */
 	measure_no_udev(1024);
 	for (gib = 64; gib <= 1024; gib *= 4)
 		done &= measure_no_udev(gib);
-	if (!ok(run_command("systemd-udevd --daemon") == 0 && run_command("udevadm settle") == 0, "udevd is running"))
+	if (!ok(run_command("systemd-udevd --daemon") == 0 && run_command("udevadm settle") == 0,
+		"udevd starts and settles"))
 		return;
 	for (gib = 64; gib <= 1024; gib *= 4)
 		done &= measure_udev(gib);
-	ok(done, "up to 1 TiB of standby memory come and go");
+	ok(done, "regions of 64 GiB to 1 TiB are added and removed without udevd and with it");
 	run_command("udevadm control --exit");
 	unload_twostage();
 }
 
 GROUP(group_bench_scale_udev) = {
-	.name = "bench-scale-udev", .title = "how long udev takes over standby memory", .run = run_udev, .stays = true,
+	.name = "bench-scale-udev",
+	.title = "the time that udev takes for standby memory",
+	.run = run_udev,
+	.stays = true,
 };
 GROUP(group_bench_scale) = {
 	.name = "bench-scale", .title = "how times grow with standby memory", .run = run,
 };
 GROUP(group_bench_scale_online) = {
-	.name = "bench-scale-online", .title = "how times grow with memory that goes online", .run = run_online,
+	.name = "bench-scale-online",
+	.title = "how times grow with memory that goes online",
+	.run = run_online,
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How long it takes, beside what the stock kernel needs for the same work in the same guest
+ * Times of twostage and of the stock kernel for the same work in the same guest
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -14,13 +14,19 @@
 enum contender { TWOSTAGE, STOCK, CONTENDERS };
 static const char *const names[CONTENDERS] = { "twostage", "stock" };
 
-/* Timed in the kernel: a DIMM is added by ACPI, for instance, and user space is not told when that begins. */
+/*
+ * Measured in the kernel: user space does not know, for example, when ACPI
+ * begins to add a DIMM.
+ */
 static const char *const roots[] = {
 	"memory_subsys_online", "memory_subsys_offline",
 	"add_memory_resource", "__add_memory_resource", "try_remove_memory", NULL
 };
 
-/* Waits for a grace period of RCU, which take as long as the other CPUs have it, are told apart. */
+/*
+ * Waits for RCU grace periods depend on the other CPUs, so they are reported
+ * separately.
+ */
 static const char *const waits[] = {
 	"synchronize_rcu", "synchronize_rcu_expedited", "synchronize_rcu_tasks", NULL
 };
@@ -67,7 +73,7 @@ static bool remove_both(bool counts)
 	return removed;
 }
 
-/* Both in turns, and neither always before the other */
+/* Alternates between the two, and which of them is first */
 static bool change_all(const char *operation, const char *state, bool upwards, bool counts)
 {
 	const int first[CONTENDERS] = { block_at(BENCH_START), bench_dimm_block };
@@ -79,15 +85,15 @@ static bool change_all(const char *operation, const char *state, bool upwards, b
 	trace_on();
 	for (i = 0; i < BENCH_BLOCKS; i++) {
 		for (turn = 0; turn < CONTENDERS; turn++) {
-			enum contender who = (turn + i) % CONTENDERS;
-			int block = first[who] + (upwards ? i : BENCH_BLOCKS - 1 - i);
+			enum contender current = (turn + i) % CONTENDERS;
+			int block = first[current] + (upwards ? i : BENCH_BLOCKS - 1 - i);
 			int ret = write_file(state, MEMORY "/memory%d/state", block);
 
 			if (ret)
 				diag("memory%d: %s: %s", block, state, strerror(-ret));
 			changed &= !ret;
 			snprintf(order + strlen(order), sizeof(order) - strlen(order), "%s%s",
-				 *order ? "," : "", names[who]);
+				 *order ? "," : "", names[current]);
 		}
 	}
 	trace_off();
@@ -95,7 +101,7 @@ static bool change_all(const char *operation, const char *state, bool upwards, b
 	return changed;
 }
 
-/* Blocks one by one, as many writes, against one write to the region */
+/* One write for each block, against one write to the region's attribute */
 static bool measure_many(void)
 {
 	const int first = block_at(BENCH_START);
@@ -106,7 +112,7 @@ static bool measure_many(void)
 		return false;
 	for (cycle = 0; cycle <= 2 * CYCLES; cycle++) {
 		const bool one_write = cycle % 2;
-		const char *who = one_write ? "one-write" : "single-writes";
+		const char *contender = one_write ? "one-write" : "single-writes";
 		double started;
 
 		bench_quiet();
@@ -115,9 +121,10 @@ static bool measure_many(void)
 			changed &= !region_online(0, "16 online_movable");
 		else
 			for (i = 0; i < BENCH_BLOCKS; i++)
-				changed &= !write_file("online_movable", MEMORY "/memory%d/state", first + i);
+				changed &= !write_file("online_movable", MEMORY "/memory%d/state",
+						       first + i);
 		if (cycle)
-			sample("online-many", who, (now() - started) * 1e6 / BENCH_BLOCKS);
+			sample("online-many", contender, (now() - started) * 1e6 / BENCH_BLOCKS);
 
 		bench_quiet();
 		started = now();
@@ -125,39 +132,41 @@ static bool measure_many(void)
 			changed &= !region_offline(0, "16");
 		else
 			for (i = BENCH_BLOCKS - 1; i >= 0; i--)
-				changed &= !write_file("offline", MEMORY "/memory%d/state", first + i);
+				changed &=
+					!write_file("offline", MEMORY "/memory%d/state", first + i);
 		if (cycle)
-			sample("offline-many", who, (now() - started) * 1e6 / BENCH_BLOCKS);
+			sample("offline-many", contender, (now() - started) * 1e6 / BENCH_BLOCKS);
 	}
 	return !region_remove(0) && changed;
 }
 
-/* The first cycle makes the hypervisor back the memory, and does not count. */
+/* The first cycle is not counted: the host backs the memory then. */
 static void run(void)
 {
-	bool there = true, changed = true;
+	bool added = true, changed = true;
 	int cycle;
 
 	write_file("offline", MEMORY "/auto_online_blocks");
 	if (!ok(bench_dimm_find(), "a DIMM can be plugged and unplugged") || !load_twostage(NULL))
 		return;
 	trace_begin(roots, waits);
-	for (cycle = 0; cycle <= CYCLES && there; cycle++) {
-		there &= add_both(cycle > 0);
+	for (cycle = 0; cycle <= CYCLES && added; cycle++) {
+		added &= add_both(cycle > 0);
 		changed &= change_all("online", "online_movable", true, cycle > 0);
 		changed &= change_all("offline", "offline", false, cycle > 0);
 		changed &= change_all("re-online", "online_movable", true, cycle > 0);
 		changed &= change_all("re-offline", "offline", false, cycle > 0);
-		there &= remove_both(cycle > 0);
+		added &= remove_both(cycle > 0);
 	}
 	trace_end();
-	ok(there, "region and DIMM come and go");
-	ok(changed, "all blocks go online and offline");
-	ok(measure_many(), "blocks go online and offline one by one and all at once");
+	ok(added, "a region and a DIMM are added and removed in each cycle");
+	ok(changed, "all blocks of a region and a DIMM go online and offline in each cycle");
+	ok(measure_many(),
+	   "blocks go online and offline by single writes and by one write to the region");
 	host("object_del mem1");
 	unload_twostage();
 }
 
 GROUP(group_bench_time) = {
-	.name = "bench-time", .title = "how long it takes, beside stock", .run = run,
+	.name = "bench-time", .title = "times of twostage and of the stock kernel", .run = run,
 };

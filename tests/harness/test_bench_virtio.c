@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory of a virtio-mem device: how long until it is usable, and what the host has of it
+ * Memory of a virtio-mem device: the time until it is usable, and what the host
+ * has resident
  *
- * Ours from the write that sets it online until that returns; the kernel's own driver from the interrupt by
- * which it is told of a new requested size until the last block is online, which the trace tells.
+ * With twostage, the time of the write that sets the blocks online. With the
+ * kernel's own driver, the time from the interrupt for a new requested size
+ * until the last block is online, taken from the trace.
  *
- *	# rss WHO STEP MIB
+ *	# rss CONTENDER STEP MIB
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -22,11 +24,11 @@
 static const char *const roots[] = { "virtio_mem_config_changed", "memory_subsys_online", NULL };
 static const char *const nothing[] = { NULL };
 
-static const char *who;
+static const char *contender;
 static bool (*change)(int blocks);
 
-/* As many blocks as this are to be in use. */
-static bool change_ours(int blocks)
+/* Changes the number of blocks that are online */
+static bool change_twostage(int blocks)
 {
 	char text[64];
 	int now_online = blocks_online(0);
@@ -39,14 +41,15 @@ static bool change_ours(int blocks)
 		snprintf(text, sizeof(text), "%d online_movable", blocks - now_online);
 		if (region_online(0, text))
 			return false;
-		sample(blocks - now_online == 1 ? "usable-1" : "usable-8", who, (now() - started) * 1e6);
+		sample(blocks - now_online == 1 ? "usable-1" : "usable-8", contender,
+		       (now() - started) * 1e6);
 		return true;
 	}
 	snprintf(text, sizeof(text), "%d", now_online - blocks);
 	return region_offline(0, text) == 0;
 }
 
-/* The driver takes its time with what it is asked to give back. */
+/* The driver unplugs asynchronously. */
 static bool change_stock(int blocks)
 {
 	static int before;
@@ -62,14 +65,14 @@ static bool change_stock(int blocks)
 	usleep(200000);
 	trace_off();
 	if (blocks > before)
-		trace_print(blocks - before == 1 ? "usable-1" : "usable-8", who);
+		trace_print(blocks - before == 1 ? "usable-1" : "usable-8", contender);
 	before = blocks;
 	return tries < 100;
 }
 
-static void tell_resident(const char *step)
+static void print_resident(const char *step)
 {
-	diag("rss %s %s %lld", who, step, strtoll(host_ask("rss"), NULL, 10) / 1024);
+	diag("rss %s %s %lld", contender, step, strtoll(host_ask("rss"), NULL, 10) / 1024);
 }
 
 static bool resident_cycle(void)
@@ -77,15 +80,15 @@ static bool resident_cycle(void)
 	struct memory memory;
 	bool done;
 
-	tell_resident("standby");
+	print_resident("standby");
 	done = change(MANY);
-	tell_resident("online");
+	print_resident("online");
 	done &= memory_fill(&memory, 900 * MIB, 1);
-	tell_resident("used");
+	print_resident("used");
 	memory_free(&memory);
-	tell_resident("freed");
+	print_resident("freed");
 	done &= change(0);
-	tell_resident("given-back");
+	print_resident("given-back");
 	return done;
 }
 
@@ -96,38 +99,40 @@ static void measure(void)
 
 	for (cycle = 0; cycle < CYCLES; cycle++)
 		done &= change(1) && change(0) && change(MANY) && change(0);
-	ok(done, "%s: memory comes and goes", who);
-	ok(resident_cycle(), "%s: memory is used, and given back", who);
+	ok(done, "%s: 1 and 8 blocks of memory are added and removed in each cycle", contender);
+	ok(resident_cycle(), "%s: 8 blocks of memory are added, used and removed", contender);
 }
 
-static void run_ours(void)
+static void run_twostage(void)
 {
-	who = "twostage";
-	change = change_ours;
+	contender = "twostage";
+	change = change_twostage;
 	write_file("offline", MEMORY "/auto_online_blocks");
-	ok(module_load_system("virtio_pci", NULL) == 0, "the virtio bus is there");
+	ok(module_load_system("virtio_pci", NULL) == 0, "the virtio bus driver loads");
 	host("qom-set vm0 requested-size %" PRIu64, MANY * block_size);
 	usleep(700000);
-	if (!load_twostage(NULL) || !ok(!module_load("twostage_virtio_mem", NULL), "the driver loads"))
+	if (!load_twostage(NULL) ||
+	    !ok(!module_load("twostage_virtio_mem", NULL), "twostage_virtio_mem loads"))
 		return;
 	measure();
 	ok(virtio_unbind(virtio_device(24, 0)) == 0 && module_unload("twostage_virtio_mem") == 0,
-	   "the driver unloads");
+	   "twostage_virtio_mem unbinds and unloads");
 	unload_twostage();
 }
 
-/* The driver claims the device's whole range, and stays. */
+/* The driver requests the device's whole range, and stays loaded. */
 static void setup_stock(void)
 {
 	write_file("online_movable", MEMORY "/auto_online_blocks");
-	ok(module_load_system("virtio_pci", NULL) == 0 && module_load_system("virtio_mem", NULL) == 0,
-	   "the driver loads");
+	ok(module_load_system("virtio_pci", NULL) == 0 &&
+	   module_load_system("virtio_mem", NULL) == 0,
+	   "setup: the kernel's driver for virtio-mem loads");
 	usleep(500000);
 }
 
 static void run_stock(void)
 {
-	who = "virtio-mem";
+	contender = "virtio-mem";
 	change = change_stock;
 	trace_begin(roots, nothing);
 	write_file("1", "/sys/kernel/tracing/options/funcgraph-abstime");
@@ -136,9 +141,13 @@ static void run_stock(void)
 }
 
 GROUP(group_bench_virtio) = {
-	.name = "bench-virtio", .title = "memory of a virtio-mem device", .run = run_ours,
+	.name = "bench-virtio",
+	.title = "memory of a virtio-mem device with twostage",
+	.run = run_twostage,
 };
 GROUP(group_bench_virtio_stock) = {
-	.name = "bench-virtio-stock", .title = "the same with the kernel's own driver",
-	.setup = setup_stock, .run = run_stock,
+	.name = "bench-virtio-stock",
+	.title = "memory of a virtio-mem device with the kernel's own driver",
+	.setup = setup_stock,
+	.run = run_stock,
 };

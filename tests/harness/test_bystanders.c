@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Paths that are not ours: the same with the module and a region as without
+ * Memory hotplug paths that twostage does not manage: the same results with the
+ * module and a region as without
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -15,7 +16,7 @@
 
 #define START (4 * GIB)
 
-/* What one pass over the paths has shown. */
+/* The results of one pass over the paths */
 struct outcome {
 	long long dimm_total;
 	int dimm_blocks;
@@ -42,15 +43,18 @@ static void note_blocks(bool *there)
 		there[i] = exists(MEMORY "/memory%d", i);
 }
 
-/* Blocks that have come, or with come = false gone, since they were noted; the first of them. */
-static int new_blocks(const bool *before, bool come, int *first)
+/*
+ * How many blocks were added, or with added = false removed, since
+ * note_blocks(), and the first of them
+ */
+static int new_blocks(const bool *before, bool added, int *first)
 {
 	bool after[MAX_BLOCKS];
 	int count = 0, i;
 
 	note_blocks(after);
 	for (i = 0; i < MAX_BLOCKS; i++) {
-		if (before[i] != after[i] && after[i] == come) {
+		if (before[i] != after[i] && after[i] == added) {
 			if (!count && first)
 				*first = i;
 			count++;
@@ -59,12 +63,12 @@ static int new_blocks(const bool *before, bool come, int *first)
 	return count;
 }
 
-static int await_blocks(const bool *before, bool come, int count, int *first)
+static int await_blocks(const bool *before, bool added, int count, int *first)
 {
 	int tries, found = 0;
 
 	for (tries = 0; tries < 100; tries++) {
-		found = new_blocks(before, come, first);
+		found = new_blocks(before, added, first);
 		if (found == count)
 			break;
 		usleep(100000);
@@ -72,7 +76,7 @@ static int await_blocks(const bool *before, bool come, int count, int *first)
 	return found;
 }
 
-/* The kernel may have set it online by itself, and then in a kernel zone. */
+/* The kernel may have set the block online already, in a kernel zone. */
 static bool set_movable(int block)
 {
 	int tries;
@@ -101,7 +105,8 @@ static void plug_dimm(struct outcome *outcome)
 	outcome->dimm_total = meminfo("MemTotal") - total;
 	outcome->dimm_offline = true;
 	for (i = 0; i < 2; i++)
-		outcome->dimm_offline &= !write_file("offline", MEMORY "/memory%d/state", block + i);
+		outcome->dimm_offline &=
+			!write_file("offline", MEMORY "/memory%d/state", block + i);
 	note_blocks(plugged);
 	host("device_del dimm1");
 	outcome->dimm_gone = await_blocks(plugged, false, 2, NULL) == 2;
@@ -109,14 +114,15 @@ static void plug_dimm(struct outcome *outcome)
 	host("object_del mem1");
 }
 
-/* A block of boot memory from the upper end, which is rarely in use early on. */
+/* A block near the end of boot memory, which is rarely in use early on */
 static void boot_memory(struct outcome *outcome)
 {
 	int tries, block = block_at(3 * GIB) - 8;
 
 	outcome->boot_offline = -EBUSY;
 	for (tries = 0; tries < 16 && outcome->boot_offline; tries++)
-		outcome->boot_offline = write_file("offline", MEMORY "/memory%d/state", block - tries % 16);
+		outcome->boot_offline =
+			write_file("offline", MEMORY "/memory%d/state", block - tries % 16);
 	outcome->boot_online = outcome->boot_offline ? 1 :
 		write_file("online", MEMORY "/memory%d/state", block - (tries - 1) % 16);
 }
@@ -140,10 +146,11 @@ static const char *dax_device(void)
 
 static bool write_zeros(void)
 {
-	return run_command("[ -b /dev/pmem0 ] && dd if=/dev/zero of=/dev/pmem0 bs=1M count=8 2>/dev/null") == 0;
+	return !run_command("[ -b /dev/pmem0 ] && "
+			    "dd if=/dev/zero of=/dev/pmem0 bs=1M count=8 2>/dev/null");
 }
 
-/* What makes a dax device of it wrote a label there, which has to go. */
+/* The dax device has written a label there: erase it. */
 static void make_pmem_again(void)
 {
 	write_file("1", ND "/devices/" NAMESPACE "/force_raw");
@@ -154,7 +161,7 @@ static void make_pmem_again(void)
 	write_file(NAMESPACE, ND "/drivers/nd_pmem/bind");
 }
 
-/* Persistent memory as a dax device, and that as memory of the system */
+/* Makes a dax device of persistent memory, and System RAM of that */
 static void kmem(struct outcome *outcome)
 {
 	bool before[MAX_BLOCKS], added[MAX_BLOCKS];
@@ -184,19 +191,19 @@ static void kmem(struct outcome *outcome)
 	}
 	write_file(dax, DAX "/drivers/kmem/remove_id");
 	write_file(seed, ND "/drivers/dax_pmem/unbind");
-	/* It has a claim to the namespace until then. */
+	/* Until this write it keeps its claim to the namespace. */
 	write_file("\n", ND "/devices/%s/namespace", seed);
 	make_pmem_again();
 }
 
-static void tell(const char *when, const struct outcome *outcome)
+static void print_outcome(const char *when, const struct outcome *outcome)
 {
-	diag("%s: boot %d %d, dimm %d blocks, MemTotal +%lld, online %d, offline %d, gone %d", when,
-	     outcome->boot_offline, outcome->boot_online, outcome->dimm_blocks, outcome->dimm_total,
-	     outcome->dimm_online, outcome->dimm_offline, outcome->dimm_gone);
-	diag("%s: pmem %d, devdax %d, kmem %d blocks, MemTotal +%lld, online %d, offline %d, gone %d", when,
-	     outcome->pmem, outcome->devdax, outcome->kmem_blocks, outcome->kmem_total, outcome->kmem_online,
-	     outcome->kmem_offline, outcome->kmem_gone);
+	diag("%s: boot %d %d dimm %d blocks MemTotal +%lld online %d offline %d removed %d",
+	     when, outcome->boot_offline, outcome->boot_online, outcome->dimm_blocks,
+	     outcome->dimm_total, outcome->dimm_online, outcome->dimm_offline, outcome->dimm_gone);
+	diag("%s: pmem %d devdax %d kmem %d blocks MemTotal +%lld online %d offline %d removed %d",
+	     when, outcome->pmem, outcome->devdax, outcome->kmem_blocks, outcome->kmem_total,
+	     outcome->kmem_online, outcome->kmem_offline, outcome->kmem_gone);
 }
 
 static void pass(struct outcome *outcome)
@@ -204,18 +211,22 @@ static void pass(struct outcome *outcome)
 	memset(outcome, 0, sizeof(*outcome));
 	boot_memory(outcome);
 	plug_dimm(outcome);
-	/* A device mapping of legacy persistent memory: struct pages by way of ZONE_DEVICE */
+	/*
+	 * A device mapping of legacy persistent memory: struct pages in
+	 * ZONE_DEVICE
+	 */
 	outcome->pmem = write_zeros();
 	if (has_dax)
 		kmem(outcome);
 }
 
-/* Before any account is taken: ZONE_DEVICE never gets smaller again. */
+/* Before the baseline is taken: ZONE_DEVICE never shrinks. */
 static void setup(void)
 {
 	ok(module_load_system("nd_e820", NULL) == 0 && module_load_system("nd_pmem", NULL) == 0,
-	   "the drivers for persistent memory are there");
-	has_dax = module_load_system("dax_pmem", NULL) == 0 && module_load_system("device_dax", NULL) == 0 &&
+	   "setup: the drivers for persistent memory load");
+	has_dax = module_load_system("dax_pmem", NULL) == 0 &&
+		  module_load_system("device_dax", NULL) == 0 &&
 		  module_load_system("kmem", NULL) == 0;
 	usleep(500000);
 }
@@ -226,40 +237,68 @@ static void run(void)
 	char *hooks;
 
 	pass(&without);
-	tell("without", &without);
-	ok(without.dimm_blocks == 2 && without.dimm_online && without.dimm_offline && without.dimm_gone,
-	   "without the module a DIMM is plugged, used and unplugged");
-	ok(!without.boot_offline && !without.boot_online, "without the module boot memory goes offline and online");
-	ok(without.pmem, "without the module persistent memory is mapped");
-	if (!has_dax)
-		skip("this kernel has no drivers for them", "dax devices");
-	else
-		ok(without.devdax && without.kmem_blocks == 1 && without.kmem_total > 0 && without.kmem_online &&
-		   without.kmem_offline && without.kmem_gone,
-		   "without the module it is a dax device, and memory of the system");
+	print_outcome("without", &without);
+	ok_number(without.dimm_blocks, 2,
+		  "without twostage: a plugged DIMM of two blocks adds two blocks");
+	ok(without.dimm_online, "without twostage: the DIMM's blocks go online");
+	ok(without.dimm_offline, "without twostage: the DIMM's blocks go offline");
+	ok(without.dimm_gone,
+	   "without twostage: the DIMM's blocks are removed when it is unplugged");
+	ok_return(without.boot_offline, 0, "without twostage: a block of boot memory goes offline");
+	ok_return(without.boot_online, 0,
+		  "without twostage: the block of boot memory goes online again");
+	ok(without.pmem, "without twostage: persistent memory can be written");
+	if (!has_dax) {
+		skip("this kernel has no drivers for dax devices",
+		     "without twostage: persistent memory becomes a dax device and System RAM");
+	} else {
+		ok(without.devdax, "without twostage: a dax device is made of persistent memory");
+		ok_number(without.kmem_blocks, 1,
+			  "without twostage: kmem adds one block of the dax device");
+		ok(without.kmem_total > 0,
+		   "without twostage: MemTotal grows when kmem's block goes online");
+		ok(without.kmem_online, "without twostage: kmem's block goes online");
+		ok(without.kmem_offline, "without twostage: kmem's block goes offline");
+		ok(without.kmem_gone,
+		   "without twostage: kmem's block is removed when kmem is unbound");
+	}
 
 	if (!load_twostage(NULL))
 		return;
-	ok(region_add(START, 2 * block_size, NULL) == 0 && region_online(0, "1 online_movable") == 0,
-	   "a region is there, half of it online");
-	ok(write_file("namespace0.0", "/sys/bus/nd/drivers/nd_pmem/unbind") == 0 &&
-	   write_file("namespace0.0", "/sys/bus/nd/drivers/nd_pmem/bind") == 0 && exists("/dev/pmem0"),
-	   "persistent memory is unmapped and mapped again beside it");
+	ok(succeeds(region_add(START, 2 * block_size, NULL)) &&
+	   succeeds(region_online(0, "1 online_movable")),
+	   "a region of two blocks is added, and one of them goes online");
+	ok(succeeds(write_file("namespace0.0", "/sys/bus/nd/drivers/nd_pmem/unbind")) &&
+	   succeeds(write_file("namespace0.0", "/sys/bus/nd/drivers/nd_pmem/bind")) &&
+	   holds(exists("/dev/pmem0")),
+	   "with a region: persistent memory is unmapped and mapped again");
 	pass(&with);
-	tell("with", &with);
-	ok(!memcmp(&with, &without, sizeof(with)), "with the module and a region all of it is the same");
+	print_outcome("with", &with);
+	ok(!memcmp(&with, &without, sizeof(with)),
+	   "with a region: DIMM, boot and persistent memory give the results of before");
 
 	hooks = read_whole("/sys/kernel/debug/twostage/hooks");
-	/* One online of ours, and one add; none of the others' was redirected. */
-	ok(strstr(hooks, "online_pages") && strstr(strstr(hooks, "online_pages"), "redirected=1 ") &&
-	   strstr(strstr(hooks, "arch_add_memory"), "redirected=1 ") &&
+	/*
+	 * The test itself has caused one online, which is one call of each of
+	 * the first two.
+	 */
+	ok(strstr(hooks, "online_pages") && strstr(strstr(hooks, "online_pages"), "redirected=1 "),
+	   "of all calls of online_pages() only that for the region is redirected");
+	ok(strstr(hooks, "arch_add_memory") &&
+	   strstr(strstr(hooks, "arch_add_memory"), "redirected=1 "),
+	   "of all calls of arch_add_memory() only that for the region is redirected");
+	ok(strstr(hooks, "arch_remove_memory") &&
 	   strstr(strstr(hooks, "arch_remove_memory"), "redirected=0 "),
-	   "not one call of the others' was redirected");
+	   "no call of arch_remove_memory() for other memory is redirected");
 	free(hooks);
-	ok(region_offline(0, "all") == 0 && region_remove(0) == 0, "the region is removed");
+	ok(succeeds(region_offline(0, "all")) && succeeds(region_remove(0)),
+	   "the region goes offline and is removed");
 	unload_twostage();
 }
 
 GROUP(group_bystanders) = {
-	.name = "bystanders", .title = "paths that are not ours", .setup = setup, .run = run,
+	.name = "bystanders",
+	.title = "memory hotplug paths that twostage does not manage",
+	.setup = setup,
+	.run = run,
 };

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Ranges that a device or a driver has, inside of what the firmware calls
- * reserved
+ * Reserved ranges that contain ranges of devices or drivers
  *
  * The scenario has a reserved range over a PCI host bridge's window, in which
  * there is a device with a BAR of 4 GiB, and a soft reserved range, of which
- * the kernel makes a dax device. Nothing here touches the memory at these
- * addresses: behind the soft reserved range there is none.
+ * the kernel makes a dax device. The tests do not access these addresses:
+ * behind the soft reserved range there is no memory.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -34,7 +33,7 @@ static struct {
 	uint64_t start, end;
 } bar;
 
-/* The device that is looked for (ivshmem), and its BAR 2 */
+/* Finds the ivshmem device and its BAR 2 */
 static bool find_bar(void)
 {
 	char *text, *line, path[64];
@@ -56,13 +55,18 @@ static bool find_bar(void)
 	return false;
 }
 
-/* The range is refused, and the log names what has it, as /proc/iomem does. */
-static bool owned(uint64_t start, uint64_t size, const char *name, uint64_t owner_start, uint64_t owner_end)
+/*
+ * A region in the range is refused, and the log names the owner of the range as
+ * /proc/iomem does.
+ */
+static bool owned(uint64_t start, uint64_t size, const char *name, uint64_t owner_start,
+		  uint64_t owner_end)
 {
 	char text[64], needle[128];
 
 	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64, start, size);
-	snprintf(needle, sizeof(needle), "overlaps %s [%#" PRIx64 "-%#" PRIx64 "]", name, owner_start, owner_end);
+	snprintf(needle, sizeof(needle), "overlaps %s [%#" PRIx64 "-%#" PRIx64 "]", name,
+		 owner_start, owner_end);
 	return refused(text, EBUSY, needle, BUS "/add_region") && !exists(REGION, 0);
 }
 
@@ -72,22 +76,26 @@ static void device_memory(void)
 	uint64_t window;
 
 	if (!ok(find_bar() && bar.start > RESERVED_START && bar.end < RESERVED_END,
-		"a PCI device has a BAR of 4 GiB in what is reserved"))
+		"a PCI device has a BAR of 4 GiB in the reserved range"))
 		return;
 	diag("%s: [%#" PRIx64 "-%#" PRIx64 "]", bar.name, bar.start, bar.end);
 	owned(bar.start, block_size, bar.name, bar.start, bar.end);
 	owned(bar.end + 1 - block_size, 2 * block_size, bar.name, bar.start, bar.end);
-	owned(bar.start - block_size, bar.end - bar.start + 1 + 2 * block_size, bar.name, bar.start, bar.end);
+	owned(bar.start - block_size, bar.end - bar.start + 1 + 2 * block_size, bar.name, bar.start,
+	      bar.end);
 
-	snprintf(options, sizeof(options), "start=%#" PRIx64 " size=%#" PRIx64, bar.start, block_size);
-	ok(module_load("claim_test", options) == 0, "a driver requests a part of it");
+	snprintf(options, sizeof(options), "start=%#" PRIx64 " size=%#" PRIx64, bar.start,
+		 block_size);
+	ok_return(module_load("claim_test", options), 0, "a driver requests a part of the BAR");
 	owned(bar.start, block_size, "claim_test", bar.start, bar.start + block_size - 1);
 	owned(bar.start + block_size, block_size, bar.name, bar.start, bar.end);
-	ok(module_unload("claim_test") == 0, "the driver gives it back");
+	ok_return(module_unload("claim_test"), 0,
+		  "the driver that requested a part of the BAR unloads");
 
-	/* In QEMU the window has the size of what is in it. */
+	/* QEMU's bridge window has exactly the size of the BARs in it. */
 	window = bar.start;
-	ok(write_file("1", PCI "/%s/remove", bar.name) == 0 && !exists(PCI "/%s", bar.name), "the device is removed");
+	ok(write_file("1", PCI "/%s/remove", bar.name) == 0 && !exists(PCI "/%s", bar.name),
+	   "the PCI device is removed");
 	owned(window, block_size, "PCI Bus 0000:00", bar.start, bar.end);
 	owned(window - block_size, 2 * block_size, "PCI Bus 0000:00", bar.start, bar.end);
 }
@@ -97,11 +105,14 @@ static void reserved(void)
 	char text[64];
 	struct accounts *before = accounts_take();
 
-	ok(region_add(RESERVED_END - 4 * GIB, 4 * GIB, NULL) == 0 && region_remove(0) == 0,
-	   "a region is added to a reserved range that nothing else has");
-	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64, (uint64_t)RESERVED_END - block_size, 2 * block_size);
+	ok(succeeds(region_add(RESERVED_END - 4 * GIB, 4 * GIB, NULL)) &&
+	   succeeds(region_remove(0)),
+	   "a region in a part of a reserved range without a device is added and removed");
+	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64, (uint64_t)RESERVED_END - block_size,
+		 2 * block_size);
 	refused(text, EBUSY, "partly inside of a reserved range", BUS "/add_region");
-	ok(accounts_same(before), "every account is what it was");
+	ok(accounts_same(before),
+	   "after adds to the reserved range the system state matches the baseline");
 	accounts_free(before);
 }
 
@@ -109,7 +120,7 @@ static int bind(const char *driver)
 {
 	const int ret = write_file("dax0.0", DAX "/drivers/%s/bind", driver);
 
-	/* Newer kernels know which driver is meant for it, others have to be told. */
+	/* Older kernels need the device's name in new_id first. */
 	return ret == -ENODEV ? write_file("dax0.0", DAX "/drivers/%s/new_id", driver) : ret;
 }
 
@@ -125,60 +136,78 @@ static void dax(void)
 	const bool old = iomem_count(": hmem.0");
 	struct accounts *before;
 
-	if (!ok(exists(DAX "/devices/dax0.0"), "there is a dax device of a soft reserved range"))
+	if (!ok(exists(DAX "/devices/dax0.0"),
+		"the kernel makes a dax device of the soft reserved range"))
 		return;
-	ok(bind("device_dax") == 0 && exists(DAX "/drivers/device_dax/dax0.0"), "device_dax has it");
+	ok(bind("device_dax") == 0 && exists(DAX "/drivers/device_dax/dax0.0"),
+	   "device_dax binds to the dax device");
 	owned(SOFT_START, block_size, "dax0.0", SOFT_START, end);
 	owned(SOFT_START, SOFT_SIZE + block_size, "dax0.0", SOFT_START, end);
 	unbind("device_dax");
 
-	ok(bind("kmem") == 0 && exists(DAX "/drivers/kmem/dax0.0") && iomem_count("System RAM (kmem)"), "kmem has it");
+	ok_return(bind("kmem"), 0, "a bind of kmem to the dax device succeeds");
+	ok(exists(DAX "/drivers/kmem/dax0.0"), "kmem is the driver of the dax device");
+	ok(iomem_count("System RAM (kmem)"), "/proc/iomem has System RAM of kmem");
 	owned(SOFT_START, block_size, "dax0.0", SOFT_START, end);
 	owned(SOFT_START + SOFT_SIZE - block_size, 2 * block_size, "dax0.0", SOFT_START, end);
 	unbind("kmem");
 
 	before = accounts_take();
 	if (old) {
-		/* Without a driver the dax device itself has no entry there, but what it is made of has on older kernels. */
+		/*
+		 * Without a driver the dax device has no entry in /proc/iomem,
+		 * but on older kernels the platform device it was made of has
+		 * one.
+		 */
 		owned(SOFT_START, block_size, "hmem.0", SOFT_START, end);
 	} else {
-		ok(region_add(SOFT_START, block_size, NULL) == 0, "a region is added to a dax device without a driver");
+		ok_return(region_add(SOFT_START, block_size, NULL), 0,
+			  "a region is added in the range of a dax device without a driver");
 		bind("device_dax");
 		bind("kmem");
-		ok(!exists(DAX "/devices/dax0.0/driver"), "no driver gets the dax device as long as the region is there");
+		ok(!exists(DAX "/devices/dax0.0/driver"),
+		   "no driver binds to a dax device with a region in its range");
 		unbind("device_dax");
 		unbind("kmem");
-		ok(region_remove(0) == 0, "the region is removed");
+		ok_return(region_remove(0), 0,
+			  "the region in the range of the dax device is removed");
 	}
-	ok(accounts_same(before), "every account is what it was");
+	ok(accounts_same(before),
+	   "after adds to the range of the dax device the system state matches the baseline");
 	accounts_free(before);
 }
 
 /*
- * kmem makes System RAM of the addresses of the first DIMM. The ACPI memory
- * driver then takes the DIMM's memory for memory that is in use already, and
- * kmem's blocks for the DIMM's: so the DIMM stays to the end of the guest.
+ * kmem adds the addresses of the first DIMM as System RAM. When the DIMM is
+ * plugged, the ACPI memory driver regards that as memory of the DIMM that was
+ * added before, and kmem's blocks as the DIMM's. So the DIMM cannot be ejected,
+ * and stays until the guest ends.
  */
 static void dimm_in_use(void)
 {
 	struct kmsg kmsg;
 
-	ok(bind("kmem") == 0 && iomem_count("System RAM (kmem)"), "kmem has the addresses of the first DIMM");
+	ok(bind("kmem") == 0 && iomem_count("System RAM (kmem)"),
+	   "kmem adds the addresses of the first DIMM as System RAM");
 	kmsg = kmsg_mark();
 	write_file("1", BUS "/adopt");
 	dimm_plug("used", SOFT_SIZE, -1);
-	ok(kmsg_wait(&kmsg, "is not adopted: some of it is in use as System RAM", 60) && !exists(REGION, 0),
-	   "a DIMM whose addresses are System RAM is not adopted, and the log says so");
+	ok(kmsg_wait(&kmsg, "is not adopted: some of it is in use as System RAM", 60),
+	   "a line in the log says why a DIMM whose addresses are System RAM is not adopted");
+	ok(!exists(REGION, 0), "no region is made of a DIMM whose addresses are System RAM");
 	usleep(1000000);
-	ok(kmsg_lines(&kmsg, "twostage: DIMM", NULL, 0) == 0, "the log says so once");
+	ok_number(kmsg_lines(&kmsg, "twostage: DIMM", NULL, 0), 0,
+		  "the log has no second line about the DIMM whose addresses are System RAM");
 	kmsg_close(&kmsg);
 }
 
 static void setup(void)
 {
 	write_file("offline", AUTO_ONLINE);
-	ok(module_load_system("dax_hmem", NULL) == 0 && module_load_system("device_dax", NULL) == 0 &&
-	   module_load_system("kmem", NULL) == 0, "the drivers for dax devices are there");
+	ok(module_load_system("dax_hmem", NULL) == 0 &&
+	   module_load_system("device_dax", NULL) == 0 &&
+	   module_load_system("kmem", NULL) == 0,
+	   "setup: the drivers for dax devices load");
 	unbind("device_dax");
 	unbind("kmem");
 }
@@ -195,5 +224,9 @@ static void run(void)
 }
 
 GROUP(group_claims) = {
-	.name = "claims", .title = "what a device has inside of a reserved range", .setup = setup, .run = run, .stays = true,
+	.name = "claims",
+	.title = "ranges of devices inside of a reserved range",
+	.setup = setup,
+	.run = run,
+	.stays = true,
 };

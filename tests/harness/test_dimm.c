@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DIMMs that are taken over from the ACPI memory driver
+ * DIMMs that are adopted from the ACPI memory driver
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -16,7 +16,7 @@
 
 #define AUTO_ONLINE MEMORY "/auto_online_blocks"
 #define ARMED "/sys/kernel/debug/kprobes/enabled"
-/* The first slot for DIMMs, and its status when there is one in it that works */
+/* The first DIMM slot, and its _STA when it contains a working DIMM */
 #define SLOT "/sys/bus/acpi/devices/PNP0C80:00"
 #define PRESENT 15
 
@@ -31,7 +31,7 @@ static bool is_dimm(int id, uint64_t size)
 	       strtoull(read_file(REGION "/size", id), NULL, 0) == size;
 }
 
-/* Pages of memmap in the blocks of as many bytes */
+/* Pages that the memmap of as many bytes takes */
 static long long memmap_pages(uint64_t size)
 {
 	return size / 4096 * 64 / 4096;
@@ -57,7 +57,7 @@ static bool unplug(const char *name, uint64_t size)
 	return gone;
 }
 
-/* An ejection that does not come to its end: true once the kernel says so. */
+/* Requests an ejection that fails; true once the log contains @words. */
 static bool unplug_stops(const char *name, const char *words)
 {
 	struct kmsg kmsg = kmsg_mark();
@@ -66,12 +66,12 @@ static bool unplug_stops(const char *name, const char *words)
 	dimm_unplug(name);
 	said = kmsg_wait(&kmsg, words, 60);
 	kmsg_close(&kmsg);
-	/* Blocks that went offline before that are set online again after it. */
+	/* Blocks that went offline first are set online again afterwards. */
 	usleep(1000000);
 	return said;
 }
 
-/* The driver's link from a block to the DIMM */
+/* Whether the driver has linked the block to the DIMM */
 static bool bound(int block)
 {
 	return exists(MEMORY "/memory%d/firmware_node", block);
@@ -84,61 +84,96 @@ static void two_dimms(long long total)
 	struct memory memory;
 	int block;
 
-	ok(plug("d1", first, 0) && plug("d2", second, 1), "two DIMMs are plugged, on two nodes");
-	if (!ok(is_dimm(0, first) && is_dimm(1, second), "each of them is a region of provider dimm"))
+	ok(plug("d1", first, 0) && plug("d2", second, 1), "DIMMs on two nodes: both are plugged");
+	if (!ok(is_dimm(0, first) && is_dimm(1, second),
+		"DIMMs on two nodes: each is a region of provider dimm"))
 		return;
-	ok(read_number(REGION "/node", 0) == 0 && read_number(REGION "/node", 1) == 1,
-	   "on the node that the firmware says");
-	ok(blocks_online(0) == 0 && blocks_online(1) == 0, "all of it is standby");
+	ok_number(read_number(REGION "/node", 0), 0,
+		  "DIMMs on two nodes: the first region is on node 0, as the firmware says");
+	ok_number(read_number(REGION "/node", 1), 1,
+		  "DIMMs on two nodes: the second region is on node 1, as the firmware says");
+	ok_number(blocks_online(0) + blocks_online(1), 0,
+		  "DIMMs on two nodes: all blocks are standby");
 	block = block_at(region_begin(1));
-	ok(!strcmp(block_stage(block), "standby") && bound(block) &&
-	   exists("/sys/devices/system/node/node1/memory%d", block),
-	   "its blocks are under their node, and know their DIMM");
-	ok(iomem_count("Standby memory (region1)") == 1 && iomem_count("System RAM (twostage)") == 0 &&
-	   !kcore_has(region_begin(0)) && !kcore_has(region_begin(1)),
-	   "/proc/iomem has it as standby memory, not as System RAM, and kcore does not have it");
-	ok(refused("region1", EPERM, "region1", BUS "/remove_region"), "its region cannot be removed by name");
+	ok_text(block_stage(block), "standby",
+		"DIMMs on two nodes: the stage of a block is standby");
+	ok(bound(block), "DIMMs on two nodes: a block has a link to its DIMM");
+	ok(exists("/sys/devices/system/node/node1/memory%d", block),
+	   "DIMMs on two nodes: the node has a link to a block of its DIMM");
+	ok_number(iomem_count("Standby memory (region1)"), 1,
+		  "DIMMs on two nodes: a standby DIMM is standby memory in /proc/iomem");
+	ok_number(iomem_count("System RAM (twostage)"), 0,
+		  "DIMMs on two nodes: standby DIMMs are not System RAM");
+	ok(!kcore_has(region_begin(0)) && !kcore_has(region_begin(1)),
+	   "DIMMs on two nodes: /proc/kcore does not contain standby DIMMs");
+	ok(refused("region1", EPERM, "region1", BUS "/remove_region"),
+	   "DIMMs on two nodes: the region of a DIMM cannot be removed through remove_region");
 
 	standby = accounts_take();
-	ok(region_online(1, "all online_movable") == 0 && region_online(0, "all online_movable") == 0,
-	   "all of both come online");
-	ok(meminfo("MemTotal") == (long long)((first + second) / 1024 * 63 / 64) + total,
-	   "MemTotal grows by all but the memmap");
-	ok(read_number(REGION "/memmap_pages", 1) == memmap_pages(second), "which is in the DIMMs themselves");
-	ok(iomem_count("System RAM (twostage)") == 2 && kcore_has(region_begin(0)) && kcore_has(region_begin(1)) &&
-	   kcore_has(region_begin(0) + first - 1) && kcore_has(region_begin(1) + second - 1),
-	   "each DIMM is System RAM in /proc/iomem, and kcore has it");
-	ok(memory_fill(&memory, 400 * MIB, 3) && memory_inside(&memory, region_begin(0), 64 * GIB) > 0,
-	   "they are used");
-	ok(unplug("d1", first), "one is ejected while they are");
-	ok(!exists(REGION, 0) && exists(REGION, 1), "its region is gone, the other one is there");
-	ok(memory_check(&memory) < 0, "the data has moved unharmed");
+	ok_return(region_online(1, "all online_movable"), 0,
+		  "DIMMs on two nodes: all blocks of the second go online");
+	ok_return(region_online(0, "all online_movable"), 0,
+		  "DIMMs on two nodes: all blocks of the first go online");
+	ok_number(meminfo("MemTotal") - total, (first + second) / 1024 * 63 / 64,
+		  "DIMMs on two nodes: MemTotal grows by their size without the memmap");
+	ok_number(read_number(REGION "/memmap_pages", 1), memmap_pages(second),
+		  "DIMMs on two nodes: the memmap of the second is in its own blocks");
+	ok_number(iomem_count("System RAM (twostage)"), 2,
+		  "DIMMs on two nodes: each online DIMM is System RAM in /proc/iomem");
+	ok(holds(kcore_has(region_begin(0))) && holds(kcore_has(region_begin(1))) &&
+	   holds(kcore_has(region_begin(0) + first - 1)) &&
+	   holds(kcore_has(region_begin(1) + second - 1)),
+	   "DIMMs on two nodes: /proc/kcore contains both ends of each online DIMM");
+	ok(memory_fill(&memory, 400 * MIB, 3) &&
+	   memory_inside(&memory, region_begin(0), 64 * GIB) > 0,
+	   "DIMMs on two nodes: a process has data in them");
+	ok(unplug("d1", first), "DIMMs on two nodes: the first is ejected while they contain data");
+	ok(!exists(REGION, 0), "DIMMs on two nodes: the region of the ejected one is removed");
+	ok(exists(REGION, 1), "DIMMs on two nodes: the region of the other one stays");
+	ok(memory_check(&memory) < 0,
+	   "DIMMs on two nodes: after the ejection the data reads as it was written");
 	memory_free(&memory);
-	ok(plug("d1", first, 0) && is_dimm(0, first), "it is plugged again, and is region0 again");
-	ok(region_offline(1, "all") == 0 && accounts_same(standby),
-	   "with all offline every account is as it was with the DIMMs plugged");
+	ok(plug("d1", first, 0) && is_dimm(0, first),
+	   "DIMMs on two nodes: the ejected one becomes region0 again when it is plugged again");
+	ok_return(region_offline(1, "all"), 0,
+		  "DIMMs on two nodes: all blocks of the second go offline");
+	ok(accounts_same(standby),
+	   "DIMMs on two nodes: with all blocks offline the system state is as before the online");
 	accounts_free(standby);
 }
 
 static void refused_eject(void)
 {
 	const uint64_t size = 4 * block_size;
-	const char *what = "an ejection of a DIMM that the kernel uses is refused";
+	const char *what =
+		"refused ejection: a DIMM with unmovable pages of the kernel is not ejected";
 	pid_t pid;
 
-	/* What comes online again after a refusal has its shadow described there for good. */
+	/*
+	 * Blocks that come online again after the refusal have their KASAN
+	 * shadow allocated in the DIMM, and it stays.
+	 */
 	if (kernel_debugs()) {
-		skip("a kernel with all its debugging goes on using it", "%s", what);
+		skip("the debug kernel allocates KASAN shadow in the DIMM that stays", "%s", what);
 		return;
 	}
-	/* What the kernel keeps on a node, of its memory and of each of its blocks, is to be elsewhere, or it stays. */
-	ok(region_online(1, "3 online_movable") == 0 && region_online(1, "all online_kernel") == 0,
-	   "a DIMM is online where the kernel can use it");
+	/*
+	 * Use node 1, away from what the kernel allocates for its own memory
+	 * and for each block, which would stay.
+	 */
+	ok(succeeds(region_online(1, "3 online_movable")) &&
+	   succeeds(region_online(1, "all online_kernel")),
+	   "refused ejection: the last block of a DIMM goes online in a kernel zone");
 	pid = memory_page_tables(1);
-	ok(unplug_stops("d2", "Offline failed") && is_dimm(1, size) && blocks_online(1) > 0, "%s", what);
-	/* What went offline before it was refused, the core may have set online again. */
+	ok(unplug_stops("d2", "Offline failed"), "%s", what);
+	ok(is_dimm(1, size), "refused ejection: the region of the DIMM stays");
+	ok(blocks_online(1) > 0, "refused ejection: a block of the DIMM is still online");
+	/*
+	 * The core may have set blocks online again that went offline before.
+	 */
 	region_online(1, "all online_movable");
-	ok(blocks_online(1) == 4, "and it can be used on");
+	ok_number(blocks_online(1), 4,
+		  "refused ejection: all blocks of the DIMM can be online afterwards");
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	region_give_back(1);
@@ -146,24 +181,30 @@ static void refused_eject(void)
 
 static void ejected(void)
 {
-	ok(unplug("d2", 4 * block_size) && !exists(REGION, 1), "after that it can be ejected");
-	ok(unplug("d1", 2 * block_size) && !exists(REGION, 0), "and the other one too");
+	ok(unplug("d2", 4 * block_size) && !exists(REGION, 1),
+	   "refused ejection: without unmovable pages the DIMM and its region are removed");
+	ok(unplug("d1", 2 * block_size) && !exists(REGION, 0),
+	   "refused ejection: a DIMM without unmovable pages is removed with its region");
 }
 
-static void switched_off(void)
+static void adopt_off(void)
 {
 	const uint64_t size = 2 * block_size;
 
-	ok(plug("d3", size, -1) && is_dimm(0, size), "a DIMM is taken over");
-	ok(write_file("0", BUS "/adopt") == 0, "adopt is switched off");
-	ok(plug("d4", size, -1) && !exists(REGION, 1), "then the next DIMM is not");
-	ok(is_dimm(0, size) && region_online(0, "1 online_movable") == 0 && region_offline(0, "1") == 0,
-	   "the first one stays ours");
-	ok(unplug("d4", size) && unplug("d3", size) && !exists(REGION, 0), "both can be ejected");
-	ok(write_file("1", BUS "/adopt") == 0, "adopt is switched on again");
+	ok(plug("d3", size, -1) && is_dimm(0, size), "adopt off: a DIMM is adopted before that");
+	ok_return(write_file("0", BUS "/adopt"), 0, "adopt off: adopt can be set to 0");
+	ok(plug("d4", size, -1) && !exists(REGION, 1),
+	   "adopt off: a plugged DIMM is added by the kernel, not adopted");
+	ok(holds(is_dimm(0, size)) && succeeds(region_online(0, "1 online_movable")) &&
+	   succeeds(region_offline(0, "1")),
+	   "adopt off: a block of the DIMM adopted before goes online and offline");
+	ok(unplug("d4", size), "adopt off: the DIMM that was not adopted is ejected");
+	ok(unplug("d3", size) && !exists(REGION, 0),
+	   "adopt off: the DIMM adopted before is ejected and its region removed");
+	ok_return(write_file("1", BUS "/adopt"), 0, "adopt can be set to 1 again");
 }
 
-/* The last block is there before the first one is set online. */
+/* All blocks are added before the first one is set online. */
 static bool wait_online(int id, int blocks)
 {
 	int tries;
@@ -177,10 +218,14 @@ static void auto_online(void)
 {
 	const uint64_t size = 4 * block_size;
 
-	ok(write_file("online_movable", AUTO_ONLINE) == 0, "if the system says that new memory comes online");
-	ok(plug("d5", size, 1) && wait_online(0, 4), "the blocks of a DIMM do so");
-	ok(read_number(REGION "/memmap_pages", 0) == memmap_pages(size), "each with its memmap in itself");
-	ok(unplug("d5", size) && !exists(REGION, 0), "it can be ejected as it is");
+	ok_return(write_file("online_movable", AUTO_ONLINE), 0,
+		  "auto_online_blocks can be set to online_movable");
+	ok(plug("d5", size, 1) && wait_online(0, 4),
+	   "with auto_online_blocks=online_movable the blocks of a plugged DIMM come online");
+	ok_number(read_number(REGION "/memmap_pages", 0), memmap_pages(size),
+		  "with auto_online_blocks=online_movable blocks contain their memmap");
+	ok(unplug("d5", size) && !exists(REGION, 0),
+	   "a DIMM with all blocks online is ejected and its region removed");
 	write_file("offline", AUTO_ONLINE);
 }
 
@@ -189,46 +234,66 @@ static void hooks_off(void)
 	const uint64_t size = 2 * block_size;
 	struct kmsg kmsg;
 
-	ok(plug("d6", size, -1) && is_dimm(0, size), "a DIMM is taken over");
+	ok(plug("d6", size, -1) && is_dimm(0, size), "hooks off: a DIMM is adopted before that");
 	write_file("0", ARMED);
 	kmsg = kmsg_mark();
-	ok(plug("d9", size, -1) && !exists(REGION, 1), "with the hooks off the next one is the kernel's own");
-	ok(kmsg_lines(&kmsg, "is not adopted: the hooks are switched off", NULL, 0) == 1, "with the hooks off one line says so");
+	ok(plug("d9", size, -1) && !exists(REGION, 1),
+	   "hooks off: a plugged DIMM is added by the kernel, not adopted");
+	ok_number(kmsg_lines(&kmsg, "is not adopted: the hooks are switched off", NULL, 0), 1,
+		  "hooks off: one log line says why a DIMM is not adopted");
 	kmsg_close(&kmsg);
-	ok(unplug("d9", size) && is_dimm(0, size), "and is ejected as ever");
-	ok(unplug_stops("d6", "the DIMM was ejected, but the region cannot be removed") && exists(REGION, 0),
-	   "with the hooks off its ejection leaves the region, and says so");
+	ok(unplug("d9", size) && is_dimm(0, size),
+	   "hooks off: the DIMM that was not adopted is ejected");
+	ok(unplug_stops("d6", "the DIMM was ejected, but the region cannot be removed"),
+	   "hooks off: the ejection of an adopted DIMM logs that its region cannot be removed");
+	ok(exists(REGION, 0), "hooks off: the ejection of an adopted DIMM leaves its region");
 	write_file("1", ARMED);
 	dimm_forget("d6");
-	/* There is nothing at its addresses any more, and a memmap would be written to them. */
+	/* There is no memory at its addresses, and the memmap would be written there. */
 	kmsg = kmsg_mark();
-	ok(region_online(0, "1 online_movable") == -ENXIO && blocks_online(0) == 0 &&
-	   write_file("online", MEMORY "/memory%d/state", block_at(region_begin(0))) == -ENXIO &&
-	   kmsg_lines(&kmsg, "the DIMM was ejected, its memory cannot come online", NULL, 0) == 2, "none of its blocks comes online any more");
+	ok_return(region_online(0, "1 online_movable"), -ENXIO,
+		  "the online of an ejected DIMM by the region's attribute fails with ENXIO");
+	ok_return(write_file("online", MEMORY "/memory%d/state", block_at(region_begin(0))), -ENXIO,
+		  "the online of an ejected DIMM by the block's attribute fails with ENXIO");
+	ok_number(blocks_online(0), 0, "no block of an ejected DIMM is online");
+	ok_number(kmsg_lines(&kmsg, "the DIMM was ejected, its memory cannot come online", NULL, 0),
+		  2,
+		  "each of two refused onlines of an ejected DIMM logs one line with the reason");
 	kmsg_close(&kmsg);
-	ok(region_remove(0) == 0 && !exists(REGION, 0), "which can be removed by name");
-	ok(plug("d6", size, -1) && is_dimm(0, size) && unplug("d6", size), "then all works as before");
+	ok(succeeds(region_remove(0)) && holds(!exists(REGION, 0)),
+	   "the region of an ejected DIMM is removed through remove_region");
+	ok(plug("d6", size, -1) && is_dimm(0, size) && unplug("d6", size),
+	   "after the hooks were off and on a DIMM is adopted and ejected");
 }
 
 static void other_notifier(void)
 {
 	const uint64_t size = 2 * block_size;
-	const char *when = "a notifier beside a DIMM";
+	const char *when = "another memory notifier, DIMM";
 
 	if (!notifier_add(when, "0"))
 		return;
-	ok(plug("d10", size, -1) && is_dimm(0, size), "a DIMM is taken over");
-	/* In a kernel zone of a guest this small it might be in use for good. */
+	ok(plug("d10", size, -1) && is_dimm(0, size), "%s: a DIMM is adopted", when);
+	/*
+	 * Not in a kernel zone: in a guest this small the kernel might use it
+	 * for good.
+	 */
 	notifier_refusals(when, "online_movable", 0, block_at(region_begin(0)));
-	ok(region_online(0, "all online_movable") == 0, "all of it comes online");
+	ok_return(region_online(0, "all online_movable"), 0, "%s: all blocks of the DIMM go online",
+		  when);
 	notifier_refuse("MEM_GOING_OFFLINE", EBUSY);
-	ok(unplug_stops("d10", "Offline failed") && is_dimm(0, size) && blocks_online(0) == 2, "%s: an ejection that it refuses leaves all of it in use", when);
+	ok(unplug_stops("d10", "Offline failed"),
+	   "%s: an ejection for which it refuses the offline fails", when);
+	ok(is_dimm(0, size), "%s: a refused ejection leaves the region of the DIMM", when);
+	ok_number(blocks_online(0), 2,
+		  "%s: a refused ejection leaves all blocks of the DIMM online", when);
 	notifier_refuse("MEM_GOING_OFFLINE", 0);
-	ok(unplug("d10", size) && !exists(REGION, 0), "%s: the next try of the ejection works", when);
+	ok(unplug("d10", size) && !exists(REGION, 0),
+	   "%s: an ejection that it does not refuse succeeds", when);
 	notifier_remove(when);
 }
 
-/* Somebody holds a page of it for a while, as a device does that is being written to. */
+/* A page is pinned for a while, as by a device that is writing to it. */
 static void pinned(void)
 {
 	const uint64_t size = 2 * block_size;
@@ -236,43 +301,68 @@ static void pinned(void)
 	struct pin pin;
 	int blocks;
 
-	ok(plug("d11", size, 1) && is_dimm(0, size) && region_online(0, "all online_movable") == 0,
-	   "a DIMM is taken over and online");
-	ok(memory_prefer(1) && memory_fill(&memory, block_size, 11) &&
-	   memory_inside(&memory, region_begin(0), size) > 0, "it is used");
+	ok(holds(plug("d11", size, 1)) && holds(is_dimm(0, size)) &&
+	   succeeds(region_online(0, "all online_movable")),
+	   "pinned page: a DIMM is adopted and goes online");
+	ok(holds(memory_prefer(1)) && holds(memory_fill(&memory, block_size, 11)) &&
+	   holds(memory_inside(&memory, region_begin(0), size) > 0),
+	   "pinned page: a process has data in the DIMM");
 	memory_prefer(-1);
-	if (!ok(memory_pin(&memory, &pin, region_begin(0), size), "a page of it is pinned"))
+	if (!ok(memory_pin(&memory, &pin, region_begin(0), size),
+		"pinned page: a page of the DIMM is pinned"))
 		return;
 	blocks = count_blocks();
-	ok(unplug_stops("d11", "migrating pfn") && exists(REGION, 0) && blocks_online(0) >= 1 && memory_check(&memory) < 0,
-	   "it is not ejected while a page is pinned, and the data is right");
+	ok(unplug_stops("d11", "migrating pfn"),
+	   "pinned page: an ejection fails, and the log names the page");
+	ok(exists(REGION, 0), "pinned page: the refused ejection leaves the region of the DIMM");
+	ok(blocks_online(0) >= 1,
+	   "pinned page: the refused ejection leaves the block with the page online");
+	ok(memory_check(&memory) < 0,
+	   "pinned page: after the refused ejection the data reads as it was written");
 	memory_unpin(&pin);
-	ok(wait_for_blocks(blocks - size / block_size) || unplug("d11", size), "after that it is");
-	ok(!exists(REGION, 0) && memory_check(&memory) < 0, "and the data has moved unharmed");
+	ok(wait_for_blocks(blocks - size / block_size) || unplug("d11", size),
+	   "pinned page: once it is unpinned the DIMM is ejected");
+	ok(!exists(REGION, 0), "pinned page: the region of the ejected DIMM is removed");
+	ok(memory_check(&memory) < 0,
+	   "pinned page: after the ejection the data reads as it was written");
 	dimm_forget("d11");
 	memory_free(&memory);
 }
 
-/* Somebody has made a region by name where the DIMM comes. */
+/*
+ * The addresses of a plugged DIMM overlap a region that was made through
+ * add_region.
+ */
 static void refused_at(const char *when, uint64_t start, uint64_t size)
 {
 	struct kmsg kmsg;
 	bool armed, gone;
 
-	ok(region_add(start, block_size, NULL) == 0, "%s: a region by name is made where a DIMM comes", when);
+	ok_return(region_add(start, block_size, NULL), 0,
+		  "DIMM over a region, %s: the region is added", when);
 	armed = strcmp(when, "hooks off");
 	write_file(armed ? "1" : "0", ARMED);
 	kmsg = kmsg_mark();
 	dimm_plug("d7", size, -1);
-	ok(kmsg_wait(&kmsg, "a DIMM is refused", 60) && kmsg_wait(&kmsg, "add_memory failed", 10) && !exists(REGION, 1) &&
-	   !strcmp(read_file(REGION "/provider", 0), "ram"), "%s: the DIMM is refused", when);
+	ok(kmsg_wait(&kmsg, "a DIMM is refused", 60),
+	   "DIMM over a region, %s: the log says that the DIMM is refused", when);
+	ok(kmsg_wait(&kmsg, "add_memory failed", 10),
+	   "DIMM over a region, %s: the ACPI memory driver reports it", when);
+	ok(!exists(REGION, 1), "DIMM over a region, %s: no region is made of the DIMM", when);
+	ok_text(read_file(REGION "/provider", 0), "ram",
+		"DIMM over a region, %s: the region keeps its provider", when);
 	kmsg_close(&kmsg);
-	ok(!bound(block_at(start)), "%s: and does not get hold of the region's blocks", when);
+	ok(!bound(block_at(start)),
+	   "DIMM over a region, %s: the driver links none of the region's blocks to the DIMM",
+	   when);
 	dimm_unplug("d7");
 	gone = dimm_gone("d7");
 	dimm_forget("d7");
 	write_file("1", ARMED);
-	ok(gone && exists(REGION, 0) && region_remove(0) == 0, "%s: the region stays when it is ejected, and is removed by name", when);
+	ok(gone, "DIMM over a region, %s: the DIMM is ejected", when);
+	ok(exists(REGION, 0), "DIMM over a region, %s: the ejection leaves the region", when);
+	ok_return(region_remove(0), 0,
+		  "DIMM over a region, %s: the region is removed through remove_region", when);
 }
 
 static void address_taken(void)
@@ -280,18 +370,19 @@ static void address_taken(void)
 	const uint64_t size = 2 * block_size;
 	uint64_t start;
 
-	ok(plug("d7", size, -1) && exists(REGION, 0), "a DIMM shows where the next one comes");
+	ok(plug("d7", size, -1) && exists(REGION, 0),
+	   "a DIMM is adopted at the address that the next DIMM will have");
 	start = region_begin(0);
-	ok(unplug("d7", size), "it is ejected");
-	refused_at("at its start", start, size);
-	refused_at("in the middle", start + block_size, size);
+	ok(unplug("d7", size), "the DIMM that shows the next DIMM's address is ejected");
+	refused_at("at the DIMM's start", start, size);
+	refused_at("in the DIMM's middle", start + block_size, size);
 	refused_at("hooks off", start, size);
 	write_file("0", BUS "/adopt");
 	refused_at("adopt off", start + block_size, size);
 	write_file("1", BUS "/adopt");
 }
 
-/* The race of readers with a DIMM that is pulled */
+/* Readers race with the ejection of a DIMM. */
 static void pulled_while_read(void)
 {
 	const uint64_t size = 2 * block_size;
@@ -299,7 +390,8 @@ static void pulled_while_read(void)
 	bool well = true;
 	int status, i, first;
 
-	ok(plug("d8", size, -1) && exists(REGION, 0), "a DIMM is there");
+	ok(plug("d8", size, -1) && exists(REGION, 0),
+	   "a DIMM to be read during its ejection is adopted");
 	first = block_at(region_begin(0));
 	for (i = 0; i < (int)ARRAY_SIZE(readers); i++) {
 		readers[i] = fork();
@@ -319,8 +411,9 @@ static void pulled_while_read(void)
 		well &= waitpid(readers[i], &status, 0) > 0 && WIFSIGNALED(status) &&
 			WTERMSIG(status) == SIGKILL;
 	}
-	ok(well, "a DIMM is pulled and plugged while all read it");
-	ok(unplug("d8", size), "it is ejected for good");
+	ok(well,
+	   "a DIMM goes online, is ejected and plugged while processes read its memmap");
+	ok(unplug("d8", size), "the DIMM that was read is ejected once more");
 }
 
 static void run(void)
@@ -332,32 +425,39 @@ static void run(void)
 	ok(plug("early", block_size, -1), "a DIMM is plugged before the module is loaded");
 	if (!load_twostage("adopt=1"))
 		return;
-	ok(!strcmp(read_file(BUS "/adopt"), "1"), "adopt=1 at load");
-	ok(refused("2", EINVAL, "adopt", BUS "/adopt") && refused("on", EINVAL, "adopt", BUS "/adopt"),
-	   "nonsense at the knob is refused");
-	ok(!exists(REGION, 0) && run_command("ls -d " MEMORY "/memory*/twostage 2>/dev/null >&2") != 0,
-	   "DIMMs that were there before are not ours");
-	ok(unplug("early", block_size) && count_blocks() == boot_blocks, "and are ejected as ever");
+	ok_text(read_file(BUS "/adopt"), "1",
+		"after a load with adopt=1 the attribute adopt reads 1");
+	ok(refused("2", EINVAL, "adopt", BUS "/adopt") &&
+	   refused("on", EINVAL, "adopt", BUS "/adopt"),
+	   "writing a value other than 0 and 1 to adopt is refused");
+	ok(!exists(REGION, 0) &&
+	   run_command("ls -d " MEMORY "/memory*/twostage 2>/dev/null >&2") != 0,
+	   "DIMMs that were plugged before the load are not adopted");
+	ok(unplug("early", block_size) && count_blocks() == boot_blocks,
+	   "a DIMM that was plugged before the load is ejected");
 
 	before = accounts_take();
 	two_dimms(meminfo("MemTotal"));
 	refused_eject();
 	ejected();
-	switched_off();
+	adopt_off();
 	auto_online();
 	hooks_off();
 	other_notifier();
 	pinned();
 	address_taken();
 	pulled_while_read();
-	ok(accounts_same(before), "every account is what it was");
+	ok(accounts_same(before),
+	   "after all DIMMs are ejected the system state matches the baseline");
 	accounts_free(before);
 	unload_twostage();
 }
 
 /*
- * A DIMM of which the kernel has a piece reserved, which keeps all of it from being added. Its driver takes that for
- * memory of the DIMM that is in use, and when it is ejected removes what is a region by now.
+ * A DIMM that overlaps a reserved range, and so cannot be added. The ACPI
+ * memory driver regards that as memory of the DIMM that is in use already. When
+ * the DIMM is ejected, the driver removes all its memory, including the region
+ * that was made in the reserved range.
  */
 static void run_reserved(void)
 {
@@ -370,24 +470,35 @@ static void run_reserved(void)
 	before = accounts_take();
 	blocks = count_blocks();
 	dimm_plug("reserved", 4 * block_size, -1);
-	/* Nobody says so. */
+	/* There is no message about it: wait for the slot's status. */
 	for (tries = 0; tries < 200 && read_number(SLOT "/status") != PRESENT; tries++)
 		usleep(100000);
 	usleep(1000000);
-	ok(tries < 200 && count_blocks() == blocks, "a DIMM is not added that has something reserved in it");
-	ok(region_add(start, block_size, NULL) == 0, "a region is made of that");
+	ok(tries < 200, "reserved range in a DIMM: the DIMM is plugged");
+	ok_number(count_blocks(), blocks,
+		  "reserved range in a DIMM: the kernel adds no block of the DIMM");
+	ok_return(region_add(start, block_size, NULL), 0,
+		  "reserved range in a DIMM: a region is added in the range");
 	standby = accounts_take();
-	ok(unplug_stops("reserved", "not removed: removal of") && dimm_gone("reserved"), "the DIMM is ejected all the same");
-	ok(exists(REGION, 0) && !strcmp(block_stage(block_at(start)), "standby") && accounts_same(standby),
-	   "and the region stays, as it was");
-	ok(region_remove(0) == 0 && accounts_same(before), "removed by name, every account is what it was");
+	ok(unplug_stops("reserved", "not removed: removal of"),
+	   "reserved range in a DIMM: the log says that the ejection does not remove the region");
+	ok(dimm_gone("reserved"), "reserved range in a DIMM: the DIMM is ejected");
+	ok(exists(REGION, 0), "reserved range in a DIMM: the ejection leaves the region");
+	ok_text(block_stage(block_at(start)), "standby",
+		"reserved range in a DIMM: the ejection leaves its block standby");
+	ok(accounts_same(standby),
+	   "reserved range in a DIMM: the ejection leaves the system state unchanged");
+	ok_return(region_remove(0), 0,
+		  "reserved range in a DIMM: the region is removed through remove_region");
+	ok(accounts_same(before),
+	   "reserved range in a DIMM: afterwards the system state matches the baseline");
 	dimm_forget("reserved");
 	accounts_free(before);
 	accounts_free(standby);
 	unload_twostage();
 }
 
-/* A DIMM of many times the guest's memory */
+/* A DIMM that is many times larger than the guest's memory */
 static void run_large(void)
 {
 	const uint64_t size = 12 * GIB;
@@ -405,30 +516,34 @@ static void run_large(void)
 	slab = meminfo("Slab");
 	free = meminfo("MemFree");
 	if (!ok(plug("large", size, -1) && is_dimm(0, size),
-		"a guest of %lld MiB takes a DIMM of %d GiB", total / 1024, (int)(size / GIB)))
+		"a guest of %lld MiB adopts a DIMM of %d GiB", total / 1024, (int)(size / GIB)))
 		return;
 	slab = meminfo("Slab") - slab;
 	free -= meminfo("MemFree");
-	diag("before online: %lld KiB of slab, %lld KiB of MemFree; stock: %llu MiB of memmap", slab, free,
-	     (unsigned long long)(size / 64 / MIB));
-	ok(slab < 4096 && free < 4096, "which costs less than 4 MiB before it is online");
-	ok(meminfo("MemTotal") == total, "and is not in MemTotal yet");
+	diag("before online: %lld KiB of slab, %lld KiB of MemFree; stock: %llu MiB of memmap",
+	     slab, free, (unsigned long long)(size / 64 / MIB));
+	ok(slab < 4096 && free < 4096, "a standby DIMM of 12 GiB takes less than 4 MiB of memory");
+	ok_number(meminfo("MemTotal"), total, "a standby DIMM does not change MemTotal");
 
 	started = now();
-	ok(region_online(0, "all online_movable") == 0 && blocks_online(0) == blocks,
-	   "all of it comes online");
+	ok_return(region_online(0, "all online_movable"), 0,
+		  "setting all blocks of the large DIMM online succeeds");
+	ok_number(blocks_online(0), blocks, "all blocks of the large DIMM are online");
 	diag("%d blocks online in %.2f s", blocks, now() - started);
-	ok(meminfo("MemTotal") - total == blocks * (long long)(block_size / 1024 * 63 / 64),
-	   "63 of every 64 MiB are usable");
+	ok_number(meminfo("MemTotal") - total, blocks * (long long)(block_size / 1024 * 63 / 64),
+		  "MemTotal grows by 63/64 of the large DIMM");
 
 	started = now();
-	ok(memory_fill(&memory, (meminfo("MemAvailable") - 200 * 1024) * 1024, 12) &&
-	   memory_inside(&memory, region_begin(0), size) > size / 10 * 9 && memory_check(&memory) < 0,
-	   "it is filled and checked");
+	ok(memory_fill(&memory, (meminfo("MemAvailable") - 200 * 1024) * 1024, 12),
+	   "nearly all available memory can be filled with data");
+	ok(memory_inside(&memory, region_begin(0), size) > size / 10 * 9,
+	   "the data is in more than 9/10 of the large DIMM");
+	ok(memory_check(&memory) < 0, "data in the large DIMM reads as it was written");
 	diag("%zu MiB filled and checked in %.1f s", memory.size / (size_t)MIB, now() - started);
 	memory_free(&memory);
 
-	ok(unplug("large", size) && !exists(REGION, 0), "the DIMM is ejected");
+	ok(unplug("large", size) && !exists(REGION, 0),
+	   "the large DIMM is ejected and its region removed");
 	unload_twostage();
 }
 
@@ -442,16 +557,17 @@ static bool use_some_memory(void)
 }
 
 /*
- * What becomes of the same guest without the module. The add eats up the memory for the memmap, then fails
- * for lack of it or not; what the guest could do before kills it in either case.
+ * The same guest without twostage: the memmap of the DIMM uses up the guest's
+ * memory. Whether the add succeeds or fails for lack of memory, the guest does
+ * not survive what it could do before.
  */
 static void run_stock(void)
 {
-	ok(use_some_memory(), "before, the guest has 64 MiB to work with");
+	ok(use_some_memory(), "before the DIMM is plugged a process can use 64 MiB");
 	dimm_plug("large", 12 * GIB, -1);
 	sleep(10);
 	use_some_memory();
-	ok(false, "the stock kernel survives a DIMM of 12 GiB");
+	ok(false, "a guest of 256 MiB without twostage survives a DIMM of 12 GiB");
 }
 
 /* Booted with memory_hotplug.memmap_on_memory=1 */
@@ -467,34 +583,53 @@ static void run_hosted(void)
 	if (!load_twostage("adopt=1"))
 		return;
 	ok(plug("d1", block_size, -1) && !exists(REGION, 0),
-	   "a DIMM whose memmap the kernel itself puts there is left alone");
+	   "memory_hotplug.memmap_on_memory: a DIMM of one block is not adopted");
 	hooks = read_whole("/sys/kernel/debug/twostage/hooks");
 	ok(strstr(hooks, "__add_memory") && strstr(strstr(hooks, "__add_memory"), "redirected=1 "),
-	   "though it was seen");
+	   "memory_hotplug.memmap_on_memory: the add of the DIMM was redirected once");
 	free(hooks);
-	ok(kmsg_lines(&kmsg, "is not adopted: the kernel itself takes the memmap", NULL, 0) == 1,
-	   "one line says why a DIMM is left alone");
-	ok(unplug("d1", block_size), "and is ejected as ever");
+	ok_number(kmsg_lines(&kmsg, "is not adopted: the kernel itself takes the memmap", NULL, 0),
+		  1,
+		  "memory_hotplug.memmap_on_memory: a log line says why no DIMM is adopted");
+	ok(unplug("d1", block_size),
+	   "memory_hotplug.memmap_on_memory: the DIMM of one block is ejected");
 
-	/* Of more than one block not all kernels can, and what they cannot is for us. */
-	ok(plug("d2", size, -1), "a DIMM of two blocks is plugged");
-	ok(kmsg_lines(&kmsg, "is not adopted", NULL, 0) == !exists(REGION, 0),
-	   "one line says so if a DIMM of two blocks is left alone");
+	/* Some kernels cannot do it for more than one block; then it is adopted. */
+	ok(plug("d2", size, -1),
+	   "memory_hotplug.memmap_on_memory: a DIMM of two blocks is plugged");
+	ok_number(kmsg_lines(&kmsg, "is not adopted", NULL, 0), !exists(REGION, 0),
+		  "memory_hotplug.memmap_on_memory: a log line if two blocks are not adopted");
 	kmsg_close(&kmsg);
-	diag("it is %s", exists(REGION, 0) ? "taken over" : "left alone");
+	diag("the DIMM of two blocks is %s", exists(REGION, 0) ? "adopted" : "not adopted");
 	total = meminfo("MemTotal");
 	for (i = 0; i < 1024; i++)
 		if (!strcmp(block_state(i), "offline"))
 			write_file("online_movable", MEMORY "/memory%d/state", i);
-	ok(meminfo("MemTotal") - total == (long long)(size / 1024 * 63 / 64), "its memmap is in itself in any case");
-	ok(unplug("d2", size) && !exists(REGION, 0), "and it is ejected");
+	ok_number(meminfo("MemTotal") - total, size / 1024 * 63 / 64,
+		  "memory_hotplug.memmap_on_memory: both blocks of a DIMM contain their memmap");
+	ok(unplug("d2", size) && !exists(REGION, 0),
+	   "memory_hotplug.memmap_on_memory: the DIMM of two blocks is ejected");
 	unload_twostage();
 }
 
-GROUP(group_dimm) = { .name = "dimm", .title = "DIMMs that are taken over", .run = run };
+GROUP(group_dimm) = { .name = "dimm", .title = "DIMMs that are adopted", .run = run };
 GROUP(group_dimm_reserved) = {
-	.name = "dimm-reserved", .title = "a DIMM with a region in the middle", .run = run_reserved,
+	.name = "dimm-reserved",
+	.title = "a DIMM that contains a reserved range with a region",
+	.run = run_reserved,
 };
-GROUP(group_dimm_large) = { .name = "dimm-large", .title = "a DIMM larger than the guest", .run = run_large };
-GROUP(group_dimm_stock) = { .name = "dimm-stock", .title = "the same without the module", .run = run_stock };
-GROUP(group_dimm_hosted) = { .name = "dimm-hosted", .title = "the kernel hosts the memmap itself", .run = run_hosted };
+GROUP(group_dimm_large) = {
+	.name = "dimm-large",
+	.title = "a DIMM larger than the guest",
+	.run = run_large,
+};
+GROUP(group_dimm_stock) = {
+	.name = "dimm-stock",
+	.title = "a DIMM larger than the guest, without twostage",
+	.run = run_stock,
+};
+GROUP(group_dimm_hosted) = {
+	.name = "dimm-hosted",
+	.title = "DIMMs with memory_hotplug.memmap_on_memory=1",
+	.run = run_hosted,
+};

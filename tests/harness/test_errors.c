@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Nonsense at every knob: the error that is promised, one line, nothing changed
+ * Invalid input to each attribute: the documented error, one log line, no
+ * change
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -43,7 +44,8 @@ static void add_region_errors(void)
 	refused("2G 3G", EBUSY, "overlaps System RAM", ADD);
 	refused("0xe8000000 128M", EBUSY, "overlaps PCI Bus 0000:00 [", ADD);
 
-	ok(region_add(START, 4 * block_size, NULL) == 0, "a good one is added");
+	ok_return(region_add(START, 4 * block_size, NULL), 0,
+		  "a region with a valid range is added");
 	refused("4G 128M", EEXIST, "overlaps region0", ADD);
 	refused("0x108000000 2G", EEXIST, "overlaps region0", ADD);
 }
@@ -68,54 +70,93 @@ static void other_errors(void)
 	refused("2", EINVAL, "takes 0 or 1", REGION "/memmap_on_memory", 0);
 	refused("\n", EINVAL, "takes 0 or 1", REGION "/memmap_on_memory", 0);
 
-	ok(region_online(0, "1 online_movable") == 0, "one block goes online");
+	ok_return(region_online(0, "1 online_movable"), 0, "one of four blocks goes online");
 	refused("region0", EBUSY, "1 of its 4 blocks", REMOVE);
 	refused("0", EBUSY, "cannot change", REGION "/memmap_on_memory", 0);
 	refused("4", EINVAL, "3 are standby", REGION "/online", 0);
-	ok(region_offline(0, "all") == 0, "and offline again");
-	ok(region_remove(0) == 0, "the region is removed");
+	ok_return(region_offline(0, "all"), 0,
+		  "after writes that were refused the online block goes offline");
+	ok_return(region_remove(0), 0, "after writes that were refused the region is removed");
 }
 
-/* All that the firmware tells of at this address, so that the core finds the firmware's entry at the removal */
+/*
+ * Exactly an entry of /sys/firmware/memmap, which the core would delete when
+ * memory with this start and size is removed
+ */
 static void whole_range(void)
 {
 	struct accounts *before = accounts_take();
 
 	ok(run_command("grep -q %#" PRIx64 " /sys/firmware/memmap/*/start", 4 * GIB) == 0 &&
 	   run_command("grep -q %#" PRIx64 " /sys/firmware/memmap/*/end", 6 * GIB - 1) == 0,
-	   "the firmware tells of 2 GiB at 4 GiB");
-	ok(region_add(START, 2 * GIB, NULL) == 0 && region_remove(0) == 0, "a region of just them comes and goes");
-	ok(accounts_same(before), "what the firmware tells, and kexec from it, is as before");
+	   "/sys/firmware/memmap has entries that start at 4 GiB and end at 6 GiB");
+	ok(succeeds(region_add(START, 2 * GIB, NULL)) && succeeds(region_remove(0)),
+	   "a region of exactly one firmware range is added and removed");
+	ok(accounts_same(before),
+	   "the removal of a region of one firmware range leaves /sys/firmware/memmap unchanged");
 	accounts_free(before);
 }
 
-/* 2 GiB at 4 GiB are reserved; at 64 GiB there is nothing. */
+/* 2 GiB are reserved at 4 GiB. At 64 GiB there is no memory. */
 static void no_memory_behind(void)
 {
 	struct kmsg kmsg;
 	char line[256] = "";
 
-	ok(region_add(64 * GIB, 2 * block_size, NULL) == 0, "a region without memory gets through stage 1");
+	ok_return(region_add(64 * GIB, 2 * block_size, NULL), 0,
+		  "a region without memory behind it is added");
 	kmsg = kmsg_mark();
-	ok(write_file("online", MEMORY "/memory%d/state", block_at(64 * GIB)) == -ENXIO &&
-	   kmsg_lines(&kmsg, "no memory at 0x1000000000", line, sizeof(line)) == 1,
-	   "online of it is refused with \"%s\"", strerror(ENXIO));
+	ok_return(write_file("online", MEMORY "/memory%d/state", block_at(64 * GIB)), -ENXIO,
+		  "without memory behind it the online of a block fails with ENXIO");
+	ok_number(kmsg_lines(&kmsg, "no memory at 0x1000000000", line, sizeof(line)), 1,
+		  "without memory behind it the online of a block logs a line with its address");
 	kmsg_close(&kmsg);
-	ok(region_online(0, "all") == -ENXIO && blocks_online(0) == 0, "by the region's knob, too");
-	ok(region_remove(0) == 0, "it is removed");
+	ok_return(region_online(0, "all"), -ENXIO,
+		  "without memory behind it the online of a region fails with ENXIO");
+	ok_number(blocks_online(0), 0, "without memory behind it no block of a region is online");
+	ok_return(region_remove(0), 0, "the region without memory behind it is removed");
 }
 
-/* Whatever is written, there is an error or a region that can be removed. */
+/* Each write either fails or makes a region that can be removed. */
 static void fuzz(void)
 {
 	static const char *const words[] = {
-		"4G", "0x100000000", "128M", "1G", "0", "-1", "node=0", "node=1", "memmap_on_memory=0",
-		"memmap_on_memory=1", "auto_online=0", "region0", "region-1", "all", "1", "online",
-		"online_movable", "", "=", "node=", "\t", "\n", "%s%n", "\xff\xfe", "18446744073709551615",
-		"9223372036854775808", "1e3", "0x", "0xG", "KMGT", "16E", "7E", "4G4G",
+		"4G",
+		"0x100000000",
+		"128M",
+		"1G",
+		"0",
+		"-1",
+		"node=0",
+		"node=1",
+		"memmap_on_memory=0",
+		"memmap_on_memory=1",
+		"auto_online=0",
+		"region0",
+		"region-1",
+		"all",
+		"1",
+		"online",
+		"online_movable",
+		"",
+		"=",
+		"node=",
+		"\t",
+		"\n",
+		"%s%n",
+		"\xff\xfe",
+		"18446744073709551615",
+		"9223372036854775808",
+		"1e3",
+		"0x",
+		"0xG",
+		"KMGT",
+		"16E",
+		"7E",
+		"4G4G",
 	};
-	static const char *const knobs[] = { "add_region", "remove_region" };
-	static const char *const region_knobs[] = { "online", "offline", "memmap_on_memory" };
+	static const char *const attributes[] = { "add_region", "remove_region" };
+	static const char *const region_attributes[] = { "online", "offline", "memmap_on_memory" };
 	char text[256];
 	int i, n, id;
 
@@ -130,22 +171,27 @@ static void fuzz(void)
 			text[rand() % sizeof(text)] = rand();
 		text[sizeof(text) - 1] = '\0';
 		if (i % 2)
-			write_file(text, BUS "/%s", knobs[rand() % ARRAY_SIZE(knobs)]);
+			write_file(text, BUS "/%s", attributes[rand() % ARRAY_SIZE(attributes)]);
 		else
-			write_file(text, REGION "/%s", 0, region_knobs[rand() % ARRAY_SIZE(region_knobs)]);
+			write_file(text, REGION "/%s", 0,
+				   region_attributes[rand() % ARRAY_SIZE(region_attributes)]);
 	}
 	for (id = 0; id < 32; id++) {
 		if (!exists(REGION, id))
 			continue;
-		/* A kernel zone may have got something that has to go first. */
+		/*
+		 * In a kernel zone the block may contain kernel memory: drop
+		 * caches.
+		 */
 		for (n = 0; n < 20 && region_offline(id, "all"); n++)
 			write_file("3", "/proc/sys/vm/drop_caches");
 		region_remove(id);
 	}
-	ok(run_command("ls " BUS "/devices | grep -q .") != 0, "2000 random writes leave nothing behind");
+	ok(run_command("ls " BUS "/devices | grep -q .") != 0,
+	   "after 2000 random writes all regions that they made can be removed");
 }
 
-/* As udev does on systems that set every new block online */
+/* As udev does on systems whose rules set each new block online */
 static void set_online(int block, int count)
 {
 	for (;;) {
@@ -154,7 +200,10 @@ static void set_online(int block, int count)
 	}
 }
 
-/* Regions come one by one, and the last of them cannot: the others have to go, although somebody wants them. */
+/*
+ * The last of these region= parameters fails, so the regions of the others are
+ * removed again, while other processes set their blocks online.
+ */
 static void load_fails_under_use(void)
 {
 	char options[512] = "";
@@ -163,7 +212,8 @@ static void load_fails_under_use(void)
 	int i;
 
 	for (i = 0; i < 12; i++)
-		sprintf(options + strlen(options), "region=%#" PRIx64 ":%#" PRIx64 " ", START + i * block_size, block_size);
+		sprintf(options + strlen(options), "region=%#" PRIx64 ":%#" PRIx64 " ",
+			START + i * block_size, block_size);
 	strcat(options, "region=4G:128M");
 	for (i = 0; i < (int)ARRAY_SIZE(users); i++) {
 		users[i] = fork();
@@ -176,24 +226,30 @@ static void load_fails_under_use(void)
 		kill(users[i], SIGKILL);
 		waitpid(users[i], NULL, 0);
 	}
-	ok(failed, "they do so even if somebody sets all new blocks online");
+	ok(failed,
+	   "a load with overlapping region= fails also while processes set its blocks online");
 }
 
 static void parameters(void)
 {
-	ok(module_load("twostage", "region=4G:128M region=0x108000000:128M:0") == 0 && exists(REGION, 0) &&
-	   exists(REGION, 1), "region= adds regions at load");
-	ok(region_remove(0) == 0 && region_remove(1) == 0, "they are removed like others");
+	ok_return(module_load("twostage", "region=4G:128M region=0x108000000:128M:0"), 0,
+		  "twostage loads with two region= parameters");
+	ok(exists(REGION, 0) && exists(REGION, 1), "each region= parameter adds a region");
+	ok(succeeds(region_remove(0)) && succeeds(region_remove(1)),
+	   "regions of region= parameters are removed by name");
 	unload_twostage();
 
 	ok(module_load("twostage", "region=4G") != 0 && !module_loaded("twostage"),
-	   "region= without a size fails the load");
-	ok(module_load("twostage", "region=4G:128M region=4G:128M:x") != 0 && !module_loaded("twostage"),
-	   "a node that is no number fails the load");
-	ok(module_load("twostage", "region=4G:128M region=4G:128M") == -EBUSY && !module_loaded("twostage"),
-	   "overlapping region= parameters fail the load, and the first is taken back");
+	   "the load fails if region= has no size");
+	ok(module_load("twostage", "region=4G:128M region=4G:128M:x") != 0 &&
+	   !module_loaded("twostage"),
+	   "the load fails if the node of region= is not a number");
+	ok(returns(-EBUSY, module_load("twostage", "region=4G:128M region=4G:128M")) &&
+	   holds(!module_loaded("twostage")),
+	   "the load fails with EBUSY if region= parameters overlap");
 	load_fails_under_use();
-	ok(!iomem_count("Standby memory"), "nothing of them is left");
+	ok_number(iomem_count("Standby memory"), 0,
+		  "loads that failed leave no region in /proc/iomem");
 }
 
 static void run(void)
@@ -209,18 +265,22 @@ static void run(void)
 	parameters();
 }
 
-GROUP(group_errors) = { .name = "errors", .title = "nonsense at every knob", .run = run };
+GROUP(group_errors) = { .name = "errors", .title = "invalid input to each attribute", .run = run };
 
-/* The last group of its guest: this cannot be undone. */
+/* Has to be the last group of its guest, because this cannot be undone. */
 static void run_disabled(void)
 {
-	ok(write_file("1", "/proc/sys/kernel/modules_disabled") == 0, "kernel.modules_disabled is set");
-	ok(run_command("twostage load /twostage/twostage.ko >/tmp/said 2>&1") != 0 && !module_loaded("twostage"),
+	ok_return(write_file("1", "/proc/sys/kernel/modules_disabled"), 0,
+		  "kernel.modules_disabled can be set to 1");
+	ok(run_command("twostage load /twostage/twostage.ko >/tmp/said 2>&1") != 0 &&
+	   !module_loaded("twostage"),
 	   "with kernel.modules_disabled=1 \"twostage load\" fails");
 	ok(run_command("grep -q 'kernel.modules_disabled is 1' /tmp/said") == 0,
-	   "with kernel.modules_disabled=1 \"twostage load\" names it as the reason");
+	   "with kernel.modules_disabled=1 \"twostage load\" prints this reason");
 }
 
 GROUP(group_modules_disabled) = {
-	.name = "modules-disabled", .title = "a system that loads no more modules", .run = run_disabled,
+	.name = "modules-disabled",
+	.title = "a system on which loading modules is disabled",
+	.run = run_disabled,
 };

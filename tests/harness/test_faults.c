@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A function of the kernel fails half way through a stage, or is not there at all
+ * Functions of the kernel that fail half way through a stage, or are missing
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -14,20 +14,20 @@
 #define COUNT "/sys/module/fault_test/parameters/count"
 #define SKIP "/sys/module/fault_test/parameters/skip"
 
-/* What does not happen in the kernel at hand cannot fail there. */
+/* A function that the kernel does not have cannot fail. */
 static bool fault(const char *function, int error, const char *argument)
 {
 	char options[160];
 
 	snprintf(options, sizeof(options), "function=%s error=%d %s", function, error, argument);
 	if (module_load("fault_test", options)) {
-		skip("this kernel has no such function", "%s() fails", function);
+		skip("this kernel has no such function", "a failure of %s() is handled", function);
 		return false;
 	}
 	return true;
 }
 
-/* All failures that were asked for have happened. */
+/* Whether all requested failures have occurred */
 static bool happened(void)
 {
 	return read_number(COUNT) == 0;
@@ -39,18 +39,28 @@ static void stage_one(const char *function, int error)
 
 	if (fault(function, error, "")) {
 		write_file("1", COUNT);
-		ok(region_add(START, 4 * block_size, NULL) == -ENOMEM && happened() && !exists(REGION, 0),
-		   "%s() fails: no region is made", function);
-		ok(accounts_same(before), "%s() fails: all is as before", function);
-		ok(region_add(START, 4 * block_size, NULL) == 0 && region_online(0, "1 online_movable") == 0 &&
-		   region_offline(0, "1") == 0 && region_remove(0) == 0, "%s() works again: so does a region", function);
+		ok_return(region_add(START, 4 * block_size, NULL), -ENOMEM,
+			  "an add in which %s() fails returns ENOMEM", function);
+		ok(happened(), "an add calls %s()", function);
+		ok(!exists(REGION, 0), "an add in which %s() fails makes no region", function);
+		ok(accounts_same(before),
+		   "an add in which %s() fails leaves the system state unchanged", function);
+		ok(succeeds(region_add(START, 4 * block_size, NULL)) &&
+		   succeeds(region_online(0, "1 online_movable")) &&
+		   succeeds(region_offline(0, "1")) && succeeds(region_remove(0)),
+		   "after a failure of %s() a region is added, used and removed",
+		   function);
 		module_unload("fault_test");
 	}
-	ok(accounts_same(before), "%s(): every account is what it was", function);
+	ok(accounts_same(before), "after the tests with %s() the system state matches the baseline",
+	   function);
 	accounts_free(before);
 }
 
-/* Directories of the blocks themselves, which the core makes, and of what is in them, which it does not. */
+/*
+ * Directories in sysfs: those of the blocks, which the core makes, and the ones
+ * in them, which twostage makes
+ */
 static void directories(const char *function)
 {
 	struct accounts *before = accounts_take();
@@ -70,19 +80,27 @@ static void directories(const char *function)
 				break;
 			if (ret == -ENOMEM && !exists(REGION, 0) && accounts_same(before))
 				continue;
-			diag("the call number %u fails, and the add returns %d (%s)", failed + 1, ret, strerror(-ret));
+			diag("call %u failed: the add returned %d (%s), expected %d and no change",
+			     failed + 1, ret, strerror(-ret), -ENOMEM);
 			wrong++;
 			region_give_back(0);
 			region_remove(0);
 		}
 		write_file("0", COUNT);
-		ok(!wrong && failed >= 4 && !ret, "%s() fails at each of %u calls: no region is made", function, failed);
-		ok(exists(MEMORY "/memory%d/twostage/stage", block_at(START) + 3) && region_give_back(0) == 0 &&
-		   region_remove(0) == 0, "%s() works again: so does a region", function);
+		ok_number(wrong, 0,
+			  "an add in which one of %u calls of %s() fails changes nothing",
+			  failed, function);
+		ok(failed >= 4, "an add of 4 blocks calls %s() at least 4 times", function);
+		ok_return(ret, 0, "an add in which no call of %s() fails succeeds", function);
+		ok(exists(MEMORY "/memory%d/twostage/stage", block_at(START) + 3),
+		   "after failures of %s() each block of a region has its directory", function);
+		ok(succeeds(region_give_back(0)) && succeeds(region_remove(0)),
+		   "after failures of %s() a region is removed", function);
 		module_unload("fault_test");
 	}
 	write_file(policy, MEMORY "/auto_online_blocks");
-	ok(accounts_same(before), "%s(): every account is what it was", function);
+	ok(accounts_same(before), "after the tests with %s() the system state matches the baseline",
+	   function);
 	accounts_free(before);
 }
 
@@ -90,23 +108,32 @@ static void stage_two(const char *function, int error)
 {
 	struct accounts *standby;
 
-	ok(region_add(START, 2 * block_size, NULL) == 0, "a region is added");
+	ok_return(region_add(START, 2 * block_size, NULL), 0,
+		  "a region for the failure of %s() is added", function);
 	standby = accounts_take();
 	if (fault(function, error, "")) {
 		write_file("1", COUNT);
-		ok(region_online(0, "1 online_movable") == -ENOMEM && happened() && blocks_online(0) == 0 &&
-		   !strcmp(block_stage(block_at(START)), "standby"), "%s() fails: the block stays standby", function);
-		ok(accounts_same(standby), "%s() fails: all is as before", function);
-		ok(region_online(0, "all online_movable") == 0 && region_offline(0, "all") == 0,
-		   "%s() works again: so does the block", function);
+		ok_return(region_online(0, "1 online_movable"), -ENOMEM,
+			  "an online in which %s() fails returns ENOMEM", function);
+		ok(happened(), "an online calls %s()", function);
+		ok_number(blocks_online(0), 0, "an online in which %s() fails sets no block online",
+			  function);
+		ok_text(block_stage(block_at(START)), "standby",
+			"a block in whose online %s() fails stays standby", function);
+		ok(accounts_same(standby),
+		   "an online in which %s() fails leaves the system state unchanged", function);
+		ok(succeeds(region_online(0, "all online_movable")) &&
+		   succeeds(region_offline(0, "all")),
+		   "after a failure of %s() all blocks go online and offline", function);
 		module_unload("fault_test");
 	}
-	ok(accounts_same(standby), "%s(): every account is as after stage 1", function);
+	ok(accounts_same(standby), "after the tests with %s() the system state is as after stage 1",
+	   function);
 	accounts_free(standby);
-	ok(region_remove(0) == 0, "the region is removed");
+	ok_return(region_remove(0), 0, "the region for the failure of %s() is removed", function);
 }
 
-/* The entry in /proc/iomem of a block that is beside others, which are populated */
+/* The /proc/iomem entry of a block next to others that are populated */
 static void beside(const char *function, unsigned int populated, const char *where)
 {
 	const int block = block_at(START) + 1;
@@ -114,27 +141,39 @@ static void beside(const char *function, unsigned int populated, const char *whe
 	bool online = true;
 	int i, ret;
 
-	ok(region_add(START, 3 * block_size, NULL) == 0, "a region is added");
+	ok_return(region_add(START, 3 * block_size, NULL), 0,
+		  "a region for the failure of %s() with a block %s is added", function, where);
 	for (i = 0; i < 3; i++)
 		if (populated >> i & 1)
-			online &= !write_file("online_movable", MEMORY "/memory%d/state", block_at(START) + i);
-	ok(online && ram_is(START, populated), "%s(), %s: the others are populated", function, where);
+			online &= !write_file("online_movable", MEMORY "/memory%d/state",
+					      block_at(START) + i);
+	ok(online && ram_is(START, populated),
+	   "all blocks but the one %s are populated before %s() fails", where, function);
 	before = accounts_take();
 	if (fault(function, -ENOMEM, "")) {
 		write_file("1", COUNT);
 		ret = write_file("online_movable", MEMORY "/memory%d/state", block);
-		ok(ret == -ENOMEM && happened() && !strcmp(block_stage(block), "standby"),
-		   "%s() fails, %s: the block stays standby", function, where);
-		ok(accounts_same(before), "%s() fails, %s: all is as before", function, where);
+		ok_return(ret, -ENOMEM, "if %s() fails, the online of a block %s returns ENOMEM",
+			  function, where);
+		ok(happened(), "the online of a block %s calls %s()", where, function);
+		ok_text(block_stage(block), "standby", "if %s() fails, a block %s stays standby",
+			function, where);
+		ok(accounts_same(before),
+		   "if %s() fails, the online of a block %s leaves the system state unchanged",
+		   function, where);
 		module_unload("fault_test");
-		ok(write_file("online_movable", MEMORY "/memory%d/state", block) == 0 && ram_is(START, populated | 1 << 1),
-		   "%s() works again, %s: so does the block", function, where);
+		ok_return(write_file("online_movable", MEMORY "/memory%d/state", block), 0,
+			  "after a failure of %s() the block %s goes online", function, where);
+		ok(ram_is(START, populated | 1 << 1),
+		   "after a failure of %s() the block %s shares its entry in /proc/iomem",
+		   function, where);
 	}
 	accounts_free(before);
-	ok(region_give_back(0) == 0 && region_remove(0) == 0, "all blocks go offline, and the region");
+	ok(succeeds(region_give_back(0)) && succeeds(region_remove(0)),
+	   "the region for the failure of %s() with a block %s is removed", function, where);
 }
 
-/* One line says what is missing, and nothing is left behind. */
+/* One log line names the missing function, and nothing is left behind. */
 static void missing(const char *function, const char *line)
 {
 	struct kmsg kmsg;
@@ -145,9 +184,13 @@ static void missing(const char *function, const char *line)
 		return;
 	write_file("1000", COUNT);
 	kmsg = kmsg_mark();
-	ok(module_load("twostage", NULL) == -ENOENT && !module_loaded("twostage") && !happened(),
-	   "without %s() the module does not load", function);
-	ok(kmsg_lines(&kmsg, line, NULL, 0) == 1, "and says that it is missing");
+	ok_return(module_load("twostage", NULL), -ENOENT,
+		  "on a kernel without %s() the load fails with ENOENT", function);
+	ok(!module_loaded("twostage"), "on a kernel without %s() twostage is not loaded", function);
+	ok(!happened(), "on a kernel without %s() the load gives up after fewer than 1000 look-ups",
+	   function);
+	ok_number(kmsg_lines(&kmsg, line, NULL, 0), 1,
+		  "on a kernel without %s() one log line names it", function);
 	kmsg_close(&kmsg);
 	module_unload("fault_test");
 }
@@ -161,17 +204,24 @@ static void run(void)
 	directories("sysfs_create_group");
 	stage_two("arch_add_memory", -ENOMEM);
 	stage_two("request_resource", -ENOMEM);
-	beside("adjust_resource", 1 << 0, "after another");
-	beside("adjust_resource", 1 << 2, "before another");
+	beside("adjust_resource", 1 << 0, "behind another");
+	beside("adjust_resource", 1 << 2, "in front of another");
 	beside("insert_resource", 1 << 0 | 1 << 2, "between two others");
 	stage_two("mhp_init_memmap_on_memory", -ENOMEM);
 	unload_twostage();
 
-	missing("walk_memory_blocks", "cannot call walk_memory_blocks(): this kernel has no such function");
-	missing("valid_zones_show", "cannot wrap valid_zones_show(): this kernel has no such function");
-	missing("memory_subsys_offline", "cannot call memory_subsys_offline(): this kernel has no such function");
+	missing("walk_memory_blocks",
+		"cannot call walk_memory_blocks(): this kernel has no such function");
+	missing("valid_zones_show",
+		"cannot wrap valid_zones_show(): this kernel has no such function");
+	missing("memory_subsys_offline",
+		"cannot call memory_subsys_offline(): this kernel has no such function");
 	if (load_twostage(NULL))
 		unload_twostage();
 }
 
-GROUP(group_faults) = { .name = "faults", .title = "functions of the kernel fail, or are not there", .run = run };
+GROUP(group_faults) = {
+	.name = "faults",
+	.title = "functions of the kernel that fail or are missing",
+	.run = run,
+};

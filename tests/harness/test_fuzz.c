@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Thousands of generated writes to every knob
+ * Thousands of generated writes to each attribute
  *
- * Random bytes, words that mean something in any order, and valid input with something changed: huge numbers,
- * NULs, lines that are too long. A model of each knob, which knows nothing of how the module reads, says what
- * has to become of it: an error, one line in the log and nothing changed; or what was asked for. FUZZ_SEED sets
- * the seed, which is printed.
+ * The inputs are random bytes, known words in any order, and valid input with
+ * changes: huge numbers, NULs, lines that are too long. A model of each
+ * attribute, which does not know how the module parses, says what the result
+ * has to be: an error, with one log line and no change, or what was asked for.
+ * FUZZ_SEED sets the seed, which is printed.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -25,7 +26,7 @@
 
 #define START (4 * GIB)
 #define BLOCKS 16
-/* What is in all tests here, and is never added or removed by name */
+/* A region that is present throughout, and not removed by these tests */
 #define STEADY (64 * GIB)
 #define STEADY_BLOCKS 8
 #define PAGE 4096
@@ -33,7 +34,7 @@
 #define PARAMETER_ROUNDS 40
 #define PROVIDER "/sys/kernel/debug/twostage_test"
 
-/* Inputs for each knob */
+/* Number of inputs for each attribute */
 static int rounds;
 
 struct input {
@@ -42,27 +43,37 @@ struct input {
 };
 
 static const char *const words[] = {
-	"4G", "0x100000000", "4294967296", "128M", "256M", "0x8000000", "1G", "0", "-1", "+1", "node=0", "node=1", "node=-0",
-	"node=0x0", "node=1024", "node=99999999999", "memmap_on_memory=0", "memmap_on_memory=1", "memmap_on_memory=",
-	"auto_online=0", "auto_online=2", "region0", "region1", "region-1", "region00", "region99999", "REGION0", "all", "ALL",
-	"1", "2", "01", "0x1", "9", "online", "online_kernel", "online_movable", "offline", "=", "node=", "node", "%s%n%p",
-	"18446744073709551615", "18446744073709551616", "9223372036854775808", "0xffffffffffffffff",
-	"0x10000000000000000", "99999999999999999999999999", "1e3", "1E", "16E", "0x1E", "15E", "0x", "0xG", "08", "KMGT",
-	"4G4G", "4GG", "4g", "128m", "128MB", "4.5G", "4,5", "\x1b[2J", "\x1b]0;x\x07", "\xff\xfe", "\xe2\x80\xae", "\r",
-	"../../..", "$(reboot)", "`id`", "'", "\"", "\\", "yes", "on", "Y", "0\r", "1\t",
+	"4G", "0x100000000", "4294967296", "128M", "256M", "0x8000000", "1G", "0", "-1", "+1",
+	"node=0", "node=1", "node=-0", "node=0x0", "node=1024", "node=99999999999",
+	"memmap_on_memory=0", "memmap_on_memory=1", "memmap_on_memory=", "auto_online=0",
+	"auto_online=2", "region0", "region1", "region-1", "region00", "region99999", "REGION0",
+	"all", "ALL", "1", "2", "01", "0x1", "9", "online", "online_kernel", "online_movable",
+	"offline", "=", "node=", "node", "%s%n%p", "18446744073709551615", "18446744073709551616",
+	"9223372036854775808", "0xffffffffffffffff", "0x10000000000000000",
+	"99999999999999999999999999", "1e3", "1E", "16E", "0x1E", "15E", "0x", "0xG", "08",
+	"KMGT", "4G4G", "4GG", "4g", "128m", "128MB", "4.5G", "4,5", "\x1b[2J", "\x1b]0;x\x07",
+	"\xff\xfe", "\xe2\x80\xae", "\r", "../../..", "$(reboot)", "`id`", "'", "\"", "\\", "yes",
+	"on", "Y", "0\r", "1\t",
 };
 
-/* What most inputs are made from: valid ones for each knob */
+/* Valid input for each attribute, from which most inputs are made */
 static const char *const valid_add[] = {
-	"4G 128M", "0x108000000 256M node=0", "4352M 0x8000000 memmap_on_memory=0", "4480M 134217728 auto_online=0",
+	"4G 128M",
+	"0x108000000 256M node=0",
+	"4352M 0x8000000 memmap_on_memory=0",
+	"4480M 134217728 auto_online=0",
 	"0x120000000 128m memmap_on_memory=1 node=0",
 };
 static const char *const valid_remove[] = { "region1", "region2", "region3", "region1\n" };
-static const char *const valid_online[] = { "1", "2 online", "1 online_movable", "all", "all online_movable\n", "0" };
+static const char *const valid_online[] = {
+	"1", "2 online", "1 online_movable", "all", "all online_movable\n", "0"
+};
 static const char *const valid_offline[] = { "1", "2", "all", "0\n" };
 static const char *const valid_bool[] = { "0", "1", "0\n", "1\n" };
 static const char *const valid_provider[] = {
-	"0x100000000 0x8000000 0x8000000", "4294967296 268435456 134217728 0", "0x110000000 0x10000000 0x200000 1",
+	"0x100000000 0x8000000 0x8000000",
+	"4294967296 268435456 134217728 0",
+	"0x110000000 0x10000000 0x200000 1",
 };
 
 static void append(struct input *input, const char *bytes, size_t length)
@@ -84,38 +95,39 @@ static void mutate(struct input *input)
 		if (input->length)
 			input->bytes[place] = rand();
 		break;
-	case 1: /* a digit, which most of the bytes are */
+	case 1: /* a character of a number, as most bytes are */
 		if (input->length)
 			input->bytes[place] = "0123456789abcdefxXKMGTPE -=\n"[rand() % 28];
 		break;
-	case 2: /* a byte less */
+	case 2: /* remove a byte */
 		if (input->length) {
-			memmove(input->bytes + place, input->bytes + place + 1, input->length - place - 1);
+			memmove(input->bytes + place, input->bytes + place + 1,
+				input->length - place - 1);
 			input->length--;
 		}
 		break;
-	case 3: /* a word in between */
+	case 3: /* insert a word */
 		input->length = place;
 		append(input, word, strlen(word));
 		append(input, old.bytes + place, old.length - place);
 		break;
-	case 4: /* a word more */
+	case 4: /* append a word */
 		append(input, " ", 1);
 		append(input, word, strlen(word));
 		break;
-	case 5: /* cut off */
+	case 5: /* truncate */
 		input->length = place;
 		break;
-	case 6: /* a NUL, and something after it */
+	case 6: /* insert a NUL */
 		input->length = place;
 		append(input, "\0", 1);
 		append(input, old.bytes + place, old.length - place);
 		break;
-	case 7: /* too long: for a page, or nearly */
+	case 7: /* longer than a page, or nearly */
 		for (n = rand() % 3 ? 1 + rand() % 4200 : PAGE - 2 + rand() % 5; input->length < n;)
 			append(input, rand() % 8 ? "0" : " ", 1);
 		break;
-	case 8: /* the same again */
+	case 8: /* twice the same */
 		append(input, old.bytes, old.length);
 		break;
 	}
@@ -147,7 +159,10 @@ static void generate(struct input *input, const char *const *valid, size_t count
 	input->bytes[input->length] = '\0';
 }
 
-/* What a knob gets to see: the kernel cuts off at a page, and text ends at a NUL. */
+/*
+ * What an attribute gets: the kernel truncates to a page, and the text ends at
+ * a NUL.
+ */
 static void seen(const struct input *input, char *text)
 {
 	size_t length = input->length < PAGE ? input->length : PAGE;
@@ -156,19 +171,23 @@ static void seen(const struct input *input, char *text)
 	text[length] = '\0';
 }
 
-/* The words of a text; how many there are, at most max are noted */
+/*
+ * Splits a text into words. Returns how many there are; the first @max are
+ * stored.
+ */
 static int split(char *text, char **found, int max)
 {
 	char *save, *word;
 	int count = 0;
 
-	for (word = strtok_r(text, " \t\n", &save); word; word = strtok_r(NULL, " \t\n", &save), count++)
+	for (word = strtok_r(text, " \t\n", &save); word;
+	     word = strtok_r(NULL, " \t\n", &save), count++)
 		if (count < max)
 			found[count] = word;
 	return count;
 }
 
-/* Digits of any base, and nothing else */
+/* A number in base 8, 10 or 16, with nothing behind it */
 static bool model_number(const char *text, size_t length, uint64_t *value)
 {
 	unsigned __int128 number = 0;
@@ -205,7 +224,10 @@ static bool model_size(const char *text, uint64_t *value)
 	unsigned __int128 size;
 	int shift = 0;
 
-	/* Longer than any that fits; leading zeros may make it so. */
+	/*
+	 * Longer texts do not fit, though leading zeros may make a text as
+	 * long.
+	 */
 	if (!length || length > 23 || !isdigit((unsigned char)text[0]))
 		return false;
 	if (isalpha((unsigned char)text[length - 1]))
@@ -231,7 +253,7 @@ static bool model_node(const char *text, long long *node)
 	return isdigit((unsigned char)text[0]) && !*end && *node <= INT32_MAX;
 }
 
-/* Errors that are right, as bits; 0 is success */
+/* A set of acceptable results: a bit for each errno, bit 0 for success */
 #define OR(error) (UINT64_C(1) << (error))
 
 struct wanted {
@@ -246,7 +268,10 @@ static uint64_t model_range(const struct wanted *wanted)
 	if (!wanted->size || __builtin_add_overflow(wanted->start, wanted->size - 1, &end) ||
 	    wanted->start % block_size || wanted->size % block_size)
 		return OR(EINVAL);
-	/* Up to here memory can be at most; the least of the guests can address 64 GiB and more. */
+	/*
+	 * No guest can address more than 52 bits. Each can address 64 GiB;
+	 * between them it depends on the processor.
+	 */
 	if (end >> 52)
 		return OR(ERANGE);
 	if (wanted->node > 0)
@@ -271,7 +296,8 @@ static uint64_t model_add(char *text, struct wanted *wanted)
 		if (!strncmp(found[i], "node=", 5)) {
 			if (!model_node(found[i] + 5, &wanted->node))
 				return OR(EINVAL);
-		} else if (strcmp(found[i], "memmap_on_memory=0") && strcmp(found[i], "memmap_on_memory=1") &&
+		} else if (strcmp(found[i], "memmap_on_memory=0") &&
+			   strcmp(found[i], "memmap_on_memory=1") &&
 			   strcmp(found[i], "auto_online=0") && strcmp(found[i], "auto_online=1")) {
 			return OR(EINVAL);
 		}
@@ -279,7 +305,7 @@ static uint64_t model_add(char *text, struct wanted *wanted)
 	return model_range(wanted);
 }
 
-/* What is there: cheap enough to be looked at after each write */
+/* A digest of the state that is cheap enough to be taken for each write */
 struct state {
 	uint64_t regions, total;
 	int count, online;
@@ -309,7 +335,10 @@ static void look(struct state *state)
 	state->total = info.totalram;
 }
 
-/* The module's lines since the mark; splats and what a terminal would obey are counted too. */
+/*
+ * Lines of the module since the mark. Splats and control characters, which a
+ * terminal would obey, are counted, too.
+ */
 static struct {
 	int lines, controls, splats;
 	char last[400];
@@ -335,12 +364,17 @@ static void listen(struct kmsg *kmsg)
 		if (!text)
 			continue;
 		text++;
-		told.splats += strstr(text, "Call Trace") || strstr(text, "WARNING: ") || strstr(text, "BUG: ");
+		told.splats += strstr(text, "Call Trace") || strstr(text, "WARNING: ") ||
+			       strstr(text, "BUG: ");
 		if (strncmp(text, "twostage: ", 10))
 			continue;
 		told.lines++;
 		snprintf(told.last, sizeof(told.last), "%s", text);
-		/* What was escaped has a backslash, which is escaped itself here; a control character is by its number. */
+		/*
+		 * /dev/kmsg shows a backslash as \\x5c; any other number below
+		 * 0xa0 is a control character that was not escaped by the
+		 * module.
+		 */
 		for (escape = strchr(text, '\\'); escape; escape = strchr(escape + 1, '\\'))
 			told.controls += strncmp(escape, "\\x5c", 4) &&
 				strtol((char[]){ escape[2], escape[3], 0 }, NULL, 16) < 0xa0;
@@ -358,7 +392,7 @@ static int put(const struct input *input, const char *path)
 	return ret;
 }
 
-/* How many of each kind a knob has had, and what was wrong */
+/* How many inputs were refused and accepted, and how many results were wrong */
 struct score {
 	int refused, done, wrong;
 };
@@ -372,22 +406,25 @@ static void complain(struct score *score, const struct input *input, const char 
 		return;
 	for (i = 0; i < input->length && n < sizeof(text) - 5; i++)
 		n += isprint((unsigned char)input->bytes[i]) ?
-			snprintf(text + n, sizeof(text) - n, "%c", input->bytes[i]) :
-			snprintf(text + n, sizeof(text) - n, "\\x%02x", (unsigned char)input->bytes[i]);
+			     snprintf(text + n, sizeof(text) - n, "%c", input->bytes[i]) :
+			     snprintf(text + n, sizeof(text) - n, "\\x%02x",
+				      (unsigned char)input->bytes[i]);
 	text[n] = '\0';
-	diag("%s: %zu bytes \"%s\" gave %d (%s), %d lines, the last \"%.200s\"", what, input->length, text, ret,
-	     strerror(-ret), told.lines, told.last);
+	diag("%s: %zu bytes \"%s\" gave %d (%s), %d lines, the last \"%.200s\"", what,
+	     input->length, text, ret, strerror(-ret), told.lines, told.last);
 }
 
-/* What holds for all knobs. True if the write was done. */
-static bool common(struct score *score, const struct input *input, uint64_t right, int ret, const struct state *before)
+/* Checks that apply to all attributes. True if the write succeeded. */
+static bool common(struct score *score, const struct input *input, uint64_t right, int ret,
+		   const struct state *before)
 {
 	struct state after;
 
 	if (-ret < 0 || -ret > 63 || !(right & OR(-ret)))
-		complain(score, input, "not the right error", ret);
+		complain(score, input, "unexpected result", ret);
 	else if (told.controls || told.splats)
-		complain(score, input, told.splats ? "a splat" : "control characters in the log", ret);
+		complain(score, input,
+			 told.splats ? "a splat in the log" : "control characters in the log", ret);
 	if (!ret) {
 		score->done++;
 		return true;
@@ -395,17 +432,19 @@ static bool common(struct score *score, const struct input *input, uint64_t righ
 	score->refused++;
 	look(&after);
 	if (told.lines != 1)
-		complain(score, input, "not one line", ret);
+		complain(score, input, "refused without exactly one log line", ret);
 	if (memcmp(before, &after, sizeof(after)))
-		complain(score, input, "refused, but something has changed", ret);
+		complain(score, input, "refused, but the state has changed", ret);
 	return false;
 }
 
-static void verdict(const struct score *score, const char *knob, int inputs)
+static void verdict(const struct score *score, const char *name, int inputs)
 {
-	diag("%s: %d refused, %d done", knob, score->refused, score->done);
+	diag("%s: %d refused, %d accepted, %d wrong results", name, score->refused, score->done,
+	     score->wrong);
 	ok(!score->wrong && score->refused > inputs / 10 && score->done > inputs / 100,
-	   "%s: what is wrong is refused with one line and changes nothing, what is right is done", knob);
+	   "%s: invalid input is refused with one log line and no change, valid is accepted",
+	   name);
 }
 
 static int region_at(uint64_t start, uint64_t size)
@@ -413,7 +452,8 @@ static int region_at(uint64_t start, uint64_t size)
 	int id;
 
 	for (id = 0; id < 64; id++)
-		if (exists(REGION, id) && strtoull(read_file(REGION "/start", id), NULL, 0) == start &&
+		if (exists(REGION, id) &&
+		    strtoull(read_file(REGION "/start", id), NULL, 0) == start &&
 		    strtoull(read_file(REGION "/size", id), NULL, 0) == size)
 			return id;
 	return -1;
@@ -445,7 +485,7 @@ static void fuzz_add(struct kmsg *kmsg)
 
 		generate(&input, valid_add, ARRAY_SIZE(valid_add));
 		seen(&input, text);
-		/* Nothing at all is no write. */
+		/* A write of 0 bytes does not reach the attribute. */
 		right = input.length ? model_add(text, &wanted) : OR(0);
 		look(&before);
 		ret = put(&input, BUS "/add_region");
@@ -454,7 +494,8 @@ static void fuzz_add(struct kmsg *kmsg)
 			continue;
 		look(&after);
 		if (after.count != before.count + 1 || region_at(wanted.start, wanted.size) < 1)
-			complain(&score, &input, "done, but the region is not what was asked for", ret);
+			complain(&score, &input, "accepted, but the region is not as requested",
+				 ret);
 		if (rand() % 3 || wanted.size > GIB)
 			remove_others();
 		listen(kmsg);
@@ -485,11 +526,12 @@ static void fuzz_remove(struct kmsg *kmsg)
 		id = 0;
 		if (split(text, found, 2) == 1) {
 			right = OR(ENXIO);
-			/* That one is there throughout. */
+			/* Region 0 must stay. */
 			if (!strcmp(found[0], "region0"))
 				continue;
 			for (id = 3; id > 0; id--)
-				if (!strncmp(found[0], "region", 6) && found[0][6] == '0' + id && !found[0][7])
+				if (!strncmp(found[0], "region", 6) && found[0][6] == '0' + id &&
+				    !found[0][7])
 					break;
 			if (id)
 				right = OR(0);
@@ -500,46 +542,53 @@ static void fuzz_remove(struct kmsg *kmsg)
 		listen(kmsg);
 		ret = put(&input, BUS "/remove_region");
 		listen(kmsg);
-		if (common(&score, &input, right, ret, &before) && input.length && exists(REGION, id))
-			complain(&score, &input, "done, but the region is there", ret);
+		if (common(&score, &input, right, ret, &before) && input.length &&
+		    exists(REGION, id))
+			complain(&score, &input, "accepted, but the region still exists", ret);
 	}
 	remove_others();
 	listen(kmsg);
 	verdict(&score, "remove_region", rounds);
 }
 
-/* A number of blocks, or all; -1 if it is neither */
+/* A number of blocks, INT32_MAX for "all", -1 if it is neither */
 static long long model_count(const char *word)
 {
 	uint64_t count;
 
 	if (!strcmp(word, "all"))
 		return INT32_MAX;
-	if (!isdigit((unsigned char)word[0]) || !model_number(word, strlen(word), &count) || count == UINT64_MAX)
+	if (!isdigit((unsigned char)word[0]) || !model_number(word, strlen(word), &count) ||
+	    count == UINT64_MAX)
 		return -1;
 	return count < INT32_MAX ? (long long)count : INT32_MAX - 1;
 }
 
 static bool is_type(const char *word)
 {
-	return !strcmp(word, "online") || !strcmp(word, "online_kernel") || !strcmp(word, "online_movable");
+	return !strcmp(word, "online") || !strcmp(word, "online_kernel") ||
+	       !strcmp(word, "online_movable");
 }
 
-/* Region 1 has memory; one of its blocks stays online, where the kernel needs some. */
+/*
+ * Region 1 has memory. In the offline test one of its blocks stays online, for
+ * the kernel's own use.
+ */
 static void fuzz_change(struct kmsg *kmsg, bool online)
 {
-	const char *knob = online ? "online" : "offline";
+	const char *attribute = online ? "online" : "offline";
 	static struct input input;
 	struct score score = { 0 };
 	char text[PAGE + 1], path[64];
 	int i, ret;
 
 	region_add(START, BLOCKS * block_size, NULL);
-	snprintf(path, sizeof(path), REGION "/%s", 1, knob);
+	snprintf(path, sizeof(path), REGION "/%s", 1, attribute);
 	for (i = 0; i < rounds; i++) {
 		long long count = -1, available;
 		struct state before, after;
 		char *found[3];
+		uint64_t right;
 		bool movable;
 		int n;
 
@@ -553,7 +602,10 @@ static void fuzz_change(struct kmsg *kmsg, bool online)
 		n = split(text, found, 3);
 		if (n == 1 || (n == 2 && online && is_type(found[1])))
 			count = model_count(found[0]);
-		/* The kernel may want to keep what is in its own zones, which it gets seldom and not for long. */
+		/*
+		 * A block in a kernel zone may not go offline again: try it
+		 * seldom.
+		 */
 		movable = n == 2 && !strcmp(found[1], "online_movable");
 		if (online && count > 0 && !movable && (count > 2 || rand() % 8)) {
 			i--;
@@ -566,22 +618,29 @@ static void fuzz_change(struct kmsg *kmsg, bool online)
 		listen(kmsg);
 		ret = put(&input, path);
 		listen(kmsg);
-		if (!common(&score, &input, !input.length ? OR(0) : count < 0 || count > available ? OR(EINVAL) :
-			    online ? OR(0) : OR(0) | OR(EBUSY), ret, &before) || !input.length)
+		if (!input.length)
+			right = OR(0);
+		else if (count < 0 || count > available)
+			right = OR(EINVAL);
+		else
+			right = online ? OR(0) : OR(0) | OR(EBUSY);
+		if (!common(&score, &input, right, ret, &before) || !input.length)
 			continue;
 		look(&after);
 		if (after.online - before.online != (online ? count : -count))
-			complain(&score, &input, "done, but it was another number of blocks", ret);
+			complain(&score, &input,
+				 "accepted, but another number of blocks has changed", ret);
 		if (online && !movable)
 			region_give_back(1);
 	}
-	ok(region_give_back(1) == 0, "what is online after that goes offline");
+	ok_return(region_give_back(1), 0, "after generated writes to %s all blocks go offline",
+		  attribute);
 	remove_others();
 	listen(kmsg);
-	verdict(&score, knob, rounds);
+	verdict(&score, attribute, rounds);
 }
 
-/* Knobs that take 0 or 1; region 0, which has no memory */
+/* Attributes that take 0 or 1, on region 0, which has no memory behind it */
 static void fuzz_bool(struct kmsg *kmsg, const char *path)
 {
 	static struct input input;
@@ -597,20 +656,23 @@ static void fuzz_bool(struct kmsg *kmsg, const char *path)
 		generate(&input, valid_bool, ARRAY_SIZE(valid_bool));
 		seen(&input, text);
 		length = strlen(text);
-		right = (text[0] == '0' || text[0] == '1') && (length == 1 || (length == 2 && text[1] == '\n'));
+		right = (text[0] == '0' || text[0] == '1') &&
+			(length == 1 || (length == 2 && text[1] == '\n'));
 		look(&before);
 		listen(kmsg);
 		ret = put(&input, path);
 		listen(kmsg);
-		if (common(&score, &input, right || !input.length ? OR(0) : OR(EINVAL), ret, &before) && right &&
-		    read_number("%s", path) != text[0] - '0')
-			complain(&score, &input, "done, but it is not what was written", ret);
+		if (common(&score, &input, right || !input.length ? OR(0) : OR(EINVAL), ret,
+			   &before) &&
+		    right && read_number("%s", path) != text[0] - '0')
+			complain(&score, &input, "accepted, but the attribute reads another value",
+				 ret);
 	}
 	write_file("0", BUS "/adopt");
 	verdict(&score, strrchr(path, '/') + 1, rounds);
 }
 
-/* Whoever registers regions from another module may be wrong about each number. */
+/* Regions of a provider in another module: each number may be wrong. */
 static void fuzz_provider(struct kmsg *kmsg)
 {
 	static struct input input;
@@ -631,7 +693,7 @@ static void fuzz_provider(struct kmsg *kmsg)
 		score.done += !ret && input.length;
 		score.refused += ret != 0;
 		if (ret && memcmp(&before, &after, sizeof(after)))
-			complain(&score, &input, "refused, but something has changed", ret);
+			complain(&score, &input, "refused, but the state has changed", ret);
 		for (id = 1; !ret && id < 4; id++) {
 			if (!exists(REGION, id))
 				continue;
@@ -641,15 +703,18 @@ static void fuzz_provider(struct kmsg *kmsg)
 		}
 	}
 	listen(kmsg);
-	ok(read_number(PROVIDER "/assigned") == 0 && read_number(PROVIDER "/violations") == 0,
-	   "no provider was asked for anything");
+	ok_number(read_number(PROVIDER "/assigned"), 0,
+		  "generated regions of a provider: no memory is assigned");
+	ok_number(read_number(PROVIDER "/violations"), 0,
+		  "generated regions of a provider: it gets no invalid call");
 	verdict(&score, "a provider's region", rounds);
 }
 
-/* The kernel reads a module's parameters before we do, and says something too. */
+/* The kernel parses module parameters first, and logs errors of its own. */
 static void fuzz_parameter(void)
 {
-	static const char *const valid[] = { "4G:128M", "0x108000000:256M:0", "4G:128M region=0x110000000:128M", "4G:0x8000000" };
+	static const char *const valid[] = { "4G:128M", "0x108000000:256M:0",
+					     "4G:128M region=0x110000000:128M", "4G:0x8000000" };
 	struct kmsg kmsg = kmsg_mark();
 	struct score score = { 0 };
 	static struct input input;
@@ -663,7 +728,7 @@ static void fuzz_parameter(void)
 		ret = module_load("twostage", text);
 		listen(&kmsg);
 		if (told.splats)
-			complain(&score, &input, "a splat", ret);
+			complain(&score, &input, "a splat in the log", ret);
 		if (!ret) {
 			score.done++;
 			for (int id = 0; id < 64; id++)
@@ -677,16 +742,17 @@ static void fuzz_parameter(void)
 		score.refused++;
 		look(&after);
 		if (module_loaded("twostage") || after.count || exists(BUS))
-			complain(&score, &input, "refused, but something is there", ret);
+			complain(&score, &input, "refused, but the module or a region exists", ret);
 		if (!told.lines)
-			complain(&score, &input, "nothing tells why", ret);
+			complain(&score, &input, "refused without a log line", ret);
 	}
 	verdict(&score, "region=", PARAMETER_ROUNDS);
-	ok(iomem_count("Standby memory") == 0, "no region of them is left");
+	ok_number(iomem_count("Standby memory"), 0,
+		  "generated region= parameters leave no region behind");
 	kmsg_close(&kmsg);
 }
 
-/* That nothing gets through: break one of these, and see */
+/* Escaping and truncation of what is logged, with known input */
 static void hostile_strings(struct kmsg *kmsg)
 {
 	struct input input = { .length = 0 };
@@ -697,16 +763,21 @@ static void hostile_strings(struct kmsg *kmsg)
 	listen(kmsg);
 	ret = put(&input, BUS "/remove_region");
 	listen(kmsg);
-	ok(ret == -ENXIO && told.lines == 1 && !told.controls && strstr(told.last, "[2J%s%n"),
-	   "control characters are escaped in the log, and %% is a character as any other");
+	ok_return(ret, -ENXIO, "a region name with control characters is refused with ENXIO");
+	ok_number(told.lines, 1, "a region name with control characters is logged in one line");
+	ok_number(told.controls, 0, "control characters of a region name are escaped in the log");
+	ok(strstr(told.last, "[2J%s%n"), "%% in a region name is logged as it is");
 	memset(input.bytes, 'A', PAGE);
 	input.length = PAGE;
 	ret = put(&input, BUS "/add_region");
 	listen(kmsg);
 	word = strchr(told.last, 'A');
-	ok(ret == -EINVAL && told.lines == 1 && word && strspn(word, "A") <= 64 && !strchr(word + strspn(word, "A"), 'A') &&
-	   strstr(told.last, "is not a start address"),
-	   "of a word of a page, the log has no more than 64 bytes, and the reason");
+	ok_return(ret, -EINVAL, "a word of a page is refused with EINVAL");
+	ok_number(told.lines, 1, "a word of a page is logged in one line");
+	ok(word && strspn(word, "A") <= 64 && !strchr(word + strspn(word, "A"), 'A'),
+	   "of a word of a page the log contains at most 64 bytes");
+	ok(strstr(told.last, "is not a start address"),
+	   "the log line about a word of a page has the reason");
 }
 
 static void run(void)
@@ -715,9 +786,9 @@ static void run(void)
 	unsigned int seed = setting ? strtoul(setting, NULL, 0) : (unsigned int)time(NULL);
 	struct accounts *before;
 	struct kmsg kmsg;
-	char knob[64];
+	char path[64];
 
-	/* Each takes ten times as long there. */
+	/* On the debug kernel each write takes ten times as long. */
 	rounds = kernel_debugs() ? 300 : 3000;
 	diag("FUZZ_SEED=%u", seed);
 	srand(seed);
@@ -725,25 +796,37 @@ static void run(void)
 		return;
 	before = accounts_take();
 	kmsg = kmsg_mark();
-	/* Nothing is there that could be set online, and all that happens to others has to leave it alone. */
-	ok(region_add(STEADY, STEADY_BLOCKS * block_size, NULL) == 0, "a region is there throughout");
+	/*
+	 * It has no memory behind it, so its blocks cannot go online. The tests
+	 * of other regions must not change it.
+	 */
+	ok_return(region_add(STEADY, STEADY_BLOCKS * block_size, NULL), 0,
+		  "a region that is to stay is added");
 	hostile_strings(&kmsg);
 	fuzz_add(&kmsg);
 	fuzz_change(&kmsg, true);
 	fuzz_change(&kmsg, false);
-	snprintf(knob, sizeof(knob), REGION "/memmap_on_memory", 0);
-	fuzz_bool(&kmsg, knob);
+	snprintf(path, sizeof(path), REGION "/memmap_on_memory", 0);
+	fuzz_bool(&kmsg, path);
 	fuzz_bool(&kmsg, BUS "/adopt");
-	ok(module_load("twostage_test", NULL) == 0, "a provider in another module loads");
+	ok_return(module_load("twostage_test", NULL), 0, "a provider in another module loads");
 	fuzz_provider(&kmsg);
-	ok(module_unload("twostage_test") == 0, "it unloads");
+	ok_return(module_unload("twostage_test"), 0, "the provider in another module unloads");
 	fuzz_remove(&kmsg);
-	ok(region_at(STEADY, STEADY_BLOCKS * block_size) == 0 && region_remove(0) == 0, "the first region is still there");
-	ok(accounts_same(before), "every account is what it was");
+	ok_number(region_at(STEADY, STEADY_BLOCKS * block_size), 0,
+		  "after all generated writes the region that is to stay is region0");
+	ok_return(region_remove(0), 0, "the region that is to stay is removed");
+	ok(accounts_same(before),
+	   "after all generated writes the system state matches the baseline");
 	accounts_free(before);
 	kmsg_close(&kmsg);
 	unload_twostage();
 	fuzz_parameter();
 }
 
-GROUP(group_fuzz) = { .name = "fuzz", .title = "thousands of generated writes to every knob", .setup = settle_zones, .run = run };
+GROUP(group_fuzz) = {
+	.name = "fuzz",
+	.title = "thousands of generated writes to each attribute",
+	.setup = settle_zones,
+	.run = run,
+};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Root switches the hooks off, or wants the functions patched
+ * Kprobes or ftrace are switched off, and live patches of wrapped functions
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -17,8 +17,8 @@
 #define START (4 * GIB)
 #define ARMED "/sys/kernel/debug/kprobes/enabled"
 
-/* The knobs of region1, for as long as there is one */
-static void use_knobs(void)
+/* Writes to the attributes of region1 whenever they exist */
+static void use_attributes(void)
 {
 	for (;;) {
 		write_file("all", REGION "/online", 1);
@@ -27,7 +27,10 @@ static void use_knobs(void)
 	}
 }
 
-/* An add that fails takes away a directory whose knobs are in use by then. */
+/*
+ * An add that fails removes the region's directory while processes write to
+ * attributes in it.
+ */
 static bool add_fails_under_use(uint64_t start)
 {
 	pid_t users[2];
@@ -37,7 +40,7 @@ static bool add_fails_under_use(uint64_t start)
 	for (i = 0; i < (int)ARRAY_SIZE(users); i++) {
 		users[i] = fork();
 		if (!users[i])
-			use_knobs();
+			use_attributes();
 	}
 	for (i = 0; i < 100; i++)
 		failed &= region_add(start, block_size, NULL) == -EIO && !exists(REGION, 1);
@@ -48,7 +51,7 @@ static bool add_fails_under_use(uint64_t start)
 	return failed;
 }
 
-/* Every way to change a block, with what has to be written where */
+/* Every way to set a block online or offline: the file, and what to write */
 static const struct path {
 	const char *file, *text;
 	bool online;
@@ -66,7 +69,7 @@ static const struct path {
 	{ REGION "/offline", "all", false },
 };
 
-static int take(const struct path *path, int block)
+static int change(const struct path *path, int block)
 {
 	char file[128];
 
@@ -79,7 +82,10 @@ static int ftrace_off(void)
 	return write_file("0", "/proc/sys/kernel/ftrace_enabled");
 }
 
-/* One block of the region, back and forth: refused while kprobes are off, done when they are on again */
+/*
+ * Sets the one block of a region online and offline: refused while kprobes are
+ * disarmed, done when they are armed again
+ */
 static void every_path(const char *memmap)
 {
 	const int block = block_at(START);
@@ -88,11 +94,15 @@ static void every_path(const char *memmap)
 	size_t i;
 	int ret;
 
-	ok(region_add(START, block_size, memmap) == 0, "a region of one block is added (%s)", memmap);
+	ok_return(region_add(START, block_size, memmap), 0,
+		  "a region of one block with %s is added", memmap);
 	for (i = 0; i < ARRAY_SIZE(paths); i++) {
 		const struct path *path = &paths[i];
 		const char *name = strrchr(path->file, '/') + 1;
+		char write[80];
 
+		snprintf(write, sizeof(write), "%s, writing \"%s\" to %s", memmap, path->text,
+			 name);
 		if (path->online)
 			region_give_back(0);
 		else
@@ -100,53 +110,69 @@ static void every_path(const char *memmap)
 		before = accounts_take();
 		kmsg_lines(&kmsg, "", NULL, 0);
 		write_file("0", ARMED);
-		ret = take(path, block);
-		ok(ret == -EIO && kmsg_lines(&kmsg, "refused, the hooks are switched off", NULL, 0) == 1 &&
-		   !strcmp(block_stage(block), path->online ? "standby" : "populated") && accounts_same(before),
-		   "without kprobes \"%s\" to %s is refused, one line tells why, nothing changes (%s)", path->text,
-		   name, strerror(-ret));
+		ret = change(path, block);
+		ok_return(ret, -EIO, "kprobes off: %s fails with EIO", write);
+		ok_number(kmsg_lines(&kmsg, "refused, the hooks are switched off", NULL, 0), 1,
+			  "kprobes off: %s logs one line with the reason", write);
+		ok_text(block_stage(block), path->online ? "standby" : "populated",
+			"kprobes off: %s leaves the stage of the block", write);
+		ok(accounts_same(before), "kprobes off: %s leaves the system state unchanged",
+		   write);
 		ret = ftrace_off();
-		ok(ret == -EBUSY || ret == -EOPNOTSUPP, "nor is ftrace switched off then");
+		ok(ret == -EBUSY || ret == -EOPNOTSUPP,
+		   "kprobes off: setting kernel.ftrace_enabled to 0 is refused (%s)",
+		   strerror(-ret));
 		write_file("1", ARMED);
-		ret = take(path, block);
-		/* Memory of a kernel zone may be in use for a moment. */
+		ret = change(path, block);
+		/* In a kernel zone memory may be in use for a moment. */
 		if (ret == -EBUSY && !path->online)
 			ret = region_give_back(0);
-		ok(ret == 0 && !strcmp(block_stage(block), path->online ? "populated" : "standby"),
-		   "with kprobes it is done (%s)", strerror(-ret));
+		ok_return(ret, 0, "kprobes on again: %s succeeds", write);
+		ok_text(block_stage(block), path->online ? "populated" : "standby",
+			"kprobes on again: %s changes the stage of the block", write);
 		accounts_free(before);
 	}
-	ok(region_give_back(0) == 0 && region_remove(0) == 0, "the region is removed");
+	ok(succeeds(region_give_back(0)) && succeeds(region_remove(0)),
+	   "the region of one block with %s is removed", memmap);
 	kmsg_close(&kmsg);
 }
 
-static void region_knobs(void)
+static void attributes_without_kprobes(void)
 {
 	struct accounts *standby;
 	char text[64];
 	int ret;
 
-	ok(region_add(START, 2 * block_size, NULL) == 0, "a region is added");
+	ok_return(region_add(START, 2 * block_size, NULL), 0, "a region of two blocks is added");
 	standby = accounts_take();
 	write_file("0", ARMED);
-	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64, (uint64_t)START + 2 * block_size, block_size);
-	ok(refused(text, EIO, "the hooks are switched off", BUS "/add_region") && !exists(REGION, 1),
-	   "without kprobes no region is added");
-	ok(refused("region0", EIO, "the hooks are switched off", BUS "/remove_region") && exists(REGION, 0),
-	   "and none removed");
-	ok(add_fails_under_use(START + 2 * block_size), "even if somebody is in its knobs already");
-	ok(accounts_same(standby), "and nothing changes");
-	ok(write_file("0", REGION "/memmap_on_memory", 0) == 0 && write_file("1", REGION "/memmap_on_memory", 0) == 0,
-	   "what takes no hooks works on");
+	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64, (uint64_t)START + 2 * block_size,
+		 block_size);
+	ok(refused(text, EIO, "the hooks are switched off", BUS "/add_region") &&
+	   !exists(REGION, 1),
+	   "kprobes off: no region is added");
+	ok(refused("region0", EIO, "the hooks are switched off", BUS "/remove_region") &&
+	   exists(REGION, 0),
+	   "kprobes off: no region is removed");
+	ok(add_fails_under_use(START + 2 * block_size),
+	   "kprobes off: an add fails with EIO while processes write to the region's attributes");
+	ok(accounts_same(standby),
+	   "kprobes off: adds and removes that are refused leave the system state unchanged");
+	ok(succeeds(write_file("0", REGION "/memmap_on_memory", 0)) &&
+	   succeeds(write_file("1", REGION "/memmap_on_memory", 0)),
+	   "kprobes off: memmap_on_memory, which needs no hooks, can be changed");
 	write_file("1", ARMED);
 	ret = ftrace_off();
-	/* Newer kernels do not switch it off for anybody. */
+	/* Newer kernels never allow it. */
 	ok(ret == -EBUSY || ret == -EOPNOTSUPP,
-	   "ftrace refuses to be switched off as long as the module is there");
-	ok(write_file("0", "/proc/sys/debug/kprobes-optimization") == 0 && region_online(0, "1 online_movable") == 0 &&
-	   write_file("1", "/proc/sys/debug/kprobes-optimization") == 0 && region_offline(0, "1") == 0,
-	   "whether kprobes are optimised makes no difference");
-	ok(region_remove(0) == 0, "the region is removed");
+	   "while twostage is loaded setting kernel.ftrace_enabled to 0 is refused (%s)",
+	   strerror(-ret));
+	ok(succeeds(write_file("0", "/proc/sys/debug/kprobes-optimization")) &&
+	   succeeds(region_online(0, "1 online_movable")) &&
+	   succeeds(write_file("1", "/proc/sys/debug/kprobes-optimization")) &&
+	   succeeds(region_offline(0, "1")),
+	   "a block goes online and offline with kprobes-optimization off and on");
+	ok_return(region_remove(0), 0, "the region of two blocks is removed");
 	accounts_free(standby);
 }
 
@@ -159,38 +185,45 @@ static void run(void)
 	before = accounts_take();
 	every_path("memmap_on_memory=1");
 	every_path("memmap_on_memory=0");
-	region_knobs();
-	ok(accounts_same(before), "every account is what it was");
+	attributes_without_kprobes();
+	ok(accounts_same(before),
+	   "after kprobes were off and on the system state matches the baseline");
 	accounts_free(before);
 	write_file("0", ARMED);
-	ok(unload_twostage(), "without kprobes the module unloads all the same");
+	ok(unload_twostage(), "kprobes off: twostage unloads");
 
-	ok(module_load("twostage", NULL) == -EBUSY && !module_loaded("twostage"),
-	   "with kprobes switched off the module does not load");
+	ok(returns(-EBUSY, module_load("twostage", NULL)) && holds(!module_loaded("twostage")),
+	   "kprobes off: the load of twostage fails with EBUSY");
 	write_file("1", ARMED);
 	if (ftrace_off() == -EOPNOTSUPP) {
-		skip("this kernel's ftrace cannot be switched off",
-		     "with ftrace switched off the module does not load");
+		skip("ftrace of this kernel cannot be switched off",
+		     "ftrace off: the load of twostage fails");
 	} else {
 		ok(!strcmp(read_file("/proc/sys/kernel/ftrace_enabled"), "0"),
-		   "without the module ftrace can be switched off");
+		   "without twostage kernel.ftrace_enabled can be set to 0");
 		ok(module_load("twostage", NULL) != 0 && !module_loaded("twostage"),
-		   "with ftrace switched off the module does not load");
+		   "ftrace off: the load of twostage fails");
 		write_file("0", ARMED);
-		ok(module_load("twostage", NULL) != 0 && !module_loaded("twostage"), "nor with both of them");
+		ok(module_load("twostage", NULL) != 0 && !module_loaded("twostage"),
+		   "kprobes and ftrace off: the load of twostage fails");
 		write_file("1", "/proc/sys/kernel/ftrace_enabled");
 		write_file("1", ARMED);
 	}
 	if (load_twostage(NULL)) {
-		ok(region_add(START, block_size, NULL) == 0 && region_online(0, "1 online_movable") == 0 &&
-		   region_offline(0, "1") == 0 && region_remove(0) == 0, "with both of them back it works");
+		ok(succeeds(region_add(START, block_size, NULL)) &&
+		   succeeds(region_online(0, "1 online_movable")) &&
+		   succeeds(region_offline(0, "1")) && succeeds(region_remove(0)),
+		   "kprobes and ftrace on again: a region is added, used and removed");
 		unload_twostage();
 	}
 }
 
 #define PATCH "/sys/kernel/livepatch/livepatch_test"
 
-/* A task that sleeps in the kernel for long may keep the patch; there is no such in this guest. */
+/*
+ * A patch is removed once no task is in the patched function. No task of this
+ * guest sleeps there for long.
+ */
 static bool patch_removed(void)
 {
 	int tries;
@@ -209,19 +242,26 @@ static void live_patch_of(const char *function, const char *reason)
 	snprintf(options, sizeof(options), "function=%s", function);
 	if (!load_twostage(NULL))
 		return;
-	ok(region_add(START, block_size, NULL) == 0, "a region is added");
+	ok_return(region_add(START, block_size, NULL), 0,
+		  "a region is added before a live patch of %s() is tried", function);
 	ok(module_load("livepatch_test", options) != 0 && !module_loaded("livepatch_test"),
-	   "a live patch of %s() is refused", function);
-	ok(region_online(0, "1 online_movable") == 0 && region_offline(0, "1") == 0 && region_remove(0) == 0,
-	   "and all goes on");
+	   "while twostage is loaded a live patch of %s() is refused", function);
+	ok(succeeds(region_online(0, "1 online_movable")) && succeeds(region_offline(0, "1")) &&
+	   succeeds(region_remove(0)),
+	   "after a refused live patch of %s() the region is used and removed",
+	   function);
 	unload_twostage();
 
 	kmsg = kmsg_mark();
-	ok(module_load("livepatch_test", options) == 0, "without the module it is not");
-	ok(module_load("twostage", NULL) == -EBUSY && !module_loaded("twostage") &&
-	   kmsg_lines(&kmsg, reason, NULL, 0) == 1, "then the module does not load, and says why");
+	ok_return(module_load("livepatch_test", options), 0,
+		  "without twostage a live patch of %s() is accepted", function);
+	ok(returns(-EBUSY, module_load("twostage", NULL)) && holds(!module_loaded("twostage")),
+	   "with a live patch of %s() the load of twostage fails with EBUSY", function);
+	ok_number(kmsg_lines(&kmsg, reason, NULL, 0), 1,
+		  "with a live patch of %s() the load of twostage logs one line with the reason",
+		  function);
 	kmsg_close(&kmsg);
-	ok(patch_removed(), "the live patch is removed");
+	ok(patch_removed(), "the live patch of %s() is removed", function);
 	if (load_twostage(NULL))
 		unload_twostage();
 }
@@ -229,12 +269,22 @@ static void live_patch_of(const char *function, const char *reason)
 static void live_patch(void)
 {
 	if (!exists("/sys/kernel/livepatch") || !exists("/twostage/livepatch_test.ko")) {
-		skip("this kernel has no live patches", "a live patch of a wrapped function");
+		skip("this kernel has no live patches",
+		     "a live patch of a wrapped function is refused");
 		return;
 	}
 	live_patch_of("online_pages", "cannot wrap online_pages(): a live patch");
-	live_patch_of("memory_subsys_offline", "cannot guard memory_subsys_offline(): a live patch");
+	live_patch_of("memory_subsys_offline", "cannot wrap memory_subsys_offline(): a live patch");
 }
 
-GROUP(group_guards) = { .name = "guards", .title = "root switches the hooks off", .setup = settle_zones, .run = run };
-GROUP(group_livepatch) = { .name = "livepatch", .title = "a live patch of what is wrapped", .run = live_patch };
+GROUP(group_guards) = {
+	.name = "guards",
+	.title = "kprobes or ftrace are switched off",
+	.setup = settle_zones,
+	.run = run,
+};
+GROUP(group_livepatch) = {
+	.name = "livepatch",
+	.title = "live patches of wrapped functions",
+	.run = live_patch,
+};

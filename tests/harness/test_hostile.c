@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An administrator who is hostile, or careless, or merely has a lot of regions
+ * Thousands of regions, and root operations that race with each other
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -20,13 +20,13 @@
 #define ARMED "/sys/kernel/debug/kprobes/enabled"
 #define PROVIDER "/sys/kernel/debug/twostage_test"
 
-/* What needs no memory behind it */
+/* A range without memory, for regions whose blocks stay standby */
 #define NOWHERE (64 * GIB)
 #define REGIONS 2000
 
-/* What others have done with the module meanwhile; shared by all processes */
+/* Operations that succeeded in the processes of use_*(), in shared memory */
 static struct uses {
-	long regions, blocks, knobs, attributes;
+	long regions, blocks, writes, reads;
 } *uses;
 
 static uint64_t nowhere(int n)
@@ -55,7 +55,7 @@ static long long slab_settled(void)
 	return meminfo("Slab");
 }
 
-/* Regions of one block, each of which touches its neighbours; how many adds and removals went wrong */
+/* Add adjacent regions of one block each. Returns how many adds failed. */
 static int add_all(const int *order)
 {
 	int i, wrong = 0;
@@ -65,6 +65,7 @@ static int add_all(const int *order)
 	return wrong;
 }
 
+/* Returns how many removals failed. */
 static int remove_all(const int *order)
 {
 	int i, wrong = 0;
@@ -79,52 +80,79 @@ static void two_thousand(void)
 	struct accounts *before = accounts_take();
 	static int order[REGIONS];
 	double started = now();
+	int i, lines, ret, wrong;
 	long long slab;
-	int i, wrong;
 
 	srand(2000);
 	shuffle(order, REGIONS);
 	ok(add_all(order) == 0 && exists(REGION, REGIONS - 1) && !exists(REGION, REGIONS),
-	   "%d regions of one block that touch are added in any order", REGIONS);
-	diag("in %.1f s", now() - started);
+	   "%d adjacent regions of one block are added in random order", REGIONS);
+	diag("adding %d regions took %.1f s", REGIONS, now() - started);
 	for (i = 0, wrong = 0; i < REGIONS; i += 37) {
 		wrong += strtoull(read_file(REGION "/start", i), NULL, 0) != nowhere(order[i]) ||
 			 read_number(REGION "/blocks", i) != 1;
 	}
-	ok(!wrong && iomem_count("Standby memory (region") == REGIONS, "each of them is what it is meant to be");
-	ok(region_add(nowhere(order[5]), block_size, NULL) == -EEXIST, "none of them is added twice");
+	ok(!wrong, "start and blocks of every 37th of %d regions are correct (%d are wrong)",
+	   REGIONS, wrong);
+	lines = iomem_count("Standby memory (region");
+	ok(lines == REGIONS, "/proc/iomem has an entry for each of %d regions (%d)", REGIONS,
+	   lines);
+	ret = region_add(nowhere(order[5]), block_size, NULL);
+	ok(ret == -EEXIST, "adding a range that is a region already fails with EEXIST (%s)",
+	   strerror(-ret));
 	started = now();
 	shuffle(order, REGIONS);
-	ok(remove_all(order) == 0 && !exists(REGION, 0), "all of them are removed in any order");
-	diag("in %.1f s", now() - started);
+	ok(remove_all(order) == 0 && !exists(REGION, 0), "%d regions are removed in random order",
+	   REGIONS);
+	diag("removing %d regions took %.1f s", REGIONS, now() - started);
 
-	/* What is kept for the next time is kept by now. */
+	/* By now the kernel's caches are filled, so measure a second round. */
 	slab = slab_settled();
-	ok(add_all(order) == 0 && remove_all(order) == 0, "all of that once more");
+	ok(add_all(order) == 0 && remove_all(order) == 0,
+	   "%d regions are added and removed a second time", REGIONS);
 	slab = slab_settled() - slab;
-	diag("slab has grown by %lld KiB", slab);
-	/* 1 KiB lost for each would be 2 MB. */
-	if (!kernel_debugs())
-		ok(slab < 1500, "which leaves no slab memory behind");
-	ok(accounts_same(before), "with %d regions gone every account is what it was", REGIONS);
+	/* 1 KiB lost for each region would be 2 MB. */
+	if (kernel_debugs())
+		diag("slab has grown by %lld KiB", slab);
+	else
+		ok(slab < 1500,
+		   "adding and removing %d regions leaks no slab memory (%lld KiB, expected less than 1500)",
+		   REGIONS, slab);
+	ok(accounts_same(before), "the system matches the baseline after %d regions were removed",
+	   REGIONS);
 	accounts_free(before);
 }
 
-/* The smallest region there is, and neighbours: what happens to one does nothing to the other. */
-static void neighbours(void)
+/*
+ * Adjacent regions of one block, the smallest size, do not affect each other.
+ */
+static void adjacent_regions(void)
 {
 	struct accounts *standby;
 
-	ok(region_add(START, block_size, NULL) == 0 && region_add(START + block_size, block_size, NULL) == 0,
-	   "two regions of one block that touch are added");
+	ok(region_add(START, block_size, NULL) == 0 &&
+	   region_add(START + block_size, block_size, NULL) == 0,
+	   "two adjacent regions of one block are added");
 	standby = accounts_take();
-	ok(region_online(0, "1 online_movable") == 0 && region_remove(1) == 0 && blocks_online(0) == 1,
-	   "one is removed beside the other, which is online");
-	ok(region_add(START + block_size, block_size, "memmap_on_memory=0") == 0 && region_online(1, "all online_movable") == 0,
-	   "it is made again, with its memmap elsewhere, and comes online");
-	ok(region_offline(0, "all") == 0 && blocks_online(1) == 1, "the first one goes offline beside it");
-	ok(region_offline(1, "all") == 0 && accounts_same(standby), "then every account is as after stage 1");
-	ok(region_remove(0) == 0 && region_remove(1) == 0, "both are removed");
+	ok(region_online(0, "1 online_movable") == 0,
+	   "the first of two adjacent regions comes online");
+	ok(region_remove(1) == 0,
+	   "a standby region is removed beside an adjacent region that is online");
+	ok(blocks_online(0) == 1,
+	   "a region remains online when an adjacent region is removed (%d blocks, expected 1)",
+	   blocks_online(0));
+	ok(region_add(START + block_size, block_size, "memmap_on_memory=0") == 0,
+	   "a removed region is added again with memmap_on_memory=0");
+	ok(region_online(1, "all online_movable") == 0,
+	   "a region with memmap_on_memory=0 comes online beside an adjacent one");
+	ok(region_offline(0, "all") == 0,
+	   "a region goes offline beside an adjacent region that is online");
+	ok(blocks_online(1) == 1,
+	   "a region remains online when an adjacent region goes offline (%d blocks, expected 1)",
+	   blocks_online(1));
+	ok(region_offline(1, "all") == 0 && accounts_same(standby),
+	   "the system matches the standby baseline once both adjacent regions are offline");
+	ok(region_remove(0) == 0 && region_remove(1) == 0, "two adjacent regions are removed");
 	accounts_free(standby);
 }
 
@@ -147,7 +175,8 @@ static int add_slow(void)
 {
 	char text[128];
 
-	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64 " %#" PRIx64, (uint64_t)START, 4 * block_size, block_size);
+	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64 " %#" PRIx64, (uint64_t)START,
+		 4 * block_size, block_size);
 	return write_file(text, PROVIDER "/add");
 }
 
@@ -170,16 +199,21 @@ static void removed_meanwhile(void)
 
 	ok(add_slow() == 0, "a region of a slow provider is added");
 	slow("400", "0");
+	/* The removal starts while the first block comes online. */
 	pid = meanwhile(online_all);
 	usleep(200000);
 	ret = remove_slow();
-	ok(ret == -EBUSY && exists(REGION, 0), "it is not removed while its first block comes online");
+	ok(ret == -EBUSY && exists(REGION, 0),
+	   "removal of a region fails with EBUSY while a block of it comes online (%s)",
+	   strerror(-ret));
 	ret = later(pid);
-	ok(ret == 0 && blocks_online(0) == 4, "all of it comes online (%s)", strerror(-ret));
+	ok(ret == 0 && blocks_online(0) == 4,
+	   "all blocks come online although a removal was attempted meanwhile (%s)",
+	   strerror(-ret));
 	slow("0", "0");
-	ok(region_offline(0, "all") == 0, "and goes offline");
+	ok(region_offline(0, "all") == 0, "all blocks go offline after a removal was attempted");
 
-	/* One that wants to remove it, again and again, against one that wants it online */
+	/* Race a removal of the region against an online of its block. */
 	for (n = 0; n < 20; n++) {
 		pid = meanwhile(online_one);
 		usleep(n * 500);
@@ -197,23 +231,28 @@ static void removed_meanwhile(void)
 		if (exists(REGION, 0) || add_slow())
 			break;
 	}
-	diag("%d times it was removed before", removed);
-	ok(n == 20, "either it is removed or its block comes online, whoever comes first (%d, %s)", n, strerror(-ret));
-	ok(remove_slow() == 0 && read_number(PROVIDER "/violations") == 0, "it is removed in the end");
-	ok(accounts_same(before), "every account is what it was");
+	diag("the removal came first in %d of %d races", removed, n);
+	ok(n == 20,
+	   "removal and online that race: one succeeds and the other fails, 20 times (%d, last error: %s)", n,
+	   strerror(-ret));
+	ok(remove_slow() == 0, "the region is removed after races of removal and online");
+	ok(read_number(PROVIDER "/violations") == 0,
+	   "no memory was assigned or unassigned twice in races of removal and online");
+	ok(accounts_same(before),
+	   "the system matches the baseline after races of removal and online");
 	accounts_free(before);
 }
 
-static int memmap_elsewhere(void)
+static int memmap_in_ordinary_memory(void)
 {
 	return write_file("0", REGION "/memmap_on_memory", 0);
 }
 
-/* Who waits in a knob for somebody else need not do so to the end. */
+/* A task that waits in an attribute of a region can be killed. */
 static void killed_meanwhile(void)
 {
 	struct accounts *before = accounts_take();
-	pid_t online, knob;
+	pid_t online, writer;
 	bool waiting;
 	int status;
 
@@ -221,23 +260,32 @@ static void killed_meanwhile(void)
 	slow("5000", "0");
 	online = meanwhile(online_one);
 	usleep(500000);
-	knob = meanwhile(memmap_elsewhere);
+	writer = meanwhile(memmap_in_ordinary_memory);
 	usleep(500000);
-	waiting = !waitpid(online, &status, WNOHANG) && !waitpid(knob, &status, WNOHANG);
-	kill(knob, SIGKILL);
-	ok(waiting && waitpid(knob, &status, 0) == knob && WIFSIGNALED(status) && !waitpid(online, &status, WNOHANG),
-	   "who waits for the end of an online that takes long can be killed");
-	ok(later(online) == 0 && blocks_online(0) == 1, "which comes to its end");
+	waiting = !waitpid(online, &status, WNOHANG) && !waitpid(writer, &status, WNOHANG);
+	ok(waiting, "a write to memmap_on_memory waits for a slow online");
+	kill(writer, SIGKILL);
+	ok(waiting && waitpid(writer, &status, 0) == writer && WIFSIGNALED(status),
+	   "a task that waits in memmap_on_memory for a slow online is killed by SIGKILL");
+	ok(waiting && !waitpid(online, &status, WNOHANG),
+	   "the waiting task is killed before the slow online ends");
+	ok(later(online) == 0 && blocks_online(0) == 1,
+	   "a slow online succeeds after a task that waited for it was killed");
 	slow("0", "0");
-	ok(region_give_back(0) == 0 && remove_slow() == 0, "the block goes offline, and the region");
-	ok(accounts_same(before), "every account is what it was");
+	ok(region_give_back(0) == 0 && remove_slow() == 0,
+	   "the region goes offline and is removed after the kill");
+	ok(accounts_same(before),
+	   "the system matches the baseline after a task that waited for an online was killed");
 	accounts_free(before);
 }
 
-/* The hooks would be gone between their first and their last. */
-static void switched_off_meanwhile(void)
+/*
+ * Disarming all kprobes (debugfs kprobes/enabled) during an operation would
+ * leave it with only some of its hooks.
+ */
+static void disarmed_meanwhile(void)
 {
-	int n, done = 0, refused = 0, other = 0;
+	int n, ret, done = 0, refused = 0, other = 0;
 	struct accounts *standby;
 	double started;
 	pid_t pid;
@@ -248,13 +296,18 @@ static void switched_off_meanwhile(void)
 	pid = meanwhile(online_one);
 	usleep(500000);
 	started = now();
-	ok(write_file("0", ARMED) == 0 && now() - started > 0.5,
-	   "who switches kprobes off waits for the online that is under way");
-	ok(later(pid) == -EIO && blocks_online(0) == 0, "which fails as it has to");
-	ok(write_file("1", ARMED) == 0 && accounts_same(standby), "and leaves everything as it was");
+	ret = write_file("0", ARMED);
+	ok(ret == 0 && now() - started > 0.5,
+	   "a write that disarms kprobes waits for a slow online (%s)", strerror(-ret));
+	ret = later(pid);
+	ok(ret == -EIO && blocks_online(0) == 0,
+	   "an online whose assign fails returns EIO beside a disarm of kprobes (%s)",
+	   strerror(-ret));
+	ok(write_file("1", ARMED) == 0 && accounts_same(standby),
+	   "the system matches the standby baseline after an online failed beside a disarm of kprobes");
 	slow("0", "0");
 
-	/* Switched all the time, by somebody who does not wait for anybody */
+	/* Another process arms and disarms kprobes all the time. */
 	pid = fork();
 	if (!pid) {
 		for (;;) {
@@ -265,26 +318,41 @@ static void switched_off_meanwhile(void)
 		}
 	}
 	for (n = 0, started = now(); now() - started < 10; n++) {
-		int ret = n % 2 ? offline_one() : online_one();
-
+		ret = n % 2 ? offline_one() : online_one();
 		done += !ret;
 		refused += ret == -EIO;
-		/* It is in that state already, since the one before was refused; or a page of it is in somebody's hands. */
+		/*
+		 * EINVAL: the block is in that state already, because the
+		 * operation before was refused. EBUSY: a page of the block is
+		 * pinned.
+		 */
 		if (ret && ret != -EIO && ret != -EINVAL && ret != -EBUSY) {
-			diag("%s", strerror(-ret));
+			diag("%s failed: %s, expected EIO, EINVAL or EBUSY",
+			     n % 2 ? "offline" : "online", strerror(-ret));
 			other++;
 		}
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	write_file("1", ARMED);
-	ok(done && refused && !other, "of %d onlines and offlines meanwhile %d are done and %d refused", n, done, refused);
-	ok(region_give_back(0) == 0 && accounts_same(standby), "with kprobes switched on and off all the time nothing breaks");
-	ok(remove_slow() == 0, "the region is removed");
+	ok(done,
+	   "some onlines and offlines succeed while kprobes are armed and disarmed (%d of %d)",
+	   done, n);
+	ok(refused, "some onlines and offlines fail with EIO while kprobes are disarmed (%d of %d)",
+	   refused, n);
+	ok(!other,
+	   "onlines and offlines fail with no other error while kprobes are armed and disarmed (%d of %d)", other, n);
+	ok(region_give_back(0) == 0 && accounts_same(standby),
+	   "the system matches the standby baseline after kprobes were armed and disarmed during operations");
+	ok(remove_slow() == 0,
+	   "the region is removed after kprobes were armed and disarmed during operations");
 	accounts_free(standby);
 }
 
-/* Who uses the module all the time, whether it is there or not */
+/*
+ * Processes call one of these functions in a loop, while the module is loaded
+ * or not.
+ */
 static void use_region(void)
 {
 	if (region_add(START, 2 * block_size, NULL) == 0)
@@ -294,14 +362,14 @@ static void use_region(void)
 	region_offline(0, "1");
 	region_remove(0);
 	region_remove(1);
-	/* For an unload there has to be a moment without regions. */
+	/* An unload succeeds only at a moment without regions. */
 	usleep(rand() % 60000);
 }
 
-static void use_knobs(void)
+static void write_attributes(void)
 {
 	if (write_file("1", BUS "/adopt") == 0)
-		__atomic_fetch_add(&uses->knobs, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&uses->writes, 1, __ATOMIC_RELAXED);
 	write_file("0", BUS "/adopt");
 	write_file("0", REGION "/memmap_on_memory", 0);
 	write_file("nonsense", BUS "/add_region");
@@ -309,20 +377,21 @@ static void use_knobs(void)
 	usleep(1000);
 }
 
-static void use_attributes(void)
+static void read_attributes(void)
 {
 	read_file(BUS "/adopt");
 	read_file(REGION "/blocks_online", 0);
 	read_file("/sys/kernel/debug/twostage/hooks");
 	usleep(1000);
 	if (*block_stage(block_at(START)))
-		__atomic_fetch_add(&uses->attributes, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&uses->reads, 1, __ATOMIC_RELAXED);
 }
 
-/* It comes and goes under those who use it. */
+/* The module is loaded and unloaded while other processes use it. */
 static void unloaded_meanwhile(void)
 {
-	static void (*const use[])(void) = { use_region, use_region, use_knobs, use_attributes };
+	static void (*const use[])(void) = { use_region, use_region, write_attributes,
+		read_attributes };
 	struct accounts *before = accounts_take();
 	int i, loads = 0, unloads = 0, refused = 0, other = 0, ret;
 	pid_t users[ARRAY_SIZE(use)];
@@ -337,20 +406,23 @@ static void unloaded_meanwhile(void)
 		for (;;)
 			use[i]();
 	}
-	/* The kernel of make check-debug takes seconds for a load. */
-	while (!other && (now() - started < 10 || (now() - started < 120 && (unloads < 3 || !refused || !uses->blocks ||
-									     !uses->attributes)))) {
+	/* The debug kernel takes seconds for a load. */
+	while (!other && (now() - started < 10 || (now() - started < 120 &&
+			  (unloads < 3 || !refused || !uses->blocks || !uses->reads)))) {
 		ret = module_load("twostage", NULL);
 		loads += ret == 0;
 		loaded = now();
 		usleep(rand() % 300000);
-		/* A region is there, or one of them is about to make one. */
+		/*
+		 * The unload is refused while a region exists or is being
+		 * added.
+		 */
 		while ((ret = module_unload("twostage")) == -EWOULDBLOCK && now() - loaded < 60) {
 			refused++;
 			usleep(rand() % 3000);
 		}
 		if (ret)
-			diag("unload: %s", strerror(-ret));
+			diag("unload failed: %s", strerror(-ret));
 		other += ret != 0;
 		unloads += ret == 0;
 	}
@@ -358,11 +430,17 @@ static void unloaded_meanwhile(void)
 		kill(users[i], SIGKILL);
 		waitpid(users[i], NULL, 0);
 	}
-	diag("%d loads, %d unloads, %d unloads refused; %ld regions, %ld blocks, %ld knobs, %ld attributes", loads, unloads,
-	     refused, uses->regions, uses->blocks, uses->knobs, uses->attributes);
-	ok(loads && loads == unloads && !other && refused && uses->regions && uses->blocks && uses->knobs && uses->attributes,
-	   "it is loaded and unloaded while its knobs are written to all the time");
-	ok(accounts_same(before), "then every account is what it was");
+	ok(loads && loads == unloads && !other,
+	   "the module is loaded and unloaded while other processes use it (%d loads, %d unloads, %d other errors)", loads,
+	   unloads, other);
+	ok(refused, "unload fails with EAGAIN while a region exists (%d times)", refused);
+	ok(uses->regions, "regions are added between loads and unloads (%ld)", uses->regions);
+	ok(uses->blocks, "blocks come online between loads and unloads (%ld)", uses->blocks);
+	ok(uses->writes, "attributes are written between loads and unloads (%ld times)",
+	   uses->writes);
+	ok(uses->reads, "attributes are read between loads and unloads (%ld times)", uses->reads);
+	ok(accounts_same(before),
+	   "the system matches the baseline after loads and unloads beside other processes");
 	munmap(uses, sizeof(*uses));
 	accounts_free(before);
 }
@@ -372,23 +450,23 @@ static void run(void)
 	if (!load_twostage(NULL))
 		return;
 	two_thousand();
-	neighbours();
-	ok(module_load("twostage_test", NULL) == 0, "a provider that is slow is there");
+	adjacent_regions();
+	ok(module_load("twostage_test", NULL) == 0, "the module with the slow provider loads");
 	removed_meanwhile();
-	switched_off_meanwhile();
-	ok(module_unload("twostage_test") == 0, "it unloads");
+	disarmed_meanwhile();
+	ok(module_unload("twostage_test") == 0, "the module with the slow provider unloads");
 	unload_twostage();
 	unloaded_meanwhile();
 }
 
-/* Waits that have an end by themselves, and one that is ended */
+/* A wait that is ended by a signal */
 static void run_patience(void)
 {
 	if (!load_twostage(NULL))
 		return;
-	ok(module_load("twostage_test", NULL) == 0, "a provider that is slow is there");
+	ok(module_load("twostage_test", NULL) == 0, "the module with the slow provider loads");
 	killed_meanwhile();
-	ok(module_unload("twostage_test") == 0, "it unloads");
+	ok(module_unload("twostage_test") == 0, "the module with the slow provider unloads");
 	unload_twostage();
 }
 
@@ -397,7 +475,7 @@ static int unload_by_force(void)
 	return module_unload_by_force("twostage");
 }
 
-/* As rmmod -f does */
+/* Forced unload, as by rmmod -f */
 static void run_forced(void)
 {
 	struct kmsg kmsg = kmsg_mark();
@@ -408,49 +486,71 @@ static void run_forced(void)
 
 	if (!load_twostage(NULL))
 		return;
-	ok(region_add(START, 8 * block_size, NULL) == 0 && region_online(0, "3 online_movable") == 0 &&
+	ok(region_add(START, 8 * block_size, NULL) == 0 &&
+	   region_online(0, "3 online_movable") == 0 &&
 	   region_add(NOWHERE, block_size, NULL) == 0 && memory_fill(&memory, 256 * MIB, 6),
-	   "regions are there, and their memory is in use");
-	ok(module_unload("twostage") != 0 && module_loaded("twostage"), "the module does not unload under them");
+	   "three blocks of a region are online, and memory is in use");
+	ok(module_unload("twostage") != 0 && module_loaded("twostage"),
+	   "unload fails while there are regions");
 
 	pid = meanwhile(unload_by_force);
 	usleep(1000000);
 	if (waitpid(pid, &ret, WNOHANG) == pid) {
 		if (WEXITSTATUS(ret) == EWOULDBLOCK)
-			skip("this kernel does not do that", "it is unloaded by force");
+			skip("this kernel does not force unloads",
+			     "forced unload waits until the regions are removed");
 		else
-			ok(false, "unloaded by force, it waits (%s)", strerror(WEXITSTATUS(ret)));
+			ok(false,
+			   "forced unload waits until the regions are removed (it returned: %s)",
+			   strerror(WEXITSTATUS(ret)));
 		pid = 0;
 	} else {
 		ok(kmsg_lines(&kmsg, "is unloaded by force: it stays until", NULL, 0) == 1,
-		   "unloaded by force, it says that it stays until the regions are gone");
-		ok(memory_check(&memory) < 0 && blocks_online(0) == 3, "the memory is there, with the data in it");
-		ok(region_add(START + 8 * block_size, block_size, NULL) == -ENODEV && !exists(REGION, 2),
-		   "no region is added any more");
-		ok(region_online(0, "1 online_movable") == 0 && region_offline(0, "1") == 0 &&
-		   write_file("1", BUS "/adopt") == 0, "what is there works on");
+		   "the log has one line that a forced unload waits until the regions are removed");
+		ok(memory_check(&memory) < 0, "data is intact after a forced unload was started");
+		ok(blocks_online(0) == 3,
+		   "blocks remain online after a forced unload was started (%d, expected 3)",
+		   blocks_online(0));
+		ret = region_add(START + 8 * block_size, block_size, NULL);
+		ok(ret == -ENODEV && !exists(REGION, 2),
+		   "adding a region fails with ENODEV after a forced unload was started (%s)",
+		   strerror(-ret));
+		ok(region_online(0, "1 online_movable") == 0,
+		   "a block comes online after a forced unload was started");
+		ok(region_offline(0, "1") == 0,
+		   "a block goes offline after a forced unload was started");
+		ok(write_file("1", BUS "/adopt") == 0,
+		   "adopt can be written after a forced unload was started");
 		kill(pid, SIGKILL);
 	}
 	memory_free(&memory);
-	ok(region_give_back(0) == 0 && region_remove(1) == 0 && module_loaded("twostage"),
-	   "blocks go offline, and a region");
-	ok(region_remove(0) == 0, "the last region is removed");
+	ok(region_give_back(0) == 0, "all blocks go offline after a forced unload was started");
+	ok(region_remove(1) == 0 && module_loaded("twostage"),
+	   "the module remains loaded when one of two regions is removed");
+	ok(region_remove(0) == 0, "the last region is removed after a forced unload was started");
 	if (pid) {
 		gone = later(pid) != -EBUSY;
 		for (ret = 0; ret < 50 && module_loaded("twostage"); ret++)
 			usleep(100000);
-		ok(gone && !module_loaded("twostage") && !exists(BUS), "then the module is gone");
+		ok(gone && !module_loaded("twostage") && !exists(BUS),
+		   "a forced unload completes when the last region is removed");
 	} else {
 		unload_twostage();
 	}
 	if (load_twostage(NULL)) {
-		ok(region_add(START, block_size, NULL) == 0 && region_online(0, "1 online_movable") == 0 &&
-		   region_offline(0, "1") == 0 && region_remove(0) == 0, "loaded again, it works as before");
+		ok(region_add(START, block_size, NULL) == 0 &&
+		   region_online(0, "1 online_movable") == 0 &&
+		   region_offline(0, "1") == 0 && region_remove(0) == 0,
+		   "a region is added, used and removed when the module is loaded again after a forced unload");
 		unload_twostage();
 	}
 	kmsg_close(&kmsg);
 }
 
-GROUP(group_hostile) = { .name = "hostile", .title = "thousands of regions, and races with root", .run = run };
-GROUP(group_patience) = { .name = "patience", .title = "waits that come to an end", .run = run_patience };
-GROUP(group_forced) = { .name = "forced", .title = "rmmod -f", .run = run_forced };
+GROUP(group_hostile) = {
+	.name = "hostile", .title = "thousands of regions, and races with root", .run = run,
+};
+GROUP(group_patience) = {
+	.name = "patience", .title = "waits that end by a signal", .run = run_patience,
+};
+GROUP(group_forced) = { .name = "forced", .title = "forced unload (rmmod -f)", .run = run_forced };

@@ -66,7 +66,7 @@ static bool use_page(struct memory *memory, uint64_t start)
 	return memory_inside(memory, start, BLOCKS * block_size) == PAGE;
 }
 
-/* The page is this process's, too, but it does not get the signal. Whether a process that uses the page afterwards gets one */
+/* Poisons a page of this process, in a child, which uses the page afterwards. Whether the child was killed for that */
 static bool inject(const struct memory *memory)
 {
 	int status;
@@ -134,8 +134,8 @@ static void poisoned_before(const char *memmap)
 	   page_offline("soft", last_page(start)) < 0 && meminfo("HardwareCorrupted") == corrupted,
 	   "standby memory has no page that could be poisoned");
 	standby = accounts_take();
-	if (!ok(region_online(regions, "all online_movable") == 0 && memory_map(&data, 48 * MIB, MAP_PRIVATE, MADV_NOHUGEPAGE),
-		"its blocks come online"))
+	if (!ok(region_online(regions, "all online_movable") == 0 &&
+		memory_map(&data, 48 * MIB, MAP_PRIVATE, MADV_NOHUGEPAGE), "its blocks come online"))
 		return;
 	memory_write(&data, 7);
 	for (i = 0; i < PAGES; i++) {
@@ -183,9 +183,11 @@ static void poisoned_before(const char *memmap)
 	ok(accounts_same(standby), "MemTotal, zones and /proc/iomem are what they were before the blocks were online");
 	ok(read_number(REGION "/blocks_online", regions) == 0 &&
 	   read_number(REGION "/blocks_poisoned", regions) == __builtin_popcount(expected) &&
-	   read_number(REGION "/memmap_pages", regions) == (in_block ? __builtin_popcount(expected) * memmap_pages() : 0),
+	   read_number(REGION "/memmap_pages", regions) ==
+	   (in_block ? __builtin_popcount(expected) * memmap_pages() : 0),
 	   "blocks_online, blocks_poisoned and memmap_pages of the region say what is kept");
-	ok(page_offline("hard", address[HARD]) < 0 && page_offline("soft", last_page(address[HARD] & -block_size)) < 0 &&
+	ok(page_offline("hard", address[HARD]) < 0 &&
+	   page_offline("soft", last_page(address[HARD] & -block_size)) < 0 &&
 	   meminfo("HardwareCorrupted") == corrupted + PAGES * 4, "no page of a poisoned block can be poisoned again");
 	ok(!kcore_has(address[HARD]), "kcore has nothing of a poisoned block");
 
@@ -199,16 +201,19 @@ static void poisoned_before(const char *memmap)
 	   "all the others can");
 	ok(region_give_back(regions) == 0 && accounts_same(standby), "and offline again");
 	snprintf(text, sizeof(text), "region%d", regions);
-	refused(text, EBUSY, "have a hardware-poisoned page and keep their memory until the next boot", BUS "/remove_region");
+	refused(text, EBUSY, "have a hardware-poisoned page and keep their memory until the next boot",
+		BUS "/remove_region");
 
 	snprintf(command, sizeof(command), "list region%d", regions);
 	snprintf(text, sizeof(text), "^ *%d 0 %d %d *$", BLOCKS, BLOCKS - __builtin_popcount(expected),
 		 __builtin_popcount(expected));
 	ok(has_row(command, "BLOCKS,ONLINE,STANDBY,POISONED", text), "twostage list counts them");
 	snprintf(command, sizeof(command), "blocks region%d --all", regions);
-	ok(has_row(command, "STAGE,STATE", "^ *poisoned offline *$") && has_row(command, "STAGE,STATE", "^ *standby offline *$"),
+	ok(has_row(command, "STAGE,STATE", "^ *poisoned offline *$") &&
+	   has_row(command, "STAGE,STATE", "^ *standby offline *$"),
 	   "twostage blocks shows their stage");
-	ok(run_command("twostage online --blocks %d 2>&1 | grep -q 'hint:.*hardware-poisoned'", block_at(address[HARD])) == 0,
+	ok(run_command("twostage online --blocks %d 2>&1 | grep -q 'hint:.*hardware-poisoned'",
+		       block_at(address[HARD])) == 0,
 	   "twostage online explains why such a block does not come online");
 	ok(run_command("twostage remove region%d 2>&1 | grep -q 'hint:.*hardware-poisoned'", regions) == 0,
 	   "twostage remove explains why its region is not removed");
@@ -249,6 +254,11 @@ static void poisoned_during(void)
 		return;
 	first = memory.words[0];
 	offline_at = memory_address(&memory, 0);
+	/*
+	 * Not mapped: the kernel of 6.1 takes the mark away for a moment when it tries again, and an offline that meets
+	 * the page just then unmaps it for nothing, with a warning, whoever added the memory.
+	 */
+	memory_free(&memory);
 	offline = meanwhile(offline_block);
 	usleep(700000);
 	waiting = !waitpid(offline, &ret, WNOHANG);
@@ -257,12 +267,11 @@ static void poisoned_during(void)
 	ok(waiting && (ret == 0 || ret == -EBUSY) && meminfo("HardwareCorrupted") == corrupted + 4,
 	   "it is poisoned while its block goes offline (%s)", strerror(-ret));
 	ret = later(offline);
-	ok(ret == 0 && !strcmp(stage_at(offline_at), "poisoned"), "the block goes offline, and is poisoned (%s)", strerror(-ret));
-	read_page_tables(&memory, 1, "pinned");
+	ok(ret == 0 && !strcmp(stage_at(offline_at), "poisoned"), "the block goes offline, and is poisoned (%s)",
+	   strerror(-ret));
 	ok(read(pin.pipe[0], &word, sizeof(word)) == sizeof(word) && word == first,
 	   "the task that has pinned it can still read it");
 	memory_unpin(&pin);
-	memory_free(&memory);
 	ok(region_give_back(regions) == 0, "the other blocks go offline");
 	accounts_add_poisoned(standby, 1, 1);
 	ok(accounts_same(standby), "every other account is what it was before the blocks were online");
@@ -325,7 +334,8 @@ static void beside_slow_offline(void)
 	started = now() - started;
 	waiting = !waitpid(offline, &ret, WNOHANG);
 	ok(waiting && soft == -EBUSY && advised == -EBUSY && started < 3 && meminfo("HardwareCorrupted") == corrupted,
-	   "soft offline is refused at once beside an offline (%s, %s, %.1f s)", strerror(-soft), strerror(-advised), started);
+	   "soft offline is refused at once beside an offline (%s, %s, %.1f s)", strerror(-soft),
+	   strerror(-advised), started);
 	write_file("0", PROVIDER "/offline_delay_ms");
 	ret = later(offline);
 	ok(ret == 0 && !strcmp(stage_at(start), "standby") && memory_check(&memory) < 0,
@@ -333,7 +343,8 @@ static void beside_slow_offline(void)
 	memory_free(&memory);
 
 	offline = offline_slowly(start, &memory);
-	hard_at = memory_address(&memory, 0);
+	/* A free page, for the same reason */
+	hard_at = last_page(start);
 	started = now();
 	hard = meanwhile(hard_offline);
 	/* The kernel itself waits for the end of an offline in the same zone once it has marked the page. */
@@ -345,11 +356,11 @@ static void beside_slow_offline(void)
 	write_file("0", PROVIDER "/offline_delay_ms");
 	ret = later(offline);
 	ok(ret == 0 && !strcmp(stage_at(start), "poisoned"), "which ends with the block poisoned (%s)", strerror(-ret));
-	/* -EBUSY: it is still in use. */
+	/* -EBUSY: the block is offline by now. */
 	ret = later(hard);
-	ok((ret == 0 || ret == -EBUSY) && meminfo("HardwareCorrupted") == corrupted + 4, "the page counts as poisoned (%s)",
-	   strerror(-ret));
-	read_page_tables(&memory, 1, "poisoned beside an offline");
+	ok((ret == 0 || ret == -EBUSY) && meminfo("HardwareCorrupted") == corrupted + 4,
+	   "the page counts as poisoned (%s)", strerror(-ret));
+	ok(memory_check(&memory) < 0, "other data of the block has moved unharmed");
 	memory_free(&memory);
 
 	ok(region_online(regions, "1 online_movable") == 0 && region_give_back(regions) == 0 &&
@@ -370,7 +381,8 @@ static void offline_by_command(void)
 	if (!add_online(start, "memmap_on_memory=1"))
 		return;
 	ok(page_offline("hard", last_page(start)) == 0, "a free page is poisoned");
-	ok(run_command("twostage offline region%d --all >/tmp/output 2>&1 && grep -q 'hint:.*hardware-poisoned' /tmp/output",
+	ok(run_command("twostage offline region%d --all >/tmp/output 2>&1 && "
+		       "grep -q 'hint:.*hardware-poisoned' /tmp/output",
 		       regions) == 0 && !strcmp(stage_at(start), "poisoned"),
 	   "twostage offline says which block keeps its memory");
 	run_command("sed 's/^/# /' /tmp/output >/dev/kmsg");
@@ -391,7 +403,8 @@ static void of_virtio_mem(void)
 	const char *device = virtio_device(VIRTIO_ID_MEM, 0);
 	uint64_t start;
 
-	if (!ok(module_load("twostage_virtio_mem", NULL) == 0 && exists(REGION, regions), "a virtio-mem device (%s) has a region", device))
+	if (!ok(module_load("twostage_virtio_mem", NULL) == 0 && exists(REGION, regions),
+		"a virtio-mem device (%s) has a region", device))
 		return;
 	start = strtoull(read_file(REGION "/start", regions), NULL, 0);
 	ok(region_online(regions, "2 online_movable") == 0 && page_offline("hard", last_page(start)) == 0 &&
@@ -458,5 +471,6 @@ static void setup(void)
 }
 
 GROUP(group_hwpoison) = {
-	.name = "hwpoison", .title = "hardware-poisoned pages in blocks that go offline", .setup = setup, .run = run, .stays = true,
+	.name = "hwpoison", .title = "hardware-poisoned pages in blocks that go offline", .setup = setup, .run = run,
+	.stays = true,
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Populated blocks in /proc/iomem: neighbours are one entry
+ * Populated blocks in /proc/iomem: adjacent blocks share one entry
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -19,7 +19,10 @@
 #define BLOCKS 16
 #define ALL ((1U << BLOCKS) - 1)
 
-/* A page of it may be pinned for a moment, so an offline is tried again. */
+/*
+ * Retry: a page of the block may be pinned for a moment, which fails the
+ * offline.
+ */
 static bool set_block(int i, bool online)
 {
 	int tries, ret = -EBUSY;
@@ -27,10 +30,12 @@ static bool set_block(int i, bool online)
 	for (tries = 0; tries < 20 && ret; tries++) {
 		if (tries)
 			usleep(100000);
-		ret = write_file(online ? "online_movable" : "offline", MEMORY "/memory%d/state", block_at(START) + i);
+		ret = write_file(online ? "online_movable" : "offline", MEMORY "/memory%d/state",
+				 block_at(START) + i);
 	}
 	if (ret)
-		diag("block %d does not go %s: %s", i, online ? "online" : "offline", strerror(-ret));
+		diag("setting block %d %s failed 20 times, last with: %s", i,
+		     online ? "online" : "offline", strerror(-ret));
 	return !ret;
 }
 
@@ -45,29 +50,53 @@ static bool set_blocks(unsigned int blocks, bool online)
 	return done;
 }
 
-/* Whether kcore has a header for the memory of each run, one for its memmap, and none besides */
+/*
+ * Whether kcore has two program headers for each run of adjacent populated
+ * blocks (memory and memmap), beside the others that it had before
+ */
 static bool kcore_is(unsigned int blocks, int others)
 {
 	int runs = ram_runs(blocks), headers = kcore_headers();
 
 	if (headers == others + 2 * runs)
 		return true;
-	diag("kcore has %d headers, %d of them not for the region; %d were expected for it", headers, others, 2 * runs);
+	diag("kcore has %d program headers; expected %d: %d from before the region was populated, %d of the region",
+	     headers, others + 2 * runs, others, 2 * runs);
 	return false;
+}
+
+/* One block changes its state, after which these blocks are populated. */
+static void set_and_check(int block, bool online, unsigned int populated, int others,
+			  const char *promise)
+{
+	bool done = set_block(block, online);
+
+	ok(done && ram_is(START, populated), "%s in /proc/iomem", promise);
+	ok(kcore_is(populated, others), "%s: kcore has two program headers for each entry",
+	   promise);
 }
 
 static void three_neighbours(int others)
 {
-	ok(set_block(4, true) && ram_is(START, 1 << 4) && kcore_is(1 << 4, others), "a block is an entry");
-	ok(set_block(6, true) && ram_is(START, 5 << 4) && kcore_is(5 << 4, others), "one that is not its neighbour is another");
-	ok(set_block(5, true) && ram_is(START, 7 << 4) && kcore_is(7 << 4, others), "the block between joins them into one");
-	ok(set_block(5, false) && ram_is(START, 5 << 4) && kcore_is(5 << 4, others), "without it they are two again");
-	ok(set_block(5, true) && ram_is(START, 7 << 4) && kcore_is(7 << 4, others), "with it they are one again");
-	ok(set_block(4, false) && ram_is(START, 6 << 4), "an entry ends after its first block goes offline");
-	ok(set_block(6, false) && ram_is(START, 2 << 4), "an entry ends after its last block goes offline");
-	ok(set_block(6, true) && ram_is(START, 6 << 4), "a block joins the entry before it");
-	ok(set_block(4, true) && ram_is(START, 7 << 4), "a block joins the entry after it");
-	ok(set_blocks(7 << 4, false) && ram_is(START, 0) && kcore_is(0, others), "no entry is left of blocks that are offline");
+	set_and_check(4, true, 1 << 4, others,
+		      "a block that comes online gets an entry of its own");
+	set_and_check(6, true, 5 << 4, others,
+		      "a second block that is not adjacent gets a second entry");
+	set_and_check(5, true, 7 << 4, others, "a block between two entries joins them into one");
+	set_and_check(5, false, 5 << 4, others, "offline of a middle block splits an entry in two");
+	set_and_check(5, true, 7 << 4, others,
+		      "a block between two entries joins them into one again");
+	ok(set_block(4, false) && ram_is(START, 6 << 4),
+	   "offline of the first block of an entry shortens the entry at its start");
+	ok(set_block(6, false) && ram_is(START, 2 << 4),
+	   "offline of the last block of an entry shortens the entry at its end");
+	ok(set_block(6, true) && ram_is(START, 6 << 4),
+	   "a block that comes online behind an entry extends the entry");
+	ok(set_block(4, true) && ram_is(START, 7 << 4),
+	   "a block that comes online before an entry extends the entry");
+	ok(set_blocks(7 << 4, false), "three adjacent blocks go offline");
+	ok(ram_is(START, 0), "/proc/iomem has no entry of blocks that went offline");
+	ok(kcore_is(0, others), "kcore has no program header of blocks that went offline");
 }
 
 static void every_order(int others)
@@ -84,29 +113,45 @@ static void every_order(int others)
 		populated ^= 1U << i;
 		right = right && ram_is(START, populated) && (n % 8 || kcore_is(populated, others));
 	}
-	ok(right, "a random block goes online or offline, %d times: the entries are those of the populated blocks", n);
-	ok(set_blocks(populated, false) && ram_is(START, 0), "no entry is left of them");
+	ok(right, "entries match the populated blocks after each of %d changes of a random block",
+	   n);
+	ok(set_blocks(populated, false) && ram_is(START, 0),
+	   "/proc/iomem has no entry of the region after blocks went offline in random order");
 }
 
-/* Each interior block that goes offline splits an entry. */
+/* Every second block goes offline: each one splits an entry. */
 static void halves(int others)
 {
-	ok(region_online(0, "all online_movable") == 0 && ram_is(START, ALL) && kcore_is(ALL, others),
-	   "a region that is all populated is one entry");
-	ok(set_blocks(0xaaaa, false) && ram_is(START, 0x5555) && kcore_is(0x5555, others),
-	   "every second of its blocks is an entry");
-	ok(set_blocks(0xaaaa, true) && ram_is(START, ALL), "all of them are one entry again");
-	ok(region_give_back(0) == 0 && ram_is(START, 0), "none is left of a region that is all offline");
+	ok(region_online(0, "all online_movable") == 0, "all blocks of the region come online");
+	ok(ram_is(START, ALL), "a fully populated region is one entry");
+	ok(kcore_is(ALL, others), "kcore has two program headers for a fully populated region");
+	ok(set_blocks(0xaaaa, false), "every second block goes offline");
+	ok(ram_is(START, 0x5555),
+	   "with every second block offline, each populated block is an entry");
+	ok(kcore_is(0x5555, others),
+	   "with every second block offline, kcore has two program headers for each populated block");
+	ok(set_blocks(0xaaaa, true) && ram_is(START, ALL),
+	   "all blocks are one entry after every second block came online again");
+	ok(region_give_back(0) == 0 && ram_is(START, 0),
+	   "/proc/iomem has no entry of a region whose blocks are all offline");
 }
 
-/* By a notifier that is called after ours: the entry has been made by then. */
+/*
+ * The refusing notifier is called after the module's own: the entry in
+ * /proc/iomem has been made by then and must be undone.
+ */
 static void refused_between(void)
 {
 	static const struct {
 		unsigned int populated;
 		const char *where;
-	} cases[] = { { 0, "alone" }, { 1 << 4, "after another" }, { 1 << 6, "before another" }, { 5 << 4, "between two" } };
+	} cases[] = {
+		{ 0, "without adjacent entries" }, { 1 << 4, "with an entry before the block" },
+		{ 1 << 6, "with an entry behind the block" },
+		{ 5 << 4, "with an entry on both sides" },
+	};
 	size_t i;
+	int ret;
 
 	if (!notifier_add("an online that is refused", "-10"))
 		return;
@@ -114,17 +159,29 @@ static void refused_between(void)
 		bool was = set_blocks(cases[i].populated, true);
 
 		notifier_refuse("MEM_GOING_ONLINE", ENOMEM);
-		ok(was && write_file("online_movable", MEMORY "/memory%d/state", block_at(START) + 5) == -ENOMEM &&
-		   ram_is(START, cases[i].populated), "an online that is refused, %s, leaves the entries as they were",
+		ret = write_file("online_movable", MEMORY "/memory%d/state", block_at(START) + 5);
+		ok(was && ret == -ENOMEM,
+		   "online that a notifier refuses fails with ENOMEM, %s (%s)", cases[i].where,
+		   strerror(-ret));
+		ok(ram_is(START, cases[i].populated),
+		   "online that a notifier refuses leaves the entries unchanged, %s",
 		   cases[i].where);
 		notifier_refuse("MEM_GOING_ONLINE", 0);
-		ok(set_block(5, true) && ram_is(START, cases[i].populated | 1 << 5), "the next try, %s, works", cases[i].where);
+		ok(set_block(5, true) && ram_is(START, cases[i].populated | 1 << 5),
+		   "online after a refused online adds the block to the entries, %s",
+		   cases[i].where);
 		notifier_refuse("MEM_GOING_OFFLINE", EBUSY);
-		ok(write_file("offline", MEMORY "/memory%d/state", block_at(START) + 5) == -EBUSY &&
-		   ram_is(START, cases[i].populated | 1 << 5), "an offline that is refused, %s, leaves the entries as they were",
+		ret = write_file("offline", MEMORY "/memory%d/state", block_at(START) + 5);
+		ok(ret == -EBUSY, "offline that a notifier refuses fails with EBUSY, %s (%s)",
+		   cases[i].where,
+		   strerror(-ret));
+		ok(ram_is(START, cases[i].populated | 1 << 5),
+		   "offline that a notifier refuses leaves the entries unchanged, %s",
 		   cases[i].where);
 		notifier_refuse("MEM_GOING_OFFLINE", 0);
-		ok(set_blocks(cases[i].populated | 1 << 5, false) && ram_is(START, 0), "all go offline, %s", cases[i].where);
+		ok(set_blocks(cases[i].populated | 1 << 5, false) && ram_is(START, 0),
+		   "offline of all blocks after a refused offline removes the entries, %s",
+		   cases[i].where);
 	}
 	notifier_remove("an online that is refused");
 }
@@ -142,7 +199,10 @@ static void stop(int signal)
 	stopped = 1;
 }
 
-/* Reads until it is told to stop; exits with whether a block that is populated was ever missing. */
+/*
+ * Read /proc/iomem until SIGTERM. The exit status is 1 if a populated block was
+ * missing in a read.
+ */
 static void watch(void)
 {
 	static struct segment entries[64];
@@ -155,7 +215,8 @@ static void watch(void)
 		missing += !covered(entries, count, 4) || !covered(entries, count, 6);
 		reads++;
 	}
-	diag("%ld reads of /proc/iomem, a block was missing in %ld", reads, missing);
+	diag("%ld reads of /proc/iomem, a populated block was missing in %ld of them", reads,
+	     missing);
 	_exit(missing || !reads);
 }
 
@@ -171,24 +232,35 @@ static void never_missing(void)
 	for (n = 0; n < 60; n++)
 		done &= set_block(5, n & 1);
 	kill(watcher, SIGTERM);
-	ok(waitpid(watcher, &status, 0) == watcher && status == 0 && done,
-	   "a reader of /proc/iomem always finds the populated blocks beside one that goes online and offline");
-	ok(set_blocks(7 << 4, false) && ram_is(START, 0), "no entry is left");
+	ok(done, "a block between two populated blocks goes online and offline %d times", n / 2);
+	ok(waitpid(watcher, &status, 0) == watcher && status == 0,
+	   "each read of /proc/iomem has both populated blocks while the block between goes online and offline");
+	ok(set_blocks(7 << 4, false) && ram_is(START, 0),
+	   "/proc/iomem has no entry of the region after reads beside changes of a block");
 }
 
 /* Entries of different regions are not joined. */
-static void touching(void)
+static void adjacent_regions(void)
 {
 	struct segment entries[8];
-	int i;
+	int count, i;
 
-	ok(region_remove(0) == 0 && region_add(START, 2 * block_size, NULL) == 0 &&
-	   region_add(START + 2 * block_size, 2 * block_size, NULL) == 0, "two regions touch");
-	ok(region_online(0, "all online_movable") == 0 && region_online(1, "all online_movable") == 0 &&
-	   ram_entries(entries, ARRAY_SIZE(entries)) == 2, "each of them is an entry");
-	ok(region_give_back(0) == 0 && ram_is(START, 0xc), "the other one's is left when one goes offline");
+	ok(region_remove(0) == 0, "the region of %d blocks is removed", BLOCKS);
+	ok(region_add(START, 2 * block_size, NULL) == 0, "a region of two blocks is added");
+	ok(region_add(START + 2 * block_size, 2 * block_size, NULL) == 0,
+	   "a second, adjacent region is added");
+	ok(region_online(0, "all online_movable") == 0,
+	   "all blocks of the first of two adjacent regions come online");
+	ok(region_online(1, "all online_movable") == 0,
+	   "all blocks of the second of two adjacent regions come online");
+	count = ram_entries(entries, ARRAY_SIZE(entries));
+	ok(count == 2,
+	   "each of two adjacent populated regions is an entry (%d entries, expected 2)", count);
+	ok(region_give_back(0) == 0 && ram_is(START, 0xc),
+	   "offline of one of two adjacent regions leaves the other region's entry");
 	for (i = 1; i >= 0; i--)
-		ok(region_give_back(i) == 0 && region_remove(i) == 0, "region%d goes", i);
+		ok(region_give_back(i) == 0 && region_remove(i) == 0,
+		   "region%d goes offline and is removed", i);
 }
 
 static void run(void)
@@ -204,10 +276,10 @@ static void run(void)
 	halves(others);
 	refused_between();
 	never_missing();
-	touching();
+	adjacent_regions();
 	unload_twostage();
 }
 
 GROUP(group_iomem) = {
-	.name = "iomem", .title = "populated blocks that are neighbours are one entry in /proc/iomem", .run = run,
+	.name = "iomem", .title = "adjacent populated blocks are one entry in /proc/iomem", .run = run,
 };

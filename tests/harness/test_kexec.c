@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * From one kernel to the next by kexec, with memory populated
+ * kexec from one kernel to the next with populated memory
  *
- * Three kernels: the first loads the second with kexec_load(), that the third with kexec_file_load(). Each
- * makes the same region, populates blocks of it and uses them.
+ * Three kernels run in turn: the first loads the second with kexec_load(), the
+ * second loads the third with kexec_file_load(). Each one adds the same region,
+ * populates blocks of it and uses them.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -22,10 +23,13 @@
 #define STAGE "twostage_stage"
 #define LOADED "/sys/kernel/kexec_loaded"
 
-/* Before 6.7 it is not known, and a dynamic debug message says as much. */
+/* KEXEC_FILE_DEBUG; kernels before 6.7 have a dynamic debug message instead. */
 #define FILE_DEBUG 8
 
-/* Segments in a text that has "KEY0x..." for each; how many of them are in the region */
+/*
+ * Parse addresses of segments, each after KEY, in a text. Returns how many of
+ * them are in the region; *segments is the count of all.
+ */
 static int segments_inside(const char *text, const char *key, int *segments)
 {
 	const uint64_t end = START + BLOCKS * block_size;
@@ -38,7 +42,7 @@ static int segments_inside(const char *text, const char *key, int *segments)
 
 		++*segments;
 		if (address >= START && address < end) {
-			diag("a segment at %#" PRIx64, address);
+			diag("the kexec segment at %#" PRIx64 " is in the region", address);
 			inside++;
 		}
 	}
@@ -62,7 +66,8 @@ static bool load_by_segments(const char *options, int *segments)
 
 static bool load_by_file(const char *options, int *segments)
 {
-	int kernel = open(KEXEC_KERNEL, O_RDONLY | O_CLOEXEC), initrd = open(KEXEC_INITRD, O_RDONLY | O_CLOEXEC);
+	int kernel = open(KEXEC_KERNEL, O_RDONLY | O_CLOEXEC);
+	int initrd = open(KEXEC_INITRD, O_RDONLY | O_CLOEXEC);
 	struct kmsg kmsg = kmsg_mark();
 	char line[2048], log[16384] = "";
 	char *append = read_whole("/proc/cmdline"), command[2048];
@@ -73,7 +78,8 @@ static bool load_by_file(const char *options, int *segments)
 	snprintf(command, sizeof(command), "%s %s", append, options);
 	free(append);
 	write_file("file kernel/kexec_file.c +p", "/sys/kernel/debug/dynamic_debug/control");
-	ret = syscall(SYS_kexec_file_load, kernel, initrd, strlen(command) + 1, command, FILE_DEBUG);
+	ret = syscall(SYS_kexec_file_load, kernel, initrd, strlen(command) + 1, command,
+		      FILE_DEBUG);
 	if (ret)
 		ret = syscall(SYS_kexec_file_load, kernel, initrd, strlen(command) + 1, command, 0);
 	write_file("file kernel/kexec_file.c -p", "/sys/kernel/debug/dynamic_debug/control");
@@ -99,21 +105,34 @@ static void look_at_loads(const char *stage)
 	run_command("kexec -u");
 }
 
+/* The first kernel has no stage on its command line, the others 2 and 3. */
+static int kernel_number(void)
+{
+	int stage = boot_number(STAGE);
+
+	return stage ? stage : 1;
+}
+
 static void use(struct memory *memory)
 {
 	ok(memory_fill(memory, 300 * MIB, boot_number(STAGE) + 1) &&
-	   memory_inside(memory, START, BLOCKS * block_size) > 200 * MIB && memory_check(memory) < 0,
-	   "they are used");
+	   memory_inside(memory, START, BLOCKS * block_size) > 200 * MIB &&
+	   memory_check(memory) < 0,
+	   "data in populated blocks of kernel %d reads back correctly", kernel_number());
 }
 
 static void go_on(int stage)
 {
 	char options[32];
-	int segments;
+	int segments = 0;
+	bool loaded;
 
 	snprintf(options, sizeof(options), STAGE "=%d", stage);
-	if (!ok(stage == 2 ? load_by_segments(options, &segments) : load_by_file(options, &segments),
-		"the next kernel is loaded"))
+	loaded = stage == 2 ? load_by_segments(options, &segments) :
+			      load_by_file(options, &segments);
+	if (!ok(loaded,
+		"kernel %d loads kernel %d with none of %d segments in the region", kernel_number(),
+		stage, segments))
 		return;
 	ktap_end();
 	usleep(500000);
@@ -122,33 +141,35 @@ static void go_on(int stage)
 
 static void run(void)
 {
-	int stage = boot_number(STAGE);
+	int stage = boot_number(STAGE), kernel = kernel_number();
 	struct memory memory;
 
 	if (!kexec_fetch())
 		return;
 	ok(iomem_count("Standby memory") == 0 && iomem_count("twostage") == 0,
-	   "kernel %d: it knows of no region", stage ? stage : 1);
+	   "kernel %d boots without a region in /proc/iomem", kernel);
 	if (!load_twostage(NULL))
 		return;
-	ok(region_add(START, BLOCKS * block_size, NULL) == 0, "the region is added");
+	ok(region_add(START, BLOCKS * block_size, NULL) == 0, "kernel %d adds a region", kernel);
 	if (!stage)
 		look_at_loads("all standby");
-	ok(region_online(0, "4 online_movable") == 0, "blocks come online");
+	ok(region_online(0, "4 online_movable") == 0, "kernel %d sets four blocks online", kernel);
 	if (!stage) {
 		look_at_loads("half populated");
-		ok(region_online(0, "all online_movable") == 0, "all blocks come online");
+		ok(region_online(0, "all online_movable") == 0,
+		   "kernel 1 sets the other four blocks online");
 		look_at_loads("all populated");
-		ok(region_offline(0, "4") == 0, "half of them go offline");
+		ok(region_offline(0, "4") == 0, "kernel 1 sets four blocks offline");
 	}
 	use(&memory);
 	if (stage < 3) {
 		go_on(stage ? stage + 1 : 2);
-		ok(false, "the next kernel comes up");
+		ok(false, "kernel %d boots by kexec", stage ? stage + 1 : 2);
 	}
 	memory_free(&memory);
-	ok(region_give_back(0) == 0 && region_remove(0) == 0, "all blocks go offline, and the region");
+	ok(region_give_back(0) == 0 && region_remove(0) == 0,
+	   "kernel %d sets all blocks offline and removes the region", kernel);
 	unload_twostage();
 }
 
-GROUP(group_kexec) = { .name = "kexec", .title = "from kernel to kernel with memory populated", .run = run };
+GROUP(group_kexec) = { .name = "kexec", .title = "kexec with populated memory", .run = run };

@@ -109,13 +109,15 @@ static void poisoned_beside_online(void)
 		_exit(region_online(1, "all online_movable") ? 1 : 0);
 	usleep(500000);
 	reported = report(address);
-	ok(reported && !waitpid(pid, &status, WNOHANG), "the machine reports an error in it while the first comes online");
+	ok(reported && !waitpid(pid, &status, WNOHANG),
+	   "the machine reports an error in it while the first comes online");
 	ok(waitpid(pid, &status, 0) == pid && status == 0 && blocks_online(1) == 1, "which it does");
 	write_file("0", PROVIDER "/delay_ms");
 	memory_free(&memory);
 	ok(region_give_back(1) == 0 && region_give_back(2) == 0 && !strcmp(stage_at(address), "poisoned"),
 	   "both go offline, and the block with the page is poisoned");
-	ok(write_file("region1", PROVIDER "/remove") == 0 && module_unload("twostage_test") == 0, "the first is removed");
+	ok(write_file("region1", PROVIDER "/remove") == 0 && module_unload("twostage_test") == 0,
+	   "the first is removed");
 }
 
 static void run(void)

@@ -407,7 +407,7 @@ static int blocks_lost(int *stayed)
 	return lost;
 }
 
-/* One block after the other has its pages poisoned, at any moment of its way through all stages, until it is poisoned. */
+/* One block after the other has its pages poisoned, at any moment on its way through all stages. */
 static void run_poisoning(void)
 {
 	double until = now() + 5 * SECONDS, limit = now() + 120;
@@ -465,5 +465,6 @@ static void run_poisoning(void)
 
 GROUP(group_readers) = { .name = "readers", .title = "all who read memory and its memmap", .setup = settle_zones, .run = run };
 GROUP(group_poisoning) = {
-	.name = "poisoning", .title = "pages that are poisoned at any moment", .setup = settle_zones, .run = run_poisoning, .stays = true,
+	.name = "poisoning", .title = "pages that are poisoned at any moment", .setup = settle_zones, .run = run_poisoning,
+	.stays = true,
 };

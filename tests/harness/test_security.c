@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What others than root, and root by roundabout ways, can see and do
+ * What an unprivileged user, and root through /dev/mem and kcore, can see and
+ * do
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -30,17 +31,19 @@
 /* As in linux/syslog.h */
 #define READ_ALL 3
 
-/* Where the module's files are, and the driver's */
+/* Directories with files of the module, and of the virtio-mem driver */
 static const char *const places[] = {
-	"/sys/bus/twostage", "/sys/devices/twostage", MEMORY "/memory32/twostage", "/sys/module/twostage",
+	"/sys/bus/twostage", "/sys/devices/twostage", MEMORY "/memory32/twostage",
+	"/sys/module/twostage",
 	"/sys/kernel/debug/twostage", "/sys/kernel/tracing/events/twostage",
 };
 static char device_place[128];
 static const char *const driver_places[] = {
-	"/sys/devices/twostage", "/sys/module/" DRIVER, "/sys/bus/virtio/drivers/" DRIVER, device_place,
+	"/sys/devices/twostage", "/sys/module/" DRIVER, "/sys/bus/virtio/drivers/" DRIVER,
+	device_place,
 };
 
-/* As in the README; the last part of the path */
+/* Modes of files, as in the README; name is the last part of the path */
 struct mode {
 	const char *directory, *name;
 	mode_t mode;
@@ -79,10 +82,12 @@ static const struct mode driver_modes[] = {
 	{ device_place, "state", 0444 },
 };
 
-/* What the child found; it prints, and its parent counts. */
+/*
+ * What the child process found: it prints details, its parent gets the counts.
+ */
 static int files_seen, faults;
 
-static int run_as_nobody(void (*look)(void), int *seen)
+static int run_unprivileged(void (*look)(void), int *seen)
 {
 	int pipes[2], found[2] = { 0, -1 }, status;
 	pid_t child;
@@ -112,8 +117,9 @@ static int run_as_nobody(void (*look)(void), int *seen)
 }
 
 /*
- * An address of the kernel's, or what %p makes of one: 16 digits that are not a number with 0x before it, or are as high
- * as the kernel is, which with five levels of page tables begins with ff.
+ * Whether a text contains a kernel address, or one that %p has hashed: at least
+ * 16 hexadecimal digits that either have no 0x before them (a number has) or
+ * begin with ff (as kernel addresses do, with five levels of page tables too)
  */
 static bool has_pointer(const char *text)
 {
@@ -141,14 +147,16 @@ static int look_at_file(const char *path, const struct stat *status, int type, s
 	files_seen++;
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0 || errno != EACCES) {
-		diag("%s: nobody opens it for writing (%s)", path, fd >= 0 ? "success" : strerror(errno));
+		diag("%s: open for writing by an unprivileged user: %s, expected EACCES", path,
+		     fd >= 0 ? "success" : strerror(errno));
 		faults++;
 		close(fd);
 	}
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if ((fd < 0) == !!(status->st_mode & 0004)) {
-		diag("%s: mode %o, and nobody %s it", path, status->st_mode & 07777,
-		     fd >= 0 ? "reads" : "does not read");
+		diag("%s: mode %o, but an unprivileged user %s it for reading", path,
+		     status->st_mode & 07777,
+		     fd >= 0 ? "can open" : "cannot open");
 		faults++;
 	}
 	if (fd < 0)
@@ -156,9 +164,9 @@ static int look_at_file(const char *path, const struct stat *status, int type, s
 	length = read(fd, text, sizeof(text) - 1);
 	close(fd);
 	text[length > 0 ? length : 0] = '\0';
-	/* A build ID is as long as a pointer, and none. */
+	/* A build ID looks like a pointer, but is none. */
 	if (!strstr(path, "/notes/") && !strstr(path, "srcversion") && has_pointer(text)) {
-		diag("%s: has a pointer in it: %.80s", path, text);
+		diag("%s: contains a pointer: %.80s", path, text);
 		faults++;
 	}
 	return 0;
@@ -180,7 +188,7 @@ static void look_at_driver_places(void)
 		nftw(driver_places[i], look_at_file, 16, FTW_PHYS);
 }
 
-/* Its lines have addresses in them. */
+/* Lines of the log contain physical addresses. */
 static void read_log(void)
 {
 	static char text[4096];
@@ -188,19 +196,23 @@ static void read_log(void)
 
 	files_seen++;
 	if (klogctl(READ_ALL, text, sizeof(text)) >= 0 || errno != EPERM) {
-		diag("nobody reads the log (%s)", strerror(errno));
+		diag("syslog() as an unprivileged user: expected EPERM, last error: %s",
+		     strerror(errno));
 		faults++;
 	}
 	fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd >= 0 && read(fd, text, sizeof(text)) >= 0) {
-		diag("nobody reads /dev/kmsg");
+		diag("an unprivileged user can read /dev/kmsg");
 		faults++;
 	}
 	if (fd >= 0)
 		close(fd);
 }
 
-/* Directories of debugfs and tracefs are root's: what is in there needs no look. */
+/*
+ * The root directories of debugfs and tracefs are accessible to root only, so
+ * these few files stand for all others in there.
+ */
 static void look_at_root_places(void)
 {
 	static const char *const paths[] = {
@@ -212,13 +224,18 @@ static void look_at_root_places(void)
 	for (i = 0; i < ARRAY_SIZE(paths); i++) {
 		files_seen++;
 		if (!access(paths[i], R_OK) || errno != EACCES) {
-			diag("%s: nobody reads it (%s)", paths[i], strerror(errno));
+			diag("%s: read access of an unprivileged user: expected EACCES, got %s",
+			     paths[i],
+			     strerror(errno));
 			faults++;
 		}
 	}
 }
 
-/* From what every kernel shows of memory blocks, and which of these are the region's */
+/*
+ * Compute the region's range from world-readable files only: the numbers of
+ * memory blocks, which every kernel shows, and their attribute "region"
+ */
 static void locate_region(void)
 {
 	uint64_t low = UINT64_MAX, high = 0, index, bytes;
@@ -235,7 +252,9 @@ static void locate_region(void)
 	}
 	if (low * bytes != strtoull(read_file(REGION "/start", 0), NULL, 16) ||
 	    (high - low + 1) * bytes != strtoull(read_file(REGION "/size", 0), NULL, 16)) {
-		diag("its blocks are [%#" PRIx64 "-%#" PRIx64 "]", low * bytes, (high + 1) * bytes - 1);
+		diag("start and size of region0 differ from the range of its blocks, [%#" PRIx64
+		     "-%#" PRIx64 "]",
+		     low * bytes, (high + 1) * bytes - 1);
 		faults++;
 	}
 }
@@ -266,50 +285,73 @@ static bool modes_are(const struct mode *mode, size_t count)
 
 	for (; count > 0; count--, mode++) {
 		snprintf(path, sizeof(path), "%s/%s", mode->directory, mode->name);
-		if (stat(path, &status) || (status.st_mode & 07777) != mode->mode || status.st_uid || status.st_gid) {
-			diag("%s: mode %o of %u:%u", path, status.st_mode & 07777, status.st_uid, status.st_gid);
+		if (stat(path, &status) || (status.st_mode & 07777) != mode->mode ||
+		    status.st_uid || status.st_gid) {
+			diag("%s: mode %o of %u:%u, expected %o of 0:0", path,
+			     status.st_mode & 07777,
+			     status.st_uid, status.st_gid, mode->mode);
 			right = false;
 		}
 	}
 	return right;
 }
 
-static void knobs(void)
+static void module_files(void)
 {
 	int seen, found;
 
-	ok(modes_are(modes, ARRAY_SIZE(modes)), "every file has the mode and owner that it is to have");
-	found = run_as_nobody(look_at_places, &seen);
-	diag("%d files", seen);
-	ok(found == 0 && seen > 30, "nobody but root writes any, nor reads what is root's, nor finds a pointer in one");
-	found = run_as_nobody(look_at_root_places, &seen);
-	ok(found == 0 && seen > 0, "debugfs, tracepoints, and memory itself are root's alone");
-	found = run_as_nobody(read_iomem, &seen);
-	/* The region, and all that is populated of it */
-	ok(found == 0 && seen == 2, "/proc/iomem tells nobody but root where anything is");
-	found = run_as_nobody(locate_region, &seen);
-	ok(found == 0 && seen == BLOCKS, "start and size tell no more than the numbers of the memory blocks");
-	/* As distributions have it */
+	ok(modes_are(modes, ARRAY_SIZE(modes)),
+	   "each file of the module has the mode that the README lists and belongs to root");
+	found = run_unprivileged(look_at_places, &seen);
+	ok(seen > 30,
+	   "an unprivileged user finds the files of the module (%d, expected more than 30)", seen);
+	ok(found == 0,
+	   "an unprivileged user reads and writes files of the module only as their modes allow, and reads no pointer (%d faults)",
+	   found);
+	found = run_unprivileged(look_at_root_places, &seen);
+	ok(found == 0 && seen > 0,
+	   "an unprivileged user cannot read debugfs, tracefs, kcore and /dev/mem (%d of %d can be)",
+	   found, seen);
+	found = run_unprivileged(read_iomem, &seen);
+	/* Its two lines are the region and its populated blocks. */
+	ok(seen == 2, "an unprivileged user sees two lines of the region in /proc/iomem (%d)",
+	   seen);
+	ok(found == 0, "/proc/iomem shows an unprivileged user no address of the region");
+	found = run_unprivileged(locate_region, &seen);
+	ok(seen == BLOCKS,
+	   "an unprivileged user finds the memory blocks of the region (%d, expected %d)", seen,
+	   BLOCKS);
+	ok(found == 0,
+	   "attributes start and size reveal no more than the numbers of the memory blocks do");
+	/* Distributions set this, the debug kernel does not. */
 	if (kernel_debugs())
 		write_file("1", "/proc/sys/kernel/dmesg_restrict");
-	found = run_as_nobody(read_log, &seen);
-	ok(found == 0 && seen == 1, "the log is root's");
+	found = run_unprivileged(read_log, &seen);
+	ok(found == 0 && seen == 1, "an unprivileged user cannot read the kernel's log");
 }
 
-static void knobs_of_a_device(void)
+static void device_files(void)
 {
 	int seen, found;
 
-	snprintf(device_place, sizeof(device_place), "/sys/bus/virtio/devices/%s/twostage", virtio_device(VIRTIO_ID_MEM, 0));
-	if (!ok(module_load(DRIVER, NULL) == 0 && exists(REGION, 1), "a virtio-mem device has a region"))
+	snprintf(device_place, sizeof(device_place), "/sys/bus/virtio/devices/%s/twostage",
+		 virtio_device(VIRTIO_ID_MEM, 0));
+	if (!ok(module_load(DRIVER, NULL) == 0 && exists(REGION, 1),
+		"a virtio-mem device has a region"))
 		return;
-	ok(modes_are(driver_modes, ARRAY_SIZE(driver_modes)), "every file of its has the mode and owner that it is to have");
-	found = run_as_nobody(look_at_driver_places, &seen);
-	diag("%d files", seen);
-	ok(found == 0 && seen > (int)ARRAY_SIZE(driver_modes),
-	   "nobody but root writes any, nor reads what is root's, nor finds a pointer in one");
-	ok(virtio_unbind(virtio_device(VIRTIO_ID_MEM, 0)) == 0 && module_unload(DRIVER) == 0 && !exists(REGION, 1),
-	   "the driver unloads");
+	ok(modes_are(driver_modes, ARRAY_SIZE(driver_modes)),
+	   "each file of a virtio-mem device has the mode that the README lists and belongs to root");
+	found = run_unprivileged(look_at_driver_places, &seen);
+	ok(seen > (int)ARRAY_SIZE(driver_modes),
+	   "an unprivileged user finds files of a virtio-mem device and its driver (%d, at least %zu)",
+	   seen, ARRAY_SIZE(driver_modes) + 1);
+	ok(found == 0,
+	   "an unprivileged user reads and writes files of a virtio-mem device only as their modes allow, and reads no pointer (%d faults)",
+	   found);
+	ok(virtio_unbind(virtio_device(VIRTIO_ID_MEM, 0)) == 0,
+	   "the virtio-mem device is unbound from its driver");
+	ok(module_unload(DRIVER) == 0, "the virtio-mem driver unloads");
+	ok(!exists(REGION, 1), "the virtio-mem device's region is removed with its driver");
 }
 
 static void log_lines(struct kmsg *kmsg)
@@ -324,10 +366,11 @@ static void log_lines(struct kmsg *kmsg)
 			bad++;
 		}
 	}
-	ok(lines > 1 && !bad, "no line of the log has a pointer in it");
+	ok(lines > 1, "the log has lines of the module (%d)", lines);
+	ok(!bad, "no line of the module in the log contains a pointer (%d lines do)", bad);
 }
 
-/* What the trace of all that shows */
+/* The trace of everything that this group has done */
 static void trace_lines(void)
 {
 	char *trace = read_whole("/sys/kernel/tracing/trace"), *line, *rest = trace;
@@ -340,23 +383,24 @@ static void trace_lines(void)
 		bad += has_pointer(line);
 	}
 	free(trace);
-	ok(lines > 1 && !bad, "nor has one of the trace");
+	ok(lines > 1, "the trace has lines of the module (%d)", lines);
+	ok(!bad, "no line of the module in the trace contains a pointer (%d lines do)", bad);
 }
 
 enum access { REFUSED, ALLOWED, MIXED };
 
-/* Whether /dev/mem lets root read, write or map what is there */
+/* Whether /dev/mem lets root read, write and map a page */
 static enum access access_memory(uint64_t address)
 {
 	int fd = open("/dev/mem", O_RDWR | O_SYNC | O_CLOEXEC), allowed = 0;
 	uint64_t word = 0;
 	void *map;
 
-	/* That would be no matter of the address. */
+	/* A failure here does not depend on the address. */
 	if (fd < 0)
 		return MIXED;
 	allowed += pread(fd, &word, sizeof(word), address) > 0;
-	/* The word that is there: should it get through, it does no harm. */
+	/* Write the word that was read, which does no harm if it succeeds. */
 	allowed += pwrite(fd, &word, sizeof(word), address) > 0;
 	map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, address);
 	if (map != MAP_FAILED) {
@@ -372,7 +416,9 @@ static enum access access_memory(uint64_t address)
 	return allowed == 4 ? ALLOWED : allowed ? MIXED : REFUSED;
 }
 
-/* The first and the last page of each block of a range, and some in between */
+/*
+ * The same for pages at the start, at the end and within each of these blocks
+ */
 static enum access access_blocks(int first, int count)
 {
 	enum access found, all = MIXED;
@@ -391,7 +437,7 @@ static enum access access_blocks(int first, int count)
 	return all;
 }
 
-/* Of a range: how much of it is in segments of /proc/kcore */
+/* Bytes of a physical range that are in segments of /proc/kcore */
 static uint64_t in_kcore(uint64_t start, uint64_t size)
 {
 	int fd = open("/proc/kcore", O_RDONLY | O_CLOEXEC), count;
@@ -407,24 +453,35 @@ static uint64_t in_kcore(uint64_t start, uint64_t size)
 static void run(void)
 {
 	struct kmsg kmsg = kmsg_mark();
+	uint64_t covered;
 
 	if (!load_twostage(NULL))
 		return;
 	write_file("1", "/sys/kernel/tracing/events/twostage/enable");
-	ok(region_add(START, BLOCKS * block_size, NULL) == 0 && region_online(0, "2 online_movable") == 0,
-	   "a region has blocks of both stages");
-	knobs();
-	knobs_of_a_device();
+	ok(region_add(START, BLOCKS * block_size, NULL) == 0 &&
+	   region_online(0, "2 online_movable") == 0,
+	   "a region has two populated blocks, the others are standby");
+	module_files();
+	device_files();
 
 	ok(access_blocks(POPULATED, BLOCKS - POPULATED) == REFUSED,
-	   "/dev/mem neither reads, writes nor maps standby memory");
-	ok(access_blocks(0, POPULATED) == REFUSED, "nor populated memory");
-	ok(in_kcore(START, POPULATED * block_size) == POPULATED * block_size &&
-	   in_kcore(START + POPULATED * block_size, (BLOCKS - POPULATED) * block_size) == 0,
-	   "/proc/kcore has all of populated, and nothing of standby memory");
-	ok(region_give_back(0) == 0, "all blocks go offline");
-	ok(access_blocks(0, BLOCKS) == REFUSED && in_kcore(START, BLOCKS * block_size) == 0,
-	   "neither shows what has been populated");
+	   "/dev/mem refuses root to read, write and map standby memory");
+	ok(access_blocks(0, POPULATED) == REFUSED,
+	   "/dev/mem refuses root to read, write and map populated memory");
+	covered = in_kcore(START, POPULATED * block_size);
+	ok(covered == POPULATED * block_size,
+	   "/proc/kcore has all populated memory of the region (%" PRIu64 " of %" PRIu64 " bytes)",
+	   covered,
+	   POPULATED * block_size);
+	covered = in_kcore(START + POPULATED * block_size, (BLOCKS - POPULATED) * block_size);
+	ok(covered == 0, "/proc/kcore has no standby memory of the region (%" PRIu64 " bytes)",
+	   covered);
+	ok(region_give_back(0) == 0, "all blocks of the region go offline");
+	ok(access_blocks(0, BLOCKS) == REFUSED,
+	   "/dev/mem refuses root to read, write and map memory that was populated before");
+	covered = in_kcore(START, BLOCKS * block_size);
+	ok(covered == 0, "/proc/kcore has no memory that was populated before (%" PRIu64 " bytes)",
+	   covered);
 	trace_lines();
 	write_file("0", "/sys/kernel/tracing/events/twostage/enable");
 	ok(region_remove(0) == 0, "the region is removed");
@@ -433,23 +490,31 @@ static void run(void)
 	unload_twostage();
 }
 
-/* Booted with iomem=relaxed, with which the kernel leaves to root what is not System RAM. */
+/*
+ * The guest is booted with iomem=relaxed: the kernel lets root access all
+ * memory that is not System RAM.
+ */
 static void run_relaxed(void)
 {
 	if (!load_twostage(NULL))
 		return;
-	ok(region_add(START, BLOCKS * block_size, NULL) == 0 && region_online(0, "2 online_movable") == 0,
-	   "a region has blocks of both stages");
-	ok(access_blocks(0, POPULATED) == REFUSED, "/dev/mem neither reads, writes nor maps populated memory");
+	ok(region_add(START, BLOCKS * block_size, NULL) == 0 &&
+	   region_online(0, "2 online_movable") == 0,
+	   "a region has two populated blocks, the others are standby");
+	ok(access_blocks(0, POPULATED) == REFUSED,
+	   "with iomem=relaxed, /dev/mem refuses root to read, write and map populated memory");
 	ok(access_blocks(POPULATED, BLOCKS - POPULATED) == ALLOWED,
-	   "standby memory it does, as root wants it with iomem=relaxed");
-	ok(region_give_back(0) == 0 && region_remove(0) == 0, "the region is removed");
+	   "with iomem=relaxed, /dev/mem lets root read, write and map standby memory");
+	ok(region_give_back(0) == 0 && region_remove(0) == 0,
+	   "the region goes offline and is removed");
 	unload_twostage();
 }
 
 GROUP(group_security) = {
-	.name = "security", .title = "who sees and does what", .setup = virtio_bus, .run = run,
+	.name = "security", .title = "permissions of files, /dev/mem, kcore and the log",
+	.setup = virtio_bus, .run = run,
 };
 GROUP(group_security_relaxed) = {
-	.name = "security-relaxed", .title = "likewise with iomem=relaxed", .run = run_relaxed,
+	.name = "security-relaxed", .title = "access to memory by /dev/mem with iomem=relaxed",
+	.run = run_relaxed,
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Suspend, which populated memory has to survive, and hibernation, which it would not
+ * Suspend with populated memory, and refusal of hibernation
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -17,7 +17,7 @@
 #define POWER "/sys/power"
 #define START (4 * GIB)
 #define BLOCKS 8
-/* Longer than it takes to fall asleep, on the slowest kernel */
+/* More than the slowest kernel takes to suspend */
 #define WAKE_SECONDS 20
 
 static struct memory memory;
@@ -27,11 +27,11 @@ static bool data_is_right(void)
 	ssize_t wrong = memory_check(&memory);
 
 	if (wrong >= 0)
-		diag("wrong at %zd of %zu", wrong, memory.size);
+		diag("data differs at word %zd of a buffer of %zu bytes", wrong, memory.size);
 	return wrong < 0;
 }
 
-/* How far it goes before it comes back */
+/* Suspend as far as each level of pm_test, which ends it without sleep */
 static void tried(const char *how)
 {
 	static const char *const levels[] = { "devices", "platform", "processors", "core" };
@@ -39,39 +39,45 @@ static void tried(const char *how)
 	int ret;
 
 	for (i = 0; i < ARRAY_SIZE(levels); i++) {
-		/* Suspend to idle switches no processors off. */
+		/* Suspend to idle takes no processor offline. */
 		if (!strcmp(how, "freeze") && i > 1)
 			break;
 		write_file(levels[i], POWER "/pm_test");
 		ret = write_file(how, POWER "/state");
-		ok(ret == 0 && data_is_right(), "\"%s\" as far as \"%s\" and back, the data stays (%s)", how,
-		   levels[i], strerror(-ret));
+		ok(ret == 0 && data_is_right(),
+		   "data is intact after \"%s\" with pm_test \"%s\" (%s)", how, levels[i],
+		   strerror(-ret));
 	}
 	write_file("none", POWER "/pm_test");
 }
 
 static bool can_sleep(const char *state, const char *how)
 {
-	return strstr(read_file(POWER "/state"), state) && (!*how || strstr(read_file(POWER "/mem_sleep"), how));
+	return strstr(read_file(POWER "/state"), state) &&
+	       (!*how || strstr(read_file(POWER "/mem_sleep"), how));
 }
 
-/* All the way, until the clock wakes it */
+/* Suspend until the alarm of the real-time clock */
 static void slept(const char *state, const char *how)
 {
 	struct kmsg kmsg = kmsg_mark();
 	bool woken;
 
 	if (!can_sleep(state, how)) {
-		skip("this kernel cannot", "the system sleeps, \"%s %s\"", state, how);
+		skip("this kernel does not have this state",
+		     "data is intact after suspend to \"%s %s\"", state, how);
 	} else if (!exists("/sys/class/rtc/rtc0/wakealarm")) {
-		skip("this kernel has no clock that wakes it", "the system sleeps, \"%s %s\"", state, how);
+		skip("this kernel has no clock with an alarm",
+		     "data is intact after suspend to \"%s %s\"", state, how);
 	} else {
 		if (*how)
 			write_file(how, POWER "/mem_sleep");
-		woken = !write_file("+3", "/sys/class/rtc/rtc0/wakealarm") && !write_file(state, POWER "/state") &&
+		woken = !write_file("+3", "/sys/class/rtc/rtc0/wakealarm") &&
+			!write_file(state, POWER "/state") &&
 			kmsg_lines(&kmsg, "PM: suspend exit", NULL, 0) == 1;
-		ok(woken && data_is_right(), "the system sleeps, \"%s %s\", and the data is there when it wakes",
+		ok(woken, "the system suspends to \"%s %s\" and resumes by the clock's alarm",
 		   state, how);
+		ok(data_is_right(), "data is intact after suspend to \"%s %s\"", state, how);
 	}
 	kmsg_close(&kmsg);
 }
@@ -89,7 +95,10 @@ static double with_sleep(void)
 	return time.tv_sec + time.tv_nsec / 1e9;
 }
 
-/* In QEMU's machine the clock's alarm does not end suspend to idle: a word on the console does, from the host. */
+/*
+ * In QEMU's machine the clock's alarm does not end suspend to idle; a key on
+ * the serial console does, which the host types.
+ */
 static void idled(void)
 {
 	struct kmsg kmsg = kmsg_mark();
@@ -98,16 +107,23 @@ static void idled(void)
 	int ret;
 
 	if (write_file("enabled", "/sys/class/tty/ttyS0/power/wakeup")) {
-		skip("this kernel is not woken up by its console", "the system sleeps, \"freeze\"");
+		skip("the console does not wake this kernel",
+		     "data is intact after suspend to \"freeze\"");
 		kmsg_close(&kmsg);
 		return;
 	}
 	started = with_sleep();
 	woken = host_wakes(WAKE_SECONDS, freeze, &ret);
 	started = with_sleep() - started;
-	ok(woken && ret == 0 && kmsg_lines(&kmsg, "PM: suspend exit", NULL, 0) == 1 && started > WAKE_SECONDS - 1 &&
-	   data_is_right(), "the system sleeps, \"freeze\", and the data is there when it wakes, %.0f s later (%s)", started,
+	ok(woken && ret == 0,
+	   "the system suspends to \"freeze\" and resumes by a key on its console (%s)",
 	   strerror(-ret));
+	ok(kmsg_lines(&kmsg, "PM: suspend exit", NULL, 0) == 1,
+	   "the log has one \"suspend exit\" after \"freeze\"");
+	ok(started > WAKE_SECONDS - 1,
+	   "the system sleeps in \"freeze\" until the key is typed (%.0f s, expected about %d)",
+	   started, WAKE_SECONDS);
+	ok(data_is_right(), "data is intact after suspend to \"freeze\"");
 	write_file("disabled", "/sys/class/tty/ttyS0/power/wakeup");
 	kmsg_close(&kmsg);
 }
@@ -116,7 +132,7 @@ static void suspended(void)
 {
 	int block = block_at(START);
 
-	/* Seconds that it stays there */
+	/* Seconds that pm_test waits at its level */
 	write_file("1", "/sys/module/suspend/parameters/pm_test_delay");
 	if (exists(POWER "/pm_test")) {
 		tried("freeze");
@@ -125,24 +141,31 @@ static void suspended(void)
 			tried("mem");
 		}
 	} else {
-		skip("this kernel has no pm_test", "suspend is tried step by step");
+		skip("this kernel has no pm_test",
+		     "data is intact after suspend with each level of pm_test");
 	}
 	idled();
 	slept("mem", "deep");
-	ok(!strcmp(block_stage(block), "populated") && !strcmp(block_stage(block + BLOCKS - 1), "standby") &&
-	   write_file("online_movable", MEMORY "/memory%d/state", block + BLOCKS - 1) == 0 &&
-	   write_file("offline", MEMORY "/memory%d/state", block + BLOCKS - 1) == 0,
-	   "afterwards the blocks are in the stages of before, and go from one to the other");
+	ok(!strcmp(block_stage(block), "populated"),
+	   "a populated block is populated after suspend (%s)", block_stage(block));
+	block += BLOCKS - 1;
+	ok(!strcmp(block_stage(block), "standby"), "a standby block is standby after suspend (%s)",
+	   block_stage(block));
+	ok(write_file("online_movable", MEMORY "/memory%d/state", block) == 0,
+	   "a block comes online after suspend");
+	ok(write_file("offline", MEMORY "/memory%d/state", block) == 0,
+	   "a block goes offline after suspend");
 }
 
-/* Tries to hibernate: nothing has changed, and the log has a line with the reason. */
+/* Hibernation is refused with a line in the log and changes nothing. */
 static void not_hibernated(const char *what)
 {
 	refused("disk", EBUSY, "hibernation refused", POWER "/state");
-	ok(data_is_right(), "%s: the data stays", what);
+	ok(data_is_right(),
+	   "data in populated memory is intact after refused hibernation (provider %s)", what);
 }
 
-/* The other way to hibernate takes an image out of the kernel through a file, for as long as that is open. */
+/* Hibernation by userspace reads its image from /dev/snapshot. */
 static void image_by_file(void)
 {
 	struct kmsg kmsg = kmsg_mark();
@@ -150,27 +173,33 @@ static void image_by_file(void)
 
 	fd = open("/dev/snapshot", O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
-		skip("this kernel has no /dev/snapshot", "hibernation by an image is refused as well");
+		skip("this kernel has no /dev/snapshot",
+		     "open of /dev/snapshot is refused while blocks are online");
 		kmsg_close(&kmsg);
 		region_give_back(0);
 		return;
 	}
-	ok(fd < 0 && errno == EBUSY && kmsg_lines(&kmsg, "hibernation refused", NULL, 0) == 1,
-	   "hibernation by an image that is read is refused as well");
+	ok(fd < 0 && errno == EBUSY,
+	   "open of /dev/snapshot fails with EBUSY while blocks are online (%s)",
+	   fd < 0 ? strerror(errno) : "success");
+	ok(kmsg_lines(&kmsg, "hibernation refused", NULL, 0) == 1,
+	   "the log has one line that hibernation is refused after an open of /dev/snapshot");
 	if (fd >= 0)
 		close(fd);
 
 	ok(region_give_back(0) == 0, "all blocks go offline");
 	fd = open("/dev/snapshot", O_RDONLY | O_CLOEXEC);
-	ok(fd >= 0, "then it is not");
-	refused("online_movable", EBUSY, "the system hibernates", MEMORY "/memory%d/state", block_at(START));
+	ok(fd >= 0, "/dev/snapshot can be opened while all blocks are standby (%s)",
+	   fd < 0 ? strerror(errno) : "success");
+	refused("online_movable", EBUSY, "the system hibernates", MEMORY "/memory%d/state",
+		block_at(START));
 	close(fd);
 	ok(region_online(0, "1 online_movable") == 0 && region_give_back(0) == 0,
-	   "blocks come online once the hibernation is over, and not before");
+	   "a block comes online and goes offline after /dev/snapshot was closed");
 	kmsg_close(&kmsg);
 }
 
-/* Writes an image of the system to the swap disk, reads it again and continues with that. */
+/* Write an image of the system to the swap disk, read it back, and resume. */
 static void hibernated(void)
 {
 	struct kmsg kmsg = kmsg_mark();
@@ -179,26 +208,32 @@ static void hibernated(void)
 	int ret;
 
 	if (kernel_before(6, 5)) {
-		skip("this kernel cannot read the image again, since its swap is in use", "the system goes to disk");
+		skip("this kernel cannot read the image back while the swap disk is in use",
+		     "the system goes to disk and resumes with all blocks standby");
 		kmsg_close(&kmsg);
 		return;
 	}
 	if (!ok(*disk && !run_command("mkswap %s >/dev/null && swapon %s", disk, disk),
-		"there is a disk to hibernate to"))
+		"the swap disk is set up for hibernation"))
 		return;
-	ok(memory_fill(&ordinary, 32 * MIB, 11), "there is data in ordinary memory");
-	/* Its log is that of the image: of the way back it has the end only. */
+	ok(memory_fill(&ordinary, 32 * MIB, 11),
+	   "32 MiB of ordinary memory are filled with data before hibernation");
+	/* The log is part of the image: of the resume it has only the end. */
 	write_file("1", POWER "/pm_debug_messages");
 	write_file("test_resume", POWER "/disk");
 	ret = write_file("disk", POWER "/state");
-	ok(ret == 0 && kmsg_lines(&kmsg, "image restored", NULL, 0) == 1 && memory_check(&ordinary) < 0,
-	   "with all memory standby the system goes to disk and comes back from it (%s)", strerror(-ret));
+	ok(ret == 0, "the system goes to disk and resumes with all blocks standby (%s)",
+	   strerror(-ret));
+	ok(kmsg_lines(&kmsg, "image restored", NULL, 0) == 1,
+	   "the log has one \"image restored\" after hibernation");
+	ok(memory_check(&ordinary) < 0, "data in ordinary memory is intact after hibernation");
 	memory_free(&ordinary);
-	ok(!run_command("swapoff %s", disk), "the disk is free again");
-	ok(region_online(0, "2 online_movable") == 0 && memory_fill(&memory, 64 * MIB, 12) && data_is_right(),
-	   "and blocks come online after that");
+	ok(!run_command("swapoff %s", disk), "the swap disk is released after hibernation");
+	ok(region_online(0, "2 online_movable") == 0, "two blocks come online after hibernation");
+	ok(memory_fill(&memory, 64 * MIB, 12) && data_is_right(),
+	   "data reads back correctly after hibernation");
 	memory_free(&memory);
-	ok(region_give_back(0) == 0, "and go offline");
+	ok(region_give_back(0) == 0, "all blocks go offline after hibernation");
 	kmsg_close(&kmsg);
 }
 
@@ -209,11 +244,11 @@ static void dimm(void)
 	write_file("1", BUS "/adopt");
 	dimm_plug("d1", block_size, -1);
 	ok(wait_for_blocks(blocks + 1) && region_online(1, "all online_movable") == 0,
-	   "a block of a DIMM is online");
+	   "all blocks of an adopted DIMM are online");
 	not_hibernated("dimm");
-	ok(region_give_back(1) == 0, "it goes offline");
+	ok(region_give_back(1) == 0, "all blocks of the DIMM go offline");
 	dimm_unplug("d1");
-	ok(wait_for_blocks(blocks), "the DIMM is ejected");
+	ok(wait_for_blocks(blocks), "the blocks of the DIMM are removed when it is ejected");
 	dimm_forget("d1");
 	write_file("0", BUS "/adopt");
 }
@@ -234,23 +269,27 @@ static void run(void)
 		return;
 	ok(region_add(START, BLOCKS * block_size, NULL) == 0, "a region is added");
 	standby = accounts_take();
-	ok(region_online(0, "4 online_movable") == 0 && memory_fill(&memory, 400 * MIB, 10) &&
-	   memory_inside(&memory, START, 4 * block_size) > 300 * MIB, "four blocks are online and in use");
+	ok(region_online(0, "4 online_movable") == 0, "four blocks come online");
+	ok(memory_fill(&memory, 400 * MIB, 10) &&
+	   memory_inside(&memory, START, 4 * block_size) > 300 * MIB,
+	   "more than 300 of 400 MiB of data are in populated blocks");
 	suspended();
 	if (strstr(read_file(POWER "/state"), "disk")) {
 		not_hibernated("ram");
 		memory_free(&memory);
 		image_by_file();
-		ok(memory_fill(&memory, MIB, 13), "there is some data");
+		ok(memory_fill(&memory, MIB, 13), "1 MiB of memory is filled with data");
 		dimm();
 		memory_free(&memory);
 		hibernated();
 	} else {
-		skip("this kernel cannot", "the system hibernates");
+		skip("this kernel cannot hibernate",
+		     "hibernation is refused while blocks are online");
 		memory_free(&memory);
 		region_give_back(0);
 	}
-	ok(accounts_same(standby), "every account is as after stage 1");
+	ok(accounts_same(standby),
+	   "the system matches the standby baseline after suspend and hibernation");
 	accounts_free(standby);
 	ok(region_remove(0) == 0, "the region is removed");
 	unload_twostage();

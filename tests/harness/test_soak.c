@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * All providers at once under memory pressure, for SOAK_MINUTES (default 1), with data that is checked
+ * Concurrent operations on regions of all providers under memory pressure, for
+ * SOAK_MINUTES (default 1), with data that is checked
  *
- * Each provider has a steady region, on node 1, whose blocks go online in any zone. Other regions come and go, and
- * their blocks are in ZONE_MOVABLE: what the kernel keeps about them may be in kernel zones of the steady ones, which
- * can go offline after they are gone. The other way round, or among themselves, they would hold each other for good.
- * Node 0 has the boot memory, and the kernel's own for as long as there is some left.
+ * Each provider has a steady region on node 1, whose blocks come online in any
+ * zone. Other regions are added and removed all the time, and their blocks come
+ * online in ZONE_MOVABLE only. The kernel may allocate the metadata of such a
+ * region from a kernel zone of a steady one, which can go offline once that
+ * region is removed. If they had kernel zones, too, two regions could hold
+ * metadata of each other, and neither could go offline. Node 0 has the boot
+ * memory, from which the kernel allocates as long as some is free.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -33,40 +37,40 @@
 #define RAM_BLOCKS 5
 #define BUDGET GIB
 #define STEP (64 * MIB)
-/* What SUnreclaim may have grown by when all is given back, in KiB */
+/* Tolerated growth of SUnreclaim once all regions are removed, in KiB */
 #define SLAB_TOLERANCE 2048
 #define MAX_REGIONS 64
-/* Processes: several times as many as there are at any other time */
+/* Number of processes in crowd(), several times as many as at any other time */
 #define CROWD 500
 
-/* Told apart by their sizes, in blocks */
+/* DIMMs are identified by their sizes, in blocks. */
 static const struct dimm {
 	const char *name;
 	int blocks, node;
 } dimms[] = { { "soak3", 3, 1 }, { "soak2", 2, 0 }, { "soak4", 4, 1 } };
 
-/* The steady ones of the regions of RAM and of the DIMMs */
+/* Index of the steady one of the ram regions and of the DIMMs */
 #define STEADY 0
 
 enum {
-	ADD_KNOB, ADD_COMMAND, REMOVE_KNOB, REMOVE_COMMAND,
-	ONLINE_STATE, ONLINE_ONLINE, ONLINE_KNOB, ONLINE_COMMAND, ONLINE_CHMEM,
-	OFFLINE_STATE, OFFLINE_ONLINE, OFFLINE_KNOB, OFFLINE_COMMAND, OFFLINE_CHMEM,
+	ADD_ATTRIBUTE, ADD_COMMAND, REMOVE_ATTRIBUTE, REMOVE_COMMAND,
+	ONLINE_STATE, ONLINE_ONLINE, ONLINE_ATTRIBUTE, ONLINE_COMMAND, ONLINE_CHMEM,
+	OFFLINE_STATE, OFFLINE_ONLINE, OFFLINE_ATTRIBUTE, OFFLINE_COMMAND, OFFLINE_CHMEM,
 	FLIP, PLUG, UNPLUG, SET_BUDGET,
 	READ_ZONES, READ_FLAGS, READ_COUNT, READ_TYPES, READ_KCORE,
 	FILL, CHECK, COMPACT, DROP, KINDS
 };
 
-/* What others do between a look and the operation that follows */
-#define RACE(error) { error, "somebody else was there first", NULL }
-#define GONE { ENOENT, "somebody else was there first", "there is no " }, \
-	     { ENODEV, "somebody else was there first", "is in no region" }, RACE(ENXIO)
-/* More blocks than there are, or one that is in that state already */
-#define NOT_SO { EINVAL, "somebody else was there first", "are standby" }, \
-	       { EINVAL, "somebody else was there first", "are online" }, \
-	       { EINVAL, "somebody else was there first", ") is standby" }, \
-	       { EINVAL, "somebody else was there first", ") is online" }, \
-	       { EINVAL, "somebody else was there first", "others were quicker" }
+/* Another process changed the state between the check and the operation. */
+#define RACE(error) { error, "another process was faster", NULL }
+#define GONE { ENOENT, "another process was faster", "there is no " }, \
+	     { ENODEV, "another process was faster", "is in no region" }, RACE(ENXIO)
+/* More blocks than have the other state, or one that is in the state already */
+#define NOT_SO { EINVAL, "another process was faster", "are standby" }, \
+	       { EINVAL, "another process was faster", "are online" }, \
+	       { EINVAL, "another process was faster", ") is standby" }, \
+	       { EINVAL, "another process was faster", ") is online" }, \
+	       { EINVAL, "another process was faster", "others were quicker" }
 #define END { 0, NULL, NULL }
 
 static const struct stress_error add_errors[] = { RACE(EEXIST), END };
@@ -82,31 +86,34 @@ static const struct stress_error offline_errors[] = {
 	GONE, NOT_SO, { EBUSY, "there are pages that cannot be moved", NULL }, END
 };
 static const struct stress_error chmem_errors[] = {
-	GONE, { ENOENT, "somebody else was there first", STRESS_SILENT }, NOT_SO,
-	/* By now it is online, in a kernel zone. */
-	{ EINVAL, "somebody else was there first", "Zone mismatch" },
+	GONE, { ENOENT, "another process was faster", STRESS_SILENT }, NOT_SO,
+	/* Another process set it online in a kernel zone. */
+	{ EINVAL, "another process was faster", "Zone mismatch" },
 	{ EBUSY, "there are pages that cannot be moved", NULL },
-	{ ENOSPC, "the host's budget is used up", NULL }, { ENOMEM, "no ordinary memory for a memmap", NULL }, END
+	{ ENOSPC, "the host's budget is used up", NULL },
+	{ ENOMEM, "no ordinary memory for a memmap", NULL }, END
 };
-static const struct stress_error flip_errors[] = { GONE, { EBUSY, "blocks of it are online", NULL }, END };
+static const struct stress_error flip_errors[] = {
+	GONE, { EBUSY, "blocks of it are online", NULL }, END
+};
 static const struct stress_error unplug_errors[] = {
 	{ EBUSY, "refused, there are pages that cannot be moved", NULL }, END
 };
 static const struct stress_error read_errors[] = { RACE(ENODATA), END };
 
 static const struct stress_kind kinds[KINDS] = {
-	[ADD_KNOB] = { "add, by add_region", add_errors },
+	[ADD_ATTRIBUTE] = { "add, by add_region", add_errors },
 	[ADD_COMMAND] = { "add, by twostage", add_errors },
-	[REMOVE_KNOB] = { "remove, by remove_region", remove_errors },
+	[REMOVE_ATTRIBUTE] = { "remove, by remove_region", remove_errors },
 	[REMOVE_COMMAND] = { "remove, by twostage", remove_errors },
 	[ONLINE_STATE] = { "online, by memoryX/state", online_errors },
 	[ONLINE_ONLINE] = { "online, by memoryX/online", online_errors },
-	[ONLINE_KNOB] = { "online, by regionN/online", online_errors },
+	[ONLINE_ATTRIBUTE] = { "online, by regionN/online", online_errors },
 	[ONLINE_COMMAND] = { "online, by twostage", online_errors },
 	[ONLINE_CHMEM] = { "online, by chmem", chmem_errors },
 	[OFFLINE_STATE] = { "offline, by memoryX/state", offline_errors },
 	[OFFLINE_ONLINE] = { "offline, by memoryX/online", offline_errors },
-	[OFFLINE_KNOB] = { "offline, by regionN/offline", offline_errors },
+	[OFFLINE_ATTRIBUTE] = { "offline, by regionN/offline", offline_errors },
 	[OFFLINE_COMMAND] = { "offline, by twostage", offline_errors },
 	[OFFLINE_CHMEM] = { "offline, by chmem", chmem_errors },
 	[FLIP] = { "memmap_on_memory changed", flip_errors },
@@ -129,7 +136,7 @@ struct region {
 	char provider[16];
 };
 
-/* False if it has gone meanwhile */
+/* False if the region was removed meanwhile */
 static bool look_up(int id, struct region *region)
 {
 	uint64_t start = strtoull(read_file(REGION "/start", id), NULL, 0);
@@ -138,7 +145,8 @@ static bool look_up(int id, struct region *region)
 	region->first = block_at(start);
 	region->node = read_number(REGION "/node", id);
 	region->blocks = read_number(REGION "/blocks", id);
-	snprintf(region->provider, sizeof(region->provider), "%s", read_file(REGION "/provider", id));
+	snprintf(region->provider, sizeof(region->provider), "%s",
+		 read_file(REGION "/provider", id));
 	return start && region->blocks && *region->provider;
 }
 
@@ -149,7 +157,8 @@ static int all_regions(struct region *regions)
 	int count = 0;
 
 	while (directory && count < MAX_REGIONS && (entry = readdir(directory)))
-		if (!strncmp(entry->d_name, "region", 6) && look_up(atoi(entry->d_name + 6), &regions[count]))
+		if (!strncmp(entry->d_name, "region", 6) &&
+		    look_up(atoi(entry->d_name + 6), &regions[count]))
 			count++;
 	if (directory)
 		closedir(directory);
@@ -182,14 +191,16 @@ static bool random_region(struct region *region)
 }
 
 /*
- * The first block of all is a region of its own. It is node 1's first memory, movable, and stays online: newer
- * kernels take the node's own threads out of its first memory if they can.
+ * The first block is a region of its own, and the first memory of node 1. It
+ * comes online as movable and remains online: newer kernels allocate the node's
+ * kswapd and kcompactd from the node's first memory if they can.
  */
 static bool set_anchor(void)
 {
 	struct region region;
 
-	return !region_add(RAM_START, block_size, "node=1") && find_region(block_at(RAM_START), &region) &&
+	return !region_add(RAM_START, block_size, "node=1") &&
+	       find_region(block_at(RAM_START), &region) &&
 	       !region_online(region.id, "1 online_movable");
 }
 
@@ -205,7 +216,8 @@ static int ram_node(int n)
 
 static bool is_steady(const struct region *region)
 {
-	return !strcmp(region->provider, "virtio_mem") || region->first == block_at(ram_start(STEADY)) ||
+	return !strcmp(region->provider, "virtio_mem") ||
+	       region->first == block_at(ram_start(STEADY)) ||
 	       (!strcmp(region->provider, "dimm") && region->blocks == dimms[STEADY].blocks);
 }
 
@@ -216,7 +228,7 @@ static const char *random_zone(const struct region *region)
 	return zones[is_steady(region) ? rand() % 3 : 0];
 }
 
-/* As the command has them */
+/* Names of zones as the twostage command takes them */
 static const char *random_zone_name(const struct region *region)
 {
 	static const char *const names[] = { "movable", "auto", "kernel" };
@@ -228,7 +240,7 @@ static void online_block(const struct region *region, int block)
 {
 	switch (rand() % 8) {
 	case 0:
-		/* That leaves the zone to the kernel. */
+		/* This attribute lets the kernel choose the zone. */
 		if (is_steady(region)) {
 			stress_write(ONLINE_ONLINE, "1", MEMORY "/memory%d/online", block);
 			break;
@@ -285,7 +297,7 @@ static void change_blocks(void)
 		offline_block(block);
 }
 
-/* Several blocks at a time */
+/* Set several blocks online in one operation. */
 static void online_some(const struct region *region)
 {
 	int standby = region->blocks - blocks_online(region->id);
@@ -294,9 +306,10 @@ static void online_some(const struct region *region)
 
 	if (rand() % 4) {
 		snprintf(text, sizeof(text), "%d %s", count, random_zone(region));
-		stress_write(ONLINE_KNOB, text, REGION "/online", region->id);
+		stress_write(ONLINE_ATTRIBUTE, text, REGION "/online", region->id);
 	} else {
-		stress_command(ONLINE_COMMAND, "twostage online region%d --count %d --zone %s", region->id, count,
+		stress_command(ONLINE_COMMAND, "twostage online region%d --count %d --zone %s",
+			       region->id, count,
 			       random_zone_name(region));
 	}
 }
@@ -313,9 +326,10 @@ static void offline_some(const struct region *region, bool all)
 		return;
 	snprintf(text, sizeof(text), "%d", count);
 	if (rand() % 4)
-		stress_write(OFFLINE_KNOB, text, REGION "/offline", region->id);
+		stress_write(OFFLINE_ATTRIBUTE, text, REGION "/offline", region->id);
 	else
-		stress_command(OFFLINE_COMMAND, "twostage offline region%d --count %d", region->id, count);
+		stress_command(OFFLINE_COMMAND, "twostage offline region%d --count %d", region->id,
+			       count);
 	stress_unbook(count * block_size);
 }
 
@@ -332,7 +346,7 @@ static void change_many_blocks(void)
 		offline_some(&region, false);
 }
 
-/* Mostly where it can succeed */
+/* Change memmap_on_memory, preferably of a region without online blocks. */
 static void flip(void)
 {
 	struct region regions[MAX_REGIONS];
@@ -354,11 +368,13 @@ static void add(int n)
 	double started;
 
 	if (rand() % 4) {
-		snprintf(text, sizeof(text), "node=%d memmap_on_memory=%d", ram_node(n), own_memmap);
+		snprintf(text, sizeof(text), "node=%d memmap_on_memory=%d", ram_node(n),
+			 own_memmap);
 		started = now();
-		stress_note(ADD_KNOB, started, region_add(start, size, text));
+		stress_note(ADD_ATTRIBUTE, started, region_add(start, size, text));
 	} else {
-		stress_command(ADD_COMMAND, "twostage add --node %d --memmap-on-memory %s %#" PRIx64 " %" PRIu64,
+		stress_command(ADD_COMMAND,
+			       "twostage add --node %d --memmap-on-memory %s %#" PRIx64 " %" PRIu64,
 			       ram_node(n), own_memmap ? "yes" : "no", start, size);
 	}
 }
@@ -379,7 +395,7 @@ static void change_regions(void)
 		offline_some(&region, true);
 	if (rand() % 4) {
 		started = now();
-		stress_note(REMOVE_KNOB, started, region_remove(region.id));
+		stress_note(REMOVE_ATTRIBUTE, started, region_remove(region.id));
 	} else {
 		stress_command(REMOVE_COMMAND, "twostage remove region%d", region.id);
 	}
@@ -406,19 +422,20 @@ static bool wait_for_dimm(const struct dimm *dimm, bool there, int seconds)
 
 	while (now() < until) {
 		if (find_dimm(dimm, &region) == there &&
-		    (!there || exists(MEMORY "/memory%d/firmware_node", region.first + region.blocks - 1)))
+		    (!there ||
+		     exists(MEMORY "/memory%d/firmware_node", region.first + region.blocks - 1)))
 			return true;
 		usleep(5000);
 	}
 	return false;
 }
 
-/* Which of them are plugged, as far as the host is concerned */
+/* Which of the DIMMs the host has plugged */
 static bool plugged[ARRAY_SIZE(dimms)];
 
 static void forget(int n)
 {
-	/* The guest is done with it before the host is. */
+	/* The guest removes the memory before QEMU deletes the device. */
 	usleep(500000);
 	dimm_forget(dimms[n].name);
 	plugged[n] = false;
@@ -447,7 +464,7 @@ static void change_dimms(void)
 
 	usleep(rand() % 2000000);
 	if (!find_dimm(dimm, &region)) {
-		/* It may have gone after it was given up. */
+		/* An unplug that timed out may have completed later. */
 		if (plugged[n])
 			forget(n);
 		write_file(rand() % 2 ? "online_movable" : "offline", AUTO_ONLINE);
@@ -491,7 +508,10 @@ static int set_budget(const struct region *region, uint64_t size)
 	return stress_note(SET_BUDGET, started, -ETIMEDOUT);
 }
 
-/* Sizes that are no multiple of a block's, too. What is beyond a new budget is given back, as it should be. */
+/*
+ * Set a budget, which need not be a multiple of the block size, and set blocks
+ * beyond a smaller budget offline.
+ */
 static void change_budget(void)
 {
 	struct region region;
@@ -509,7 +529,7 @@ static void change_budget(void)
 	if (beyond <= 0 || !stress_book(beyond * block_size))
 		return;
 	snprintf(text, sizeof(text), "%d", beyond);
-	stress_write(OFFLINE_KNOB, text, REGION "/offline", region.id);
+	stress_write(OFFLINE_ATTRIBUTE, text, REGION "/offline", region.id);
 	stress_unbook(beyond * block_size);
 }
 
@@ -523,11 +543,11 @@ static void look(void)
 		usleep(10000);
 		return;
 	}
-	/* They are not to be all that there is going on. */
+	/* Leave time for the other processes. */
 	usleep(20000);
 	view = rand() % VIEWS;
 	started = now();
-	/* A block that goes while it is looked at has nothing to show. */
+	/* A block that is removed during the read returns no data. */
 	stress_note(READ_ZONES + view, started,
 		    look_at(view, region.first + rand() % region.blocks) > 0 ? 0 : -ENODATA);
 }
@@ -537,8 +557,9 @@ static void use_memory(void)
 	uint64_t available = meminfo("MemAvailable") * UINT64_C(1024);
 
 	memory_prefer(rand() % 3 - 1);
-	/* Mostly some, at times most of what there is */
-	stress_use_memory(FILL, CHECK, rand() % 4 ? (16 + rand() % 112) * MIB : available / 16 * (4 + rand() % 8),
+	/* Mostly up to 128 MiB, sometimes up to 11/16 of the available memory */
+	stress_use_memory(FILL, CHECK,
+			  rand() % 4 ? (16 + rand() % 112) * MIB : available / 16 * (4 + rand() % 8),
 			  rand() % 4000);
 }
 
@@ -572,7 +593,7 @@ static long changes(void)
 	return sum;
 }
 
-static void tell_minute(int minute)
+static void print_minute(int minute)
 {
 	struct region regions[MAX_REGIONS];
 	int count = all_regions(regions), online = 0, kernel = 0, i, block;
@@ -582,17 +603,20 @@ static void tell_minute(int minute)
 		online += blocks_online(regions[i].id);
 		for (block = regions[i].first; block < regions[i].first + regions[i].blocks; block++)
 			kernel += !strcmp(read_file(MEMORY "/memory%d/state", block), "online") &&
-				  !strcmp(read_file(MEMORY "/memory%d/valid_zones", block), "Normal");
+				  !strcmp(read_file(MEMORY "/memory%d/valid_zones", block),
+					  "Normal");
 	}
 	for (i = 0; i < KINDS; i++)
 		failed += stress_failed(i);
-	diag("progress: minute %d: %ld changes done, %ld refused, %llu MiB of data checked, %llu bytes lost; now %d "
-	     "regions, %d blocks online, %d of them in kernel zones, MemTotal %lld, MemAvailable %lld, SUnreclaim %lld KiB", minute, changes(),
-	     failed, (unsigned long long)(stress_checked() / MIB), (unsigned long long)stress_lost(), count,
+	diag("progress: minute %d: %ld changes done, %ld refused, %llu MiB of data checked, "
+	     "%llu bytes lost; now %d regions, %d blocks online, %d of them in kernel zones, "
+	     "MemTotal %lld, MemAvailable %lld, SUnreclaim %lld KiB", minute, changes(),
+	     failed, (unsigned long long)(stress_checked() / MIB),
+	     (unsigned long long)stress_lost(), count,
 	     online, kernel, meminfo("MemTotal"), meminfo("MemAvailable"), meminfo("SUnreclaim"));
 }
 
-/* A region whose blocks are offline */
+/* Remove a region whose blocks are offline. */
 static bool give_up_region(const struct region *region)
 {
 	size_t n;
@@ -606,9 +630,10 @@ static bool give_up_region(const struct region *region)
 }
 
 /*
- * Whoever looks for a file of sysfs has the kernel note its name and its inode, in a slab that has room: that may be the
- * last one in a block, which cannot go offline as long as it is looked for. So what the last tries take is opened while
- * there is no kernel zone but in boot memory.
+ * A path lookup in sysfs allocates a dentry and an inode, possibly from the
+ * last slab in a block, which therefore cannot go offline. The final offline
+ * needs such lookups, so all its files are opened in advance, while boot memory
+ * is the only kernel zone.
  */
 static struct {
 	int caches, pressure, shrink[512], states[64];
@@ -625,7 +650,8 @@ static void keep_open(void)
 
 	kept.caches = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
 	kept.pressure = open("/proc/sys/vm/vfs_cache_pressure", O_WRONLY | O_CLOEXEC);
-	while (directory && (entry = readdir(directory)) && kept.shrink_count < (int)ARRAY_SIZE(kept.shrink)) {
+	while (directory && (entry = readdir(directory)) &&
+	       kept.shrink_count < (int)ARRAY_SIZE(kept.shrink)) {
 		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", entry->d_name);
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 		if (fd >= 0)
@@ -635,7 +661,8 @@ static void keep_open(void)
 		closedir(directory);
 	for (i = 0; i < count; i++) {
 		for (block = 0; is_steady(&regions[i]) && block < regions[i].blocks; block++) {
-			snprintf(path, sizeof(path), MEMORY "/memory%d/state", regions[i].first + block);
+			snprintf(path, sizeof(path), MEMORY "/memory%d/state",
+				 regions[i].first + block);
 			fd = open(path, O_WRONLY | O_CLOEXEC);
 			if (fd >= 0 && kept.state_count < (int)ARRAY_SIZE(kept.states))
 				kept.states[kept.state_count++] = fd;
@@ -643,7 +670,7 @@ static void keep_open(void)
 	}
 }
 
-/* What is not there any more, or offline already, refuses. */
+/* Errors are ignored: a block may be removed or offline already. */
 static void write_all(const int *files, int count, const char *text)
 {
 	while (count--)
@@ -651,9 +678,10 @@ static void write_all(const int *files, int count, const char *text)
 }
 
 /*
- * Of the unused names that a node has of a file system of the kernel's own (proc, sysfs), no more than half are
- * dropped at a time, and of a single one nothing is, ever. Unless it counts as many: then it is looked at twice, in the
- * first of which it was used lately.
+ * drop_caches frees at most half of the unused dentries of an internal file
+ * system (proc, sysfs) on a node, and never a single one. With a high
+ * vfs_cache_pressure a dentry counts as many; it is then scanned twice, and the
+ * first scan only clears its reference bit.
  */
 static void drop_caches_kept(void)
 {
@@ -663,8 +691,8 @@ static void drop_caches_kept(void)
 }
 
 /*
- * What vfree() gives back is described on until a lot of it has come together, or somebody changes the attributes of
- * memory, as it happens with a module's.
+ * vfree() frees its vmap areas lazily, once many have accumulated. A change of
+ * memory attributes, as for a module that is loaded, purges them at once.
  */
 static void purge_vmalloc(void)
 {
@@ -676,7 +704,7 @@ static void offline_kept(void)
 {
 	purge_vmalloc();
 	drop_caches_kept();
-	/* Names are freed after a grace period. */
+	/* Dentries are freed after an RCU grace period. */
 	sleep(1);
 	write_all(kept.shrink, kept.shrink_count, "1");
 	write_all(kept.states, kept.state_count, "offline");
@@ -693,10 +721,12 @@ static void close_kept(void)
 }
 
 /*
- * Where blocks stay online, the kernel's log has a page that keeps each. This is who has mapped what is left of node
- * 1: kernel stacks, modules, memory of each processor. What is not here and no slab is mostly a page table.
+ * For each block that cannot go offline, the kernel's log names a page. Print
+ * the vmalloc areas with memory of node 1: kernel stacks, modules, per-CPU
+ * memory. A page that is in none of them and no slab page is mostly a page
+ * table.
  */
-static void tell_who_maps(void)
+static void print_vmalloc_areas(void)
 {
 	char *text = read_whole("/proc/vmallocinfo"), *line, *rest = text;
 
@@ -707,8 +737,9 @@ static void tell_who_maps(void)
 }
 
 /*
- * All blocks of all regions offline, and all regions but that of the virtio-mem device gone. What is in kernel zones
- * goes when those who use it are gone, some of the kernel's threads after five minutes.
+ * Set all blocks offline and remove all regions but that of the virtio-mem
+ * device. Pages in kernel zones are freed when their users exit; idle kernel
+ * threads do so after up to five minutes.
  */
 static bool give_all_back(void)
 {
@@ -728,20 +759,23 @@ static bool give_all_back(void)
 			int blocks = region_offline_each(regions[i].id);
 
 			online += blocks;
-			left += blocks || (strcmp(regions[i].provider, "virtio_mem") && !give_up_region(&regions[i]));
+			left += blocks ||
+				(strcmp(regions[i].provider, "virtio_mem") &&
+				 !give_up_region(&regions[i]));
 		}
 	}
-	diag("all given back after %.0f s, %d rounds; %d blocks are online, %d regions left", now() - started, round,
-	     online, left);
+	diag("final offline: %.0f s, %d rounds, %d blocks remain online, %d blocks and regions in all",
+	     now() - started, round, online, left);
 	if (online)
-		tell_who_maps();
+		print_vmalloc_areas();
 	return !left;
 }
 
 /*
- * Many processes at once. The page tables of the kernel's stacks, and of what else vmalloc() has for processes, are
- * never given back: they come from boot memory now, and not when memory is short, from a block in a kernel zone, which
- * would stay online for good.
+ * Run many processes once. Page tables of the vmalloc range (kernel stacks and
+ * other memory of processes) are never freed. They are allocated from boot
+ * memory now; later, under memory pressure, they might come from a block in a
+ * kernel zone, which could not go offline any more.
  */
 static bool crowd(void)
 {
@@ -764,17 +798,23 @@ static bool crowd(void)
 	return count == CROWD;
 }
 
-/* The same for 64 MiB of what vmalloc() has: the table of a large zram device, which is never used. */
+/*
+ * Allocate page tables for 64 MiB of the vmalloc range in advance, through the
+ * table of a large zram device that is never used.
+ */
 static bool page_tables(void)
 {
 	bool well = !module_load_system("zram", NULL);
 
 	usleep(300000);
-	well = well && !write_file("16G", "/sys/block/zram0/disksize") && !write_file("1", "/sys/block/zram0/reset");
+	well = well && !write_file("16G", "/sys/block/zram0/disksize") &&
+	       !write_file("1", "/sys/block/zram0/reset");
 	return well && !module_unload("zram");
 }
 
-/* What is kept for the next time is kept by now. */
+/*
+ * Use each provider once, so that the kernel's caches fill before measurements.
+ */
 static bool warm_up(void)
 {
 	struct region region;
@@ -801,7 +841,7 @@ static bool warm_up(void)
 	return well & give_all_back();
 }
 
-/* What is there all the time */
+/* Add the regions that exist all the time. */
 static bool set_up_steady(void)
 {
 	if (!set_anchor())
@@ -819,7 +859,7 @@ static long long settled_slab(void)
 	return meminfo("SUnreclaim");
 }
 
-static bool slab_comes_back(long long before)
+static bool slab_is_freed(long long before)
 {
 	long long slab = 0;
 	int tries;
@@ -829,22 +869,28 @@ static bool slab_comes_back(long long before)
 		if (slab - before <= SLAB_TOLERANCE)
 			break;
 	}
-	diag("SUnreclaim was %lld KiB before and is %lld KiB now (%d KiB more are tolerated)", before, slab,
+	diag("SUnreclaim: %lld KiB before the soak, %lld KiB now, %d KiB more tolerated", before, slab,
 	     SLAB_TOLERANCE);
 	return slab - before <= SLAB_TOLERANCE;
 }
 
 static void setup(void)
 {
-	/* Room that only the kernel can use: without it, data in kernel zones leaves none for the kernel. */
+	/*
+	 * Raise the watermarks, which reserve memory for the kernel: otherwise
+	 * user data could fill kernel zones.
+	 */
 	write_file("1000", "/proc/sys/vm/watermark_scale_factor");
 	write_file("offline", AUTO_ONLINE);
-	/* A host that is busy stops the processors of an emulated guest for longer than the kernel believes in. */
+	/*
+	 * A busy host stalls an emulated CPU for longer than the watchdogs
+	 * allow.
+	 */
 	write_file("60", "/proc/sys/kernel/watchdog_thresh");
 	write_file("300", "/proc/sys/kernel/hung_task_timeout_secs");
 	if (readers_trip_over_huge_pages())
 		write_file("never", "/sys/kernel/mm/transparent_hugepage/enabled");
-	ok(module_load_system("virtio_pci", NULL) == 0, "the virtio bus is there");
+	ok(module_load_system("virtio_pci", NULL) == 0, "virtio_pci loads");
 	usleep(300000);
 }
 
@@ -855,30 +901,41 @@ static void soak(int minutes, unsigned int seed)
 	long unexpected, kind, idle = 0;
 	bool well;
 
-	ok(warm_up(), "all providers work, and everything is given back");
+	ok(warm_up(), "blocks of each provider go online and offline before the soak");
 	slab = settled_slab();
 	stress_end();
 	stress_begin(kinds, KINDS);
-	if (!ok(set_up_steady(), "each provider has a steady region"))
+	if (!ok(set_up_steady(), "each provider has a steady region before the soak"))
 		return;
 	keep_open();
-	well = stress_run(jobs, ARRAY_SIZE(jobs), 60 * minutes, seed, tell_minute);
+	well = stress_run(jobs, ARRAY_SIZE(jobs), 60 * minutes, seed, print_minute);
 	unexpected = stress_report();
 	diag("data checked_mib=%llu lost_bytes=%llu", (unsigned long long)(stress_checked() / MIB),
 	     (unsigned long long)stress_lost());
-	ok(well, "all processes run for %d minutes and end", minutes);
-	ok(!stress_lost() && stress_checked() > GIB, "no data is lost");
-	ok(!unexpected, "there is no error that is not expected");
+	ok(well, "all processes run for %d minutes and exit without error", minutes);
+	ok(!stress_lost(), "no data is lost during the soak (%llu bytes)",
+	   (unsigned long long)stress_lost());
+	ok(stress_checked() > GIB,
+	   "more than 1024 MiB of data are checked during the soak (%llu MiB)",
+	   (unsigned long long)(stress_checked() / MIB));
+	ok(!unexpected,
+	   "each operation of the soak succeeds or fails with an expected error (%ld others)",
+	   unexpected);
 	for (kind = 0; kind < KINDS; kind++)
 		idle += !stress_done(kind);
-	/* By chance, not everything may be done in a minute. */
-	ok(idle <= (minutes < 5 ? 3 : 0), "everything is done (%ld of %d kinds of operations are not)", idle, KINDS);
+	/* Within a few minutes, some kinds may not succeed once, by chance. */
+	ok(idle <= (minutes < 5 ? 3 : 0),
+	   "kinds of operations succeed at least once during the soak (%ld of %d do not)", idle,
+	   KINDS);
 
-	ok(give_all_back(), "all blocks can be set offline, all regions removed, all DIMMs unplugged");
+	ok(give_all_back(),
+	   "all blocks go offline, all regions are removed and all DIMMs unplugged after the soak");
 	close_kept();
-	ok(find_virtio(&virtio) && !set_budget(&virtio, BUDGET), "the budget is what it was");
-	ok(meminfo("MemTotal") == total, "MemTotal is what it was (%lld KiB)", total);
-	ok(slab_comes_back(slab), "the slab comes back");
+	ok(find_virtio(&virtio) && !set_budget(&virtio, BUDGET),
+	   "the virtio-mem device gets back its initial budget");
+	ok(meminfo("MemTotal") == total, "MemTotal is as before the soak (%lld KiB, expected %lld)",
+	   meminfo("MemTotal"), total);
+	ok(slab_is_freed(slab), "SUnreclaim grows by at most %d KiB over the soak", SLAB_TOLERANCE);
 }
 
 static void run(void)
@@ -890,22 +947,24 @@ static void run(void)
 	char device[32];
 
 	snprintf(device, sizeof(device), "%s", virtio_device(VIRTIO_ID_MEM, 0));
-	if (!ok(*device, "a virtio-mem device is there") || !load_twostage("adopt=1"))
+	if (!ok(*device, "the guest has a virtio-mem device") || !load_twostage("adopt=1"))
 		return;
 	diag("seed %u", seed);
 	before = accounts_take();
-	ok(module_load(OURS, NULL) == 0, "its driver loads");
+	ok(module_load(OURS, NULL) == 0, "the virtio-mem driver loads");
 	stress_begin(kinds, KINDS);
 	soak(minutes, seed);
 	stress_end();
-	ok(virtio_unbind(device) == 0 && module_unload(OURS) == 0, "the driver lets go of its device and unloads");
+	ok(virtio_unbind(device) == 0 && module_unload(OURS) == 0,
+	   "the virtio-mem driver is unbound from its device and unloads");
 	write_file("offline", AUTO_ONLINE);
-	ok(accounts_same(before), "every account is what it was");
+	ok(accounts_same(before), "the system matches the baseline after the soak");
 	accounts_tell(before);
 	accounts_free(before);
 	unload_twostage();
 }
 
 GROUP(group_soak) = {
-	.name = "soak", .title = "all providers under memory pressure, for long", .setup = setup, .run = run,
+	.name = "soak", .title = "concurrent operations of all providers under memory pressure",
+	.setup = setup, .run = run,
 };

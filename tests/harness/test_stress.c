@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * All at once, for STRESS_SECONDS (default 60), with data that is checked
+ * Concurrent operations for STRESS_SECONDS (default 60), with data that is
+ * checked
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -12,7 +13,7 @@
 
 #define START (4 * GIB)
 #define REGION_BLOCKS 4
-/* Of this many regions, the last come and go. */
+/* Regions from STEADY on are added and removed all the time. */
 #define REGIONS 4
 #define STEADY 2
 
@@ -28,28 +29,38 @@ static int random_block(void)
 
 enum { ONLINE, OFFLINE, ADD, REMOVE, READ, FILL, CHECK, KINDS };
 
-/* The block may be in no region at the time, or in one that is being removed. */
-#define GONE { ENOENT, "its region is not there", NULL }, { ENODEV, "its region is being removed", NULL }
+/*
+ * The block may be in no region at that moment, or in one that is being
+ * removed.
+ */
+#define GONE { ENOENT, "its region does not exist", NULL }, { ENODEV, "its region is being removed", NULL }
 
 static const struct stress_error online_errors[] = {
-	GONE, { EINVAL, "it is online already", NULL }, { ENOMEM, "no ordinary memory for a memmap", NULL }, { 0 },
+	GONE, { EINVAL, "it is online already", NULL },
+	{ ENOMEM, "no ordinary memory for a memmap", NULL }, { 0 },
 };
 static const struct stress_error offline_errors[] = {
-	GONE, { EINVAL, "it is offline already", NULL }, { EBUSY, "there are pages that cannot be moved", NULL }, { 0 },
+	GONE, { EINVAL, "it is offline already", NULL },
+	{ EBUSY, "there are pages that cannot be moved", NULL }, { 0 },
 };
 static const struct stress_error add_errors[] = {
-	{ EEXIST, "a region with another number is there", NULL }, { 0 },
+	{ EEXIST, "a region with another number has the range", NULL }, { 0 },
 };
-static const struct stress_error remove_errors[] = { { EBUSY, "blocks of it are online", NULL }, { 0 } };
+static const struct stress_error remove_errors[] = { { EBUSY, "blocks of it are online", NULL },
+	{ 0 } };
 
 static const struct stress_kind kinds[KINDS] = {
 	[ONLINE] = { .name = "online", .errors = online_errors },
 	[OFFLINE] = { .name = "offline", .errors = offline_errors },
-	[ADD] = { .name = "add", .errors = add_errors }, [REMOVE] = { .name = "remove", .errors = remove_errors },
+	[ADD] = { .name = "add", .errors = add_errors },
+		[REMOVE] = { .name = "remove", .errors = remove_errors },
 	[READ] = { .name = "read" }, [FILL] = { .name = "fill" }, [CHECK] = { .name = "check" },
 };
 
-/* What goes offline is memory less: where that is not to be spared, nothing does, or somebody would be killed for it. */
+/*
+ * Offline takes memory away: a block goes offline only if that much is
+ * reserved, or else the OOM killer would kill a task.
+ */
 static void change_blocks(void)
 {
 	if (rand() % 2) {
@@ -87,7 +98,10 @@ static void read_all(void)
 	stress_note(READ, started, look_at_block(random_block()) > 0 ? 0 : -EIO);
 }
 
-/* Most of what there is at the moment, so that blocks go offline whose data has hardly anywhere to go */
+/*
+ * Use most of the memory that is available, so that offline has hardly any free
+ * page to migrate data to.
+ */
 static void use_memory(void)
 {
 	uint64_t available = meminfo("MemAvailable") * UINT64_C(1024);
@@ -101,6 +115,13 @@ static const struct stress_job jobs[] = {
 	{ "readers", read_all, 1 },
 	{ "memory", use_memory, 1 },
 };
+
+static void check_done(int kind, long enough)
+{
+	ok(stress_done(kind) > enough, "operation \"%s\" succeeds more than %ld times (%ld)",
+	   kinds[kind].name, enough,
+	   stress_done(kind));
+}
 
 static void run(void)
 {
@@ -119,18 +140,29 @@ static void run(void)
 	stress_begin(kinds, KINDS);
 	for (i = 0; i < REGIONS; i++)
 		well &= !region_add(region_start(i), REGION_BLOCKS * block_size, "");
-	ok(well, "%d regions are added", REGIONS);
+	ok(well, "%d regions are added before the stress", REGIONS);
 
 	well &= stress_run(jobs, ARRAY_SIZE(jobs), seconds, 1, NULL);
 	unexpected = stress_report();
 	diag("%d s: %llu MiB checked", seconds, (unsigned long long)(stress_checked() / MIB));
-	ok(well && !stress_lost(), "four processes run for %d seconds and no data is lost", seconds);
-	ok(!unexpected, "there is no error that is not expected");
-	/* A guest under emulation on a busy machine is slow, and a kernel with all its debugging slower by far. */
+	ok(well, "%zu processes run for %d seconds and exit without error", ARRAY_SIZE(jobs),
+	   seconds);
+	ok(!stress_lost(), "no data is lost in blocks that go online and offline (%llu bytes)",
+	   (unsigned long long)stress_lost());
+	ok(!unexpected,
+	   "each operation of the stress succeeds or fails with an expected error (%ld others)",
+	   unexpected);
+	/*
+	 * Emulation on a busy machine is slow, with the debug kernel even more.
+	 */
 	enough = kernel_debugs() ? 5 : seconds < 60 ? seconds / 6 : 10;
-	ok(stress_done(ONLINE) > enough && stress_done(OFFLINE) > enough && stress_done(ADD) > enough / 5 &&
-	   stress_done(REMOVE) > enough / 5 && stress_done(READ) > enough && stress_checked() > 100 * MIB,
-	   "all of them got something done");
+	check_done(ONLINE, enough);
+	check_done(OFFLINE, enough);
+	check_done(ADD, enough / 5);
+	check_done(REMOVE, enough / 5);
+	check_done(READ, enough);
+	ok(stress_checked() > 100 * MIB, "more than 100 MiB of data are checked (%llu MiB)",
+	   (unsigned long long)(stress_checked() / MIB));
 
 	for (i = 0; i < REGIONS; i++) {
 		if (!exists(REGION, i))
@@ -138,11 +170,15 @@ static void run(void)
 		region_give_back(i);
 		well &= !region_remove(i);
 	}
-	ok(well, "all regions can be removed afterwards");
-	ok(accounts_same(before), "every account is what it was");
+	ok(well, "all regions can be removed after the stress");
+	ok(accounts_same(before), "the system matches the baseline after the stress");
 	accounts_free(before);
 	stress_end();
 	unload_twostage();
 }
 
-GROUP(group_stress) = { .name = "stress", .title = "all at once under memory pressure, with data that is checked", .run = run };
+GROUP(group_stress) = {
+	.name = "stress",
+	.title = "concurrent operations under memory pressure, with data that is checked",
+	.run = run,
+};

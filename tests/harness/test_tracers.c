@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Others who trace and probe the functions that are wrapped, before the module is loaded or after that
+ * Foreign tracers and probes on the wrapped functions, installed before or
+ * after the module is loaded
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -18,7 +19,10 @@
 static char functions[32][64];
 static int function_count;
 
-/* Whatever the kernel knows to be redirected. What is a module's own has its name behind it. */
+/*
+ * Functions whose instruction pointer is changed by ftrace (flag I). Functions
+ * of modules, whose name follows in brackets, are left out.
+ */
 static void find_functions(void)
 {
 	char *text = read_whole(TRACING "/enabled_functions");
@@ -36,7 +40,7 @@ static void find_functions(void)
 	}
 	free(text);
 	for (int i = 0; i < function_count; i++)
-		diag("redirected: %s", functions[i]);
+		diag("wrapped: %s", functions[i]);
 }
 
 static bool listed(const char *name)
@@ -47,15 +51,18 @@ static bool listed(const char *name)
 	return false;
 }
 
-/* Type p or r: a kprobe or a kretprobe on each function, with events that go to the trace buffer */
+/*
+ * Add a kprobe (type p) or kretprobe (type r) event on each wrapped function.
+ */
 static bool probe_all(char type)
 {
 	char line[128];
 
 	for (int i = 0; i < function_count; i++) {
-		snprintf(line, sizeof(line), "%c:bystander/%c_%s %s", type, type, functions[i], functions[i]);
+		snprintf(line, sizeof(line), "%c:bystander/%c_%s %s", type, type, functions[i],
+			 functions[i]);
 		if (write_file(line, TRACING "/kprobe_events")) {
-			diag("no probe on %s", functions[i]);
+			diag("adding the probe \"%s\" failed", line);
 			return false;
 		}
 	}
@@ -74,7 +81,7 @@ static bool probe_off(void)
 	return run_command("echo > " TRACING "/kprobe_events") == 0 && off && !exists(EVENTS);
 }
 
-/* How often an event was hit, -1 if there is no such */
+/* How often an event was hit; -1 if it does not exist */
 static long long hits(const char *event)
 {
 	char *text = read_whole(TRACING "/kprobe_profile");
@@ -111,13 +118,17 @@ static bool traced(const char *function)
 static bool function_on(void) { return set_tracer("function"); }
 static bool graph_on(void) { return set_tracer("function_graph"); }
 
-/* Up and down again, by the region's knobs and by the block's own. */
+/*
+ * Add a region, set its blocks online and offline through the attributes of the
+ * region and of the block, and remove it.
+ */
 static bool cycle(void)
 {
 	struct accounts *before = accounts_take();
 	bool same;
 
-	same = region_add(START, 2 * block_size, NULL) == 0 && region_online(0, "1 online_movable") == 0 &&
+	same = region_add(START, 2 * block_size, NULL) == 0 &&
+	       region_online(0, "1 online_movable") == 0 &&
 	       write_file("online_movable", MEMORY "/memory%d/state", block_at(START) + 1) == 0 &&
 	       blocks_online(0) == 2 && !strcmp(block_stage(block_at(START)), "populated") &&
 	       region_give_back(0) == 0 && !strcmp(block_stage(block_at(START)), "standby") &&
@@ -126,62 +137,90 @@ static bool cycle(void)
 	return same;
 }
 
-/* Others' probes came or went meanwhile, so what is looked at is only the module itself. */
-static void unload_beside(const char *name)
+/*
+ * unload_twostage() checks all probes of the kernel too; foreign ones have
+ * changed since the load, so check only that the module is gone.
+ */
+static void unload_beside(const char *when, const char *name)
 {
-	ok(module_unload("twostage") == 0 && !module_loaded("twostage"), "%s: the module unloads", name);
+	ok(module_unload("twostage") == 0 && !module_loaded("twostage"),
+	   "the module unloads %s %s on wrapped functions", when, name);
 }
 
-/* After us, and still there when we are gone */
-static void comes_second(const char *name, bool (*on)(void), bool (*off)(void))
+/* Foreign probes are installed after the module is loaded and outlive it. */
+static void installed_second(const char *name, bool (*on)(void), bool (*off)(void))
 {
 	if (!load_twostage(NULL))
 		return;
-	ok(on(), "%s on all wrapped functions, beside the module", name);
-	ok(cycle(), "%s: all goes on", name);
-	ok(off() && cycle(), "%s: and goes on after that", name);
-	ok(on(), "%s once more", name);
-	unload_beside(name);
-	ok(off(), "%s: removed after the module", name);
+	ok(on(), "%s installed on all wrapped functions while the module is loaded", name);
+	ok(cycle(), "a region is added, used and removed beside %s installed after the module",
+	   name);
+	ok(off(), "%s removed while the module is loaded", name);
+	ok(cycle(), "a region is added, used and removed after %s were installed and removed",
+	   name);
+	ok(on(), "%s installed a second time while the module is loaded", name);
+	unload_beside("beside", name);
+	ok(off(), "%s removed after the module is unloaded", name);
 }
 
-/* Before us, and gone before us, or after us */
-static void comes_first(const char *name, bool (*on)(void), bool (*off)(void))
+/*
+ * Foreign probes are installed before the module is loaded; they are removed
+ * before it is unloaded, and in a second round after that.
+ */
+static void installed_first(const char *name, bool (*on)(void), bool (*off)(void))
 {
-	ok(on(), "%s on all functions that will be wrapped", name);
+	ok(on(), "%s installed on all functions before the module wraps them", name);
 	if (!load_twostage(NULL)) {
 		off();
 		return;
 	}
-	ok(cycle(), "%s came first: all works", name);
-	ok(off() && cycle(), "%s came first: and goes on after that", name);
-	unload_beside(name);
+	ok(cycle(), "a region is added, used and removed beside %s installed before the module",
+	   name);
+	ok(off(), "%s that were installed before the module are removed while it is loaded", name);
+	ok(cycle(),
+	   "a region is added, used and removed after %s from before the module were removed",
+	   name);
+	unload_beside("after removal of", name);
 
-	ok(on(), "%s again, before the module", name);
+	ok(on(), "%s installed a second time before the module wraps the functions", name);
 	if (load_twostage(NULL))
-		unload_beside(name);
-	ok(off(), "%s: there before the module and after it", name);
+		unload_beside("beside", name);
+	ok(off(), "%s that outlived the module are removed", name);
 }
 
 static void run(void)
 {
+	static const char *const wrapped[] = {
+		"online_pages", "offline_pages", "memory_subsys_online", "__add_memory",
+	};
+	size_t i;
+
 	if (!load_twostage(NULL))
 		return;
 	find_functions();
-	ok(listed("online_pages") && listed("offline_pages") && listed("memory_subsys_online") &&
-	   listed("__add_memory"), "the kernel tells which functions are redirected");
-	ok(probe_on() && cycle() && hits("p_online_pages") > 0 && hits("r_online_pages") > 0,
-	   "who probes a wrapped function sees its calls");
-	ok(probe_off(), "the probes are removed");
-	ok(function_on() && cycle() && traced("online_pages"), "who traces a wrapped function sees its calls");
-	ok(reset_tracer(), "tracing ends");
+	for (i = 0; i < ARRAY_SIZE(wrapped); i++)
+		ok(listed(wrapped[i]), "enabled_functions of ftrace lists %s as wrapped",
+		   wrapped[i]);
+	ok(probe_on() && cycle(),
+	   "a region is added, used and removed with probes on all wrapped functions");
+	ok(hits("p_online_pages") > 0, "a kprobe on the wrapped online_pages() is hit (%lld times)",
+	   hits("p_online_pages"));
+	ok(hits("r_online_pages") > 0,
+	   "a kretprobe on the wrapped online_pages() is hit (%lld times)",
+	   hits("r_online_pages"));
+	ok(probe_off(), "probes on wrapped functions are removed");
+	ok(function_on() && cycle() && traced("online_pages"),
+	   "the function tracer records calls of the wrapped online_pages()");
+	ok(reset_tracer(), "the function tracer is switched off");
 	unload_twostage();
 
-	comes_second("probes", probe_on, probe_off);
-	comes_second("function tracer", function_on, reset_tracer);
-	comes_second("function graph tracer", graph_on, reset_tracer);
-	comes_first("probes", probe_on, probe_off);
-	comes_first("function tracer", function_on, reset_tracer);
+	installed_second("foreign probes", probe_on, probe_off);
+	installed_second("hooks of the function tracer", function_on, reset_tracer);
+	installed_second("hooks of the function graph tracer", graph_on, reset_tracer);
+	installed_first("foreign probes", probe_on, probe_off);
+	installed_first("hooks of the function tracer", function_on, reset_tracer);
 }
 
-GROUP(group_tracers) = { .name = "tracers", .title = "others who trace and probe what is wrapped", .run = run };
+GROUP(group_tracers) = {
+	.name = "tracers", .title = "foreign tracers and probes on wrapped functions", .run = run,
+};

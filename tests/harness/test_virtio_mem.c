@@ -27,15 +27,15 @@
 
 static char device[32];
 
-/* A number that QEMU tells of a device, by the name of its property */
-static long long told(const char *id, const char *property)
+/* A numeric property of a QEMU device */
+static long long qemu_property(const char *id, const char *property)
 {
 	return strtoll(host_ask("qom-get %s %s", id, property), NULL, 10);
 }
 
 static uint64_t plugged(void)
 {
-	return told("vm0", "size");
+	return qemu_property("vm0", "size");
 }
 
 static long long resident_mib(void)
@@ -43,14 +43,14 @@ static long long resident_mib(void)
 	return strtoll(host_ask("rss"), NULL, 10) / 1024;
 }
 
-/* What the host backs of memory that it shares with somebody, as it does with a memfd */
+/* How much of the shared memory (memfd) of all devices the host has allocated */
 static long long shared_kib(void)
 {
 	return strtoll(host_ask("shared"), NULL, 10);
 }
 
-/* Waits for what the driver does by itself after a while. */
-static bool comes_to(uint64_t size)
+/* Waits for what the driver does in the background. */
+static bool plugged_becomes(uint64_t size)
 {
 	int tries;
 
@@ -75,7 +75,7 @@ static uint64_t device_attribute(const char *name)
 
 static void set_budget(const char *id, uint64_t size)
 {
-	/* The device has told the driver when the reply comes, and the driver has to be told by a work item. */
+	/* QEMU replies after it has raised the interrupt; the driver handles that in a work item. */
 	host_ask("qom-set %s requested-size %" PRIu64, id, size);
 	usleep(700000);
 }
@@ -105,7 +105,7 @@ static bool ours(void)
 	return !strcmp(virtio_driver(device), OURS) && exists(REGION, 0);
 }
 
-/* The kernel's events for user space since the socket was opened */
+/* A socket that receives uevents */
 static int events_open(void)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
@@ -142,25 +142,31 @@ static void cycle(void)
 	struct memory memory;
 
 	ok(attribute("budget") == BUDGET && attribute("plugged") == 0 && plugged() == 0,
-	   "the region tells the budget, and that nothing is plugged");
+	   "the attributes of a new region show the budget, and nothing plugged");
 	before = resident_mib();
 
 	ok(online_block(0) == 0 && plugged() == block_size && attribute("plugged") == block_size,
-	   "a block that is set online is plugged");
-	ok(meminfo("MemTotal") - total == (long long)(block_size / 1024 * 63 / 64), "its memmap is its own");
-	ok(online_block(3) == 0 && plugged() == 2 * block_size, "which block is for the guest to choose");
-	ok(region_online(0, "6 online_movable") == 0 && plugged() == BUDGET, "all of the budget is taken");
+	   "setting a block online plugs it");
+	ok(meminfo("MemTotal") - total == (long long)(block_size / 1024 * 63 / 64),
+	   "the memmap of a block is in the block");
+	ok(online_block(3) == 0 && plugged() == 2 * block_size,
+	   "any block below the usable size can be set online");
+	ok(region_online(0, "6 online_movable") == 0 && plugged() == BUDGET,
+	   "blocks can be plugged up to the budget");
 	ok(memory_prefer(1) && memory_fill(&memory, 700 * MIB, 1) &&
-	   memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 400 * MIB, "it is used");
+	   memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 400 * MIB,
+	   "plugged memory is used");
 	used = resident_mib();
-	ok(used - before > 400, "QEMU's resident memory grows");
-	ok(memory_check(&memory) < 0, "the data is right");
+	ok(used - before > 400, "the resident memory of QEMU grows with used memory");
+	ok(memory_check(&memory) < 0, "the data in plugged memory is right");
 	memory_free(&memory);
 	memory_prefer(-1);
-	ok(region_offline(0, "all") == 0 && plugged() == 0, "all of it is unplugged");
+	ok(region_offline(0, "all") == 0 && plugged() == 0,
+	   "setting all blocks offline unplugs all memory");
 	after = resident_mib();
-	diag("QEMU's resident memory: %lld MiB standby, %lld MiB used, %lld MiB afterwards", before, used, after);
-	ok(used - after > 400 && after - before < 128, "and QEMU's resident memory shrinks by that");
+	diag("resident memory of QEMU: %lld MiB standby, %lld MiB used, %lld MiB afterwards", before, used, after);
+	ok(used - after > 400 && after - before < 128,
+	   "the resident memory of QEMU shrinks by the unplugged memory");
 }
 
 static void budget(void)
@@ -169,37 +175,42 @@ static void budget(void)
 	char text[64];
 	int events = events_open();
 
-	ok(region_online(0, "8 online_movable") == 0, "all of the budget is taken");
+	ok(region_online(0, "8 online_movable") == 0, "eight blocks use up the budget");
 	ok(online_block(8) == -ENOSPC && !strcmp(block_stage(first_block() + 8), "standby") && plugged() == BUDGET,
-	   "more than that is refused, and nothing has changed");
-	ok(kmsg_lines(&kmsg, "the host's budget does not allow", NULL, 0) == 1, "the log says why");
+	   "a block beyond the budget is refused and stays standby");
+	ok(kmsg_lines(&kmsg, "the host's budget does not allow", NULL, 0) == 1,
+	   "the log has the reason for a block beyond the budget");
 
 	set_budget("vm0", BUDGET / 2);
 	snprintf(text, sizeof(text), "BUDGET=%#" PRIx64, (uint64_t)BUDGET / 2);
 	ok(attribute("budget") == BUDGET / 2 && events_have(events, "change@/devices/twostage/region0", text),
-	   "a budget that shrinks is told, by attribute and event");
-	ok(kmsg_lines(&kmsg, "the host wants 0x20000000 bytes back", NULL, 0) == 1, "and by a line in the log");
-	ok(blocks_online(0) == 8 && plugged() == BUDGET, "but not enforced");
-	ok(region_offline(0, "5") == 0 && plugged() == 3 * block_size, "blocks that go offline are unplugged");
+	   "a budget that shrinks is in the attribute and in a uevent");
+	ok(kmsg_lines(&kmsg, "the host wants 0x20000000 bytes back", NULL, 0) == 1,
+	   "a budget that shrinks below what is plugged is in the log");
+	ok(blocks_online(0) == 8 && plugged() == BUDGET,
+	   "a budget that shrinks sets no block offline");
+	ok(region_offline(0, "5") == 0 && plugged() == 3 * block_size,
+	   "blocks that go offline are unplugged under a smaller budget");
 	ok(region_online(0, "1 online_movable") == 0 && region_online(0, "1 online_movable") == -ENOSPC,
-	   "and up to the new budget blocks come online");
+	   "blocks come online up to a smaller budget, and no more");
 	set_budget("vm0", BUDGET);
 	ok(attribute("budget") == BUDGET && region_online(0, "1 online_movable") == 0,
-	   "a budget that grows can be used at once");
+	   "a block comes online after the budget has grown");
 	ok(device_attribute("usable_size") < REGION_SIZE && device_attribute("left_over") == 0 &&
 	   device_attribute("block_size") == 2 * MIB &&
 	   !strcmp(read_file("/sys/bus/virtio/devices/%s/twostage/region", device), "region0"),
-	   "the device tells its region, and what of it is usable");
-	ok(online_block(31) == -ENOSPC && kmsg_lines(&kmsg, "beyond what the host makes usable", NULL, 0) == 1,
-	   "a block that the host does not make usable is refused, with the reason");
-	ok(region_offline(0, "all") == 0 && plugged() == 0, "all of it is unplugged");
-	/* A block is asked for in two requests, of which the device refuses the second. */
+	   "the attributes of the device show its region and its usable size");
+	ok(online_block(31) == -ENOSPC && kmsg_lines(&kmsg, "that the host makes usable", NULL, 0) == 1,
+	   "a block outside of the usable size is refused, and the log has the reason");
+	ok(region_offline(0, "all") == 0 && plugged() == 0,
+	   "all blocks go offline after changes of the budget");
+	/* A block is plugged in two requests, of which the device refuses the second. */
 	set_budget("vm0", BUDGET / 2 + block_size / 2);
 	ok(region_online(0, "5 online_movable") == -ENOSPC && blocks_online(0) == 4 && plugged() == BUDGET / 2,
-	   "of a block for half of which there is a budget, nothing stays plugged");
+	   "no part of a block stays plugged if the budget covers only half of it");
 	set_budget("vm0", BUDGET);
 	ok(region_online(0, "1 online_movable") == 0 && region_offline(0, "all") == 0 && plugged() == 0,
-	   "with all of the budget it comes online");
+	   "a refused block comes online when the budget covers it");
 	kmsg_close(&kmsg);
 	close(events);
 }
@@ -214,14 +225,13 @@ static void set_answer(int answer, int count)
 	write_file(text, PARAMETERS "/count");
 }
 
-/* The driver is not asked again what it did not get back before, so the device has to be reset. */
+/* A device that does not answer gets no more requests until it is bound again. */
 static bool rebind(void)
 {
 	return virtio_unbind(device) == 0 && virtio_bind(device, OURS) == 0 && ours();
 }
 
-/* The device is busy, and goes on being asked for a block, when its driver lets go of it. */
-static void unbound_meanwhile(void)
+static void unbound_while_busy(void)
 {
 	int status = -1, ret;
 	bool waiting;
@@ -236,11 +246,12 @@ static void unbound_meanwhile(void)
 	ret = virtio_unbind(device);
 	waitpid(pid, &status, 0);
 	ok(waiting && ret == 0 && WIFEXITED(status) && WEXITSTATUS(status) == EBUSY,
-	   "the driver lets go of a device that is being asked for a block, which is refused (%s)",
+	   "the driver is unbound while it repeats a request to a busy device: the online fails with EBUSY (%s)",
 	   strerror(WEXITSTATUS(status)));
 	set_answer(-1, 0);
-	ok(region_there(0, false, 10) && virtio_bind(device, OURS) == 0 && ours() && comes_to(0) && online_block(0) == 0 &&
-	   offline_block(0) == 0 && plugged() == 0, "taken up again, the block comes online and goes");
+	ok(region_there(0, false, 10) && virtio_bind(device, OURS) == 0 && ours() && plugged_becomes(0) && online_block(0) == 0 &&
+	   offline_block(0) == 0 && plugged() == 0,
+	   "bound again after it was busy, a device plugs and unplugs a block");
 }
 
 static void answers(void)
@@ -248,33 +259,40 @@ static void answers(void)
 	struct kmsg kmsg = kmsg_mark();
 	double started;
 
-	if (!ok(module_load("virtio_mem_test", NULL) == 0, "the device's answers can be changed"))
+	if (!ok(module_load("virtio_mem_test", NULL) == 0, "the module that changes the answers of the device is loaded"))
 		return;
 	set_answer(2, 3);
-	ok(online_block(0) == 0 && plugged() == block_size, "a device that is busy for a moment is asked again");
+	ok(online_block(0) == 0 && plugged() == block_size,
+	   "a request to a device that is busy for a moment is repeated");
 	offline_block(0);
 	set_answer(2, 1000000);
 	started = now();
-	ok(online_block(0) == -EBUSY && now() - started < 9, "a device that stays busy is given up");
-	ok(kmsg_lines(&kmsg, "the device is too busy", NULL, 0) == 1, "which is told");
+	ok(online_block(0) == -EBUSY && now() - started < 9,
+	   "an online fails with EBUSY if the device stays busy");
+	ok(kmsg_lines(&kmsg, "the device is too busy", NULL, 0) == 1,
+	   "the log says that the device is busy");
 	set_answer(3, 1);
-	ok(online_block(0) == -EIO && kmsg_lines(&kmsg, "finds an error in the request", NULL, 0) == 1,
-	   "an error is told as one");
-	ok(online_block(0) == 0 && plugged() == block_size, "after all that the block comes online");
+	ok(online_block(0) == -EIO && kmsg_lines(&kmsg, "rejected the request", NULL, 0) == 1,
+	   "an online fails with EIO if the device rejects the request, and the log says so");
+	ok(online_block(0) == 0 && plugged() == block_size,
+	   "a block comes online after its device was busy and rejected a request");
 
 	set_answer(2, 1000000);
 	ok(offline_block(0) == 0 && !strcmp(block_stage(first_block()), "standby"),
-	   "a block goes offline even if the device does not take it back");
-	ok(kmsg_lines(&kmsg, "cannot unplug", NULL, 0) == 1 && plugged() == block_size, "which is told");
+	   "a block goes offline even if the device does not unplug it");
+	ok(kmsg_lines(&kmsg, "cannot unplug", NULL, 0) == 1 && plugged() == block_size,
+	   "the log says that a block is not unplugged");
 	set_answer(-1, 0);
-	ok(comes_to(0), "it does as soon as it can");
-	ok(online_block(0) == 0, "the block comes online once more");
+	ok(plugged_becomes(0), "a block is unplugged later, when the device is not busy any more");
+	ok(online_block(0) == 0, "a block that was unplugged later comes online");
 	set_answer(3, 1);
 	ok(offline_block(0) == 0 && online_block(0) == 0 && plugged() == block_size,
-	   "a block that is still plugged comes online");
-	ok(offline_block(0) == 0 && plugged() == 0, "and is unplugged as any other");
+	   "a block whose unplug failed comes online, still plugged");
+	ok(offline_block(0) == 0 && plugged() == 0,
+	   "a block that came online still plugged is unplugged");
 	set_answer(3, 1000000);
-	ok(online_block(0) == -EIO && rebind(), "the driver starts again");
+	ok(online_block(0) == -EIO && rebind(),
+	   "the driver is bound again to a device that rejects all requests");
 	set_answer(-1, 0);
 	online_block(0);
 	set_answer(3, 1000000);
@@ -282,94 +300,210 @@ static void answers(void)
 	virtio_unbind(device);
 	set_answer(-1, 0);
 	ok(plugged() == block_size && virtio_bind(device, OURS) == 0 && ours() && plugged() == 0,
-	   "what is plugged when the driver starts is unplugged first");
+	   "memory that is plugged when the driver is bound is unplugged first");
 
-	ok(online_block(1) == 0, "a block is online");
+	ok(online_block(1) == 0, "a block comes online before the device stops answering");
 	write_file("1", PARAMETERS "/silent");
 	started = now();
-	ok(online_block(0) == -ETIMEDOUT && now() - started < 15, "a device that does not answer is not waited for for ever");
+	ok(online_block(0) == -ETIMEDOUT && now() - started < 15,
+	   "an online fails with ETIMEDOUT if the device does not answer");
 	ok(kmsg_lines(&kmsg, "it is not used any more", NULL, 0) == 1 &&
-	   !strcmp(read_file("/sys/bus/virtio/devices/%s/twostage/state", device), "broken"), "and is broken then");
+	   !strcmp(read_file("/sys/bus/virtio/devices/%s/twostage/state", device), "broken"),
+	   "the state of a device that does not answer is broken");
 	started = now();
-	ok(online_block(0) == -EIO && now() - started < 5, "a broken device is not asked any more");
+	ok(online_block(0) == -EIO && now() - started < 5, "a broken device gets no more requests");
 	ok(!strcmp(block_stage(first_block() + 1), "populated") && offline_block(1) == 0,
-	   "memory that came from it before stays usable until it goes offline");
+	   "memory of a broken device stays usable until it goes offline");
 	write_file("0", PARAMETERS "/silent");
 	ok(rebind() && plugged() == 0 && online_block(0) == 0 && offline_block(0) == 0,
-	   "it is as new when the driver starts again");
+	   "a device that was broken works after it is bound again");
 
-	/* Nobody knows whether the device has unplugged it, or is going to. */
-	ok(region_online(0, "2 online_movable") == 0, "blocks are online");
+	/* The device may or may not have unplugged the block. */
+	ok(region_online(0, "2 online_movable") == 0,
+	   "two blocks come online before the device stops answering");
 	write_file("1", PARAMETERS "/silent");
 	ok(offline_block(0) == 0 && !strcmp(block_stage(first_block()), "standby"),
 	   "a block goes offline even if the device does not answer");
 	write_file("0", PARAMETERS "/silent");
-	ok(online_block(0) == -EIO, "its memory is not trusted afterwards");
+	ok(online_block(0) == -EIO, "a block whose unplug was not answered does not come online");
 	ok(virtio_unbind(device) == 0 && virtio_bind(device, OURS) == 0 && ours() && blocks_online(0) == 1 &&
-	   comes_to(block_size), "when the driver starts again, it is unplugged");
+	   plugged_becomes(block_size),
+	   "a block whose unplug was not answered is unplugged after the device is bound again");
 	ok(online_block(0) == 0 && plugged() == 2 * block_size && region_offline(0, "all") == 0 && plugged() == 0,
-	   "and can be plugged again");
+	   "a block whose unplug was not answered is plugged again afterwards");
 
-	ok(online_block(0) == 0 && virtio_unbind(device) == 0, "the driver lets go of a device whose memory is in use");
+	ok(online_block(0) == 0 && virtio_unbind(device) == 0,
+	   "the driver is unbound while a block is online");
 	set_answer(3, 1);
 	ok(virtio_bind(device, OURS) != 0 && exists(REGION, 0) && blocks_online(0) == 1 &&
-	   kmsg_lines(&kmsg, "does not say that", NULL, 0) == 1,
-	   "a device that does not have that memory plugged is not taken up");
+	   kmsg_lines(&kmsg, "does not report it as plugged", NULL, 0) == 1,
+	   "the bind of a device that does not report online memory as plugged fails");
 	set_answer(-1, 0);
-	ok(virtio_bind(device, OURS) == 0 && ours() && offline_block(0) == 0 && plugged() == 0, "one that has is");
-	unbound_meanwhile();
-	ok(module_unload("virtio_mem_test") == 0, "the device's answers are its own again");
+	ok(virtio_bind(device, OURS) == 0 && ours() && offline_block(0) == 0 && plugged() == 0,
+	   "the bind of a device that reports online memory as plugged succeeds");
+	unbound_while_busy();
+	ok(module_unload("virtio_mem_test") == 0,
+	   "the module that changes the answers of the device is unloaded");
 	kmsg_close(&kmsg);
 }
 
-/* A host that migrates the guest answers BUSY, for as long as that takes. */
+static const char *device_text(const char *device, const char *name)
+{
+	return read_file("/sys/bus/virtio/devices/%s/twostage/%s", device, name);
+}
+
+/* Whether a device is bound, but has no region yet */
+static bool starting(const char *device, int region)
+{
+	return !strcmp(virtio_driver(device), OURS) && !strcmp(device_text(device, "state"), "starting") &&
+	       !*device_text(device, "region") && !exists(REGION, region);
+}
+
+static bool state_becomes(const char *state, int seconds)
+{
+	int tries;
+
+	for (tries = 0; tries < 10 * seconds && strcmp(device_text(device, "state"), state); tries++)
+		usleep(100000);
+	return !strcmp(device_text(device, "state"), state);
+}
+
+static void set_add_error(int error)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", error);
+	write_file(text, PARAMETERS "/add_error");
+}
+
+static bool suspends(void)
+{
+	bool suspended;
+
+	if (!exists("/sys/power/pm_test"))
+		return true;
+	write_file("devices", "/sys/power/pm_test");
+	suspended = write_file("freeze", "/sys/power/state") == 0;
+	write_file("none", "/sys/power/pm_test");
+	return suspended;
+}
+
+/* twostage_region_add() times out, as it does while device_hotplug_lock is taken. */
+static void region_added_later(void)
+{
+	struct kmsg kmsg = kmsg_mark();
+
+	if (!ok(module_load("virtio_mem_test", NULL) == 0, "the module that makes the device and the core fail is loaded"))
+		return;
+	ok(online_block(0) == 0, "a block comes online before the device rejects its unplug");
+	set_answer(3, 1000000);
+	ok(offline_block(0) == 0 && virtio_unbind(device) == 0 && plugged() == block_size,
+	   "memory that cannot be unplugged stays plugged when the device is unbound");
+	set_answer(-1, 0);
+
+	set_add_error(ETIMEDOUT);
+	ok(virtio_bind(device, OURS) == 0 && starting(device, 0),
+	   "a device whose region cannot be added at once is bound, in state starting");
+	ok(kmsg_lines(&kmsg, "the region is not added yet", NULL, 0) == 1,
+	   "the log says that the region is added later");
+	set_budget("vm0", BUDGET / 2);
+	ok(starting(device, 0) && kmsg_lines(&kmsg, "the host's budget is 0x20000000", NULL, 0) == 1,
+	   "a device without a region takes a new budget");
+	ok(suspends() && starting(device, 0),
+	   "the system suspends and resumes with a device that has no region");
+	ok(virtio_unbind(device) == 0 && plugged() == block_size,
+	   "unbinding a device without a region unplugs nothing, since the memory may be in use");
+	ok(virtio_bind(device, OURS) == 0 && starting(device, 0) && module_unload(OURS) == 0 && plugged() == block_size,
+	   "the driver unloads with a device that has no region");
+	ok(module_load(OURS, NULL) == 0 && starting(device, 0),
+	   "the loaded driver is bound to the device, without a region");
+	set_add_error(0);
+	ok(region_there(0, true, 30) && state_becomes("running", 5) && ours() && !strcmp(device_text(device, "region"), "region0"),
+	   "the region is added later, and the state of the device is running");
+	ok(attribute("budget") == BUDGET / 2 && plugged_becomes(0),
+	   "the region has the new budget, and memory that was plugged before is unplugged");
+	ok(online_block(0) == 0 && plugged() == block_size && offline_block(0) == 0 && plugged() == 0,
+	   "a block of a region that was added later comes online and goes offline");
+	set_budget("vm0", BUDGET);
+
+	set_add_error(ETIMEDOUT);
+	ok(virtio_unbind(device) == 0 && virtio_bind(device, OURS) == 0 && starting(device, 0),
+	   "the device is bound without a region");
+	set_add_error(EBUSY);
+	ok(state_becomes("broken", 30) && !exists(REGION, 0) &&
+	   kmsg_lines(&kmsg, "the region cannot be added (-EBUSY)", NULL, 0) == 1,
+	   "a device whose region cannot be added later either is broken, and the log says why");
+	ok(virtio_unbind(device) == 0 && virtio_bind(device, OURS) == -EBUSY && !*virtio_driver(device),
+	   "the bind of a device whose region cannot be added fails with the error of the add");
+	set_add_error(0);
+	ok(virtio_bind(device, OURS) == 0 && ours(),
+	   "a bind succeeds when the region can be added again");
+	ok(module_unload("virtio_mem_test") == 0,
+	   "the module that makes the device and the core fail is unloaded");
+	kmsg_close(&kmsg);
+}
+
+/* QEMU answers BUSY to all requests while it migrates the guest. */
 static void migrating(void)
 {
-	ok(online_block(0) == 0, "a block is online");
+	ok(online_block(0) == 0, "a block comes online before a migration");
 	host("migrate_set_parameter max-bandwidth 4k");
 	host("migrate -d \"exec:cat>/dev/null\"");
 	usleep(1000000);
 	if (!ok(strstr(host_ask("info migrate"), "status: active"), "the guest is being migrated"))
 		return;
-	ok(online_block(1) == -EBUSY, "no block can be plugged then");
-	ok(offline_block(0) == 0 && plugged() == block_size, "a block goes offline, but cannot be unplugged yet");
+	ok(online_block(1) == -EBUSY, "an online fails with EBUSY during a migration");
+	ok(offline_block(0) == 0 && plugged() == block_size,
+	   "a block that goes offline during a migration stays plugged");
 	host("migrate_cancel");
-	ok(comes_to(0), "after the migration it is");
-	ok(online_block(1) == 0 && offline_block(1) == 0 && plugged() == 0, "and all goes on");
+	ok(plugged_becomes(0),
+	   "a block that went offline during a migration is unplugged after it");
+	ok(online_block(1) == 0 && offline_block(1) == 0 && plugged() == 0,
+	   "a block is plugged and unplugged after a migration");
 }
 
-static void let_go(void)
+static void unbound_in_use(void)
 {
 	struct memory memory;
 
-	ok(module_unload(OURS) != 0 && module_loaded(OURS), "the driver does not unload under a region");
-	ok(region_online(0, "4 online_movable") == 0, "blocks of it are online");
-	ok(memory_prefer(1) && memory_fill(&memory, 450 * MIB, 4), "and in use");
+	ok(module_unload(OURS) != 0 && module_loaded(OURS),
+	   "the driver does not unload while it has a region");
+	ok(region_online(0, "4 online_movable") == 0,
+	   "four blocks come online before the driver is unbound");
+	ok(memory_prefer(1) && memory_fill(&memory, 450 * MIB, 4),
+	   "four blocks are in use before the driver is unbound");
 	ok(virtio_unbind(device) == 0 && exists(REGION, 0) && blocks_online(0) == 4 && plugged() == 4 * block_size,
-	   "the driver lets go of the device, and the memory stays");
-	ok(memory_check(&memory) < 0, "with the data in it");
-	ok(online_block(5) == -ENODEV, "no more of it comes online then");
+	   "the region and its online blocks stay when the driver is unbound");
+	ok(memory_check(&memory) < 0, "the data in a region stays when the driver is unbound");
+	ok(online_block(5) == -ENODEV, "no block comes online while the driver is unbound");
 	if (exists("/sys/power/pm_test")) {
 		write_file("devices", "/sys/power/pm_test");
-		ok(write_file("freeze", "/sys/power/state") == -EBUSY, "the system does not sleep with it");
+		ok(write_file("freeze", "/sys/power/state") == -EBUSY,
+		   "suspend is refused while memory of an unbound device is in use");
 		write_file("none", "/sys/power/pm_test");
 	}
-	ok(refused("region0", EPERM, "region0", BUS "/remove_region"), "and the region is nobody else's to remove");
+	ok(refused("region0", EPERM, "region0", BUS "/remove_region"),
+	   "the region of an unbound device cannot be removed through remove_region");
 	ok(module_load_system("virtio_mem", NULL) == 0 && !*virtio_driver(device),
-	   "the kernel's own driver does not get the device while its memory is in use");
+	   "the kernel's own driver does not get a device whose memory is in use");
 	module_unload("virtio_mem");
-	ok(virtio_bind(device, OURS) == 0 && ours(), "ours takes it up again");
-	ok(memory_check(&memory) < 0 && region_online(0, "1 online_movable") == 0, "and all goes on");
+	ok(virtio_bind(device, OURS) == 0 && ours(),
+	   "the driver is bound again to a device whose memory is in use");
+	ok(memory_check(&memory) < 0 && region_online(0, "1 online_movable") == 0,
+	   "a block comes online after the driver is bound again");
 	memory_free(&memory);
 	memory_prefer(-1);
-	ok(region_offline(0, "all") == 0 && plugged() == 0, "down to the last block");
+	ok(region_offline(0, "all") == 0 && plugged() == 0,
+	   "all blocks go offline after the driver is bound again");
 
 	ok(region_online(0, "2 online_movable") == 0 && virtio_unbind(device) == 0 && blocks_online(0) == 2,
-	   "it lets go of the device once more");
-	ok(offline_block(0) == 0 && !usleep(2500000) && exists(REGION, 0), "the region stays for a block that is online");
-	ok(offline_block(1) == 0 && region_there(0, false, 10), "and goes with the last one");
-	ok(virtio_bind(device, OURS) == 0 && ours() && comes_to(0),
-	   "what nobody could unplug then is unplugged when the driver starts");
+	   "the driver is unbound while two blocks are online");
+	ok(offline_block(0) == 0 && !usleep(2500000) && exists(REGION, 0),
+	   "the region of an unbound device stays while a block is online");
+	ok(offline_block(1) == 0 && region_there(0, false, 10),
+	   "the region of an unbound device is removed after its last block goes offline");
+	ok(virtio_bind(device, OURS) == 0 && ours() && plugged_becomes(0),
+	   "memory that went offline while the driver was unbound is unplugged at the next bind");
 }
 
 static void other_notifier(void)
@@ -380,7 +514,7 @@ static void other_notifier(void)
 		return;
 	notifier_refuse("MEM_GOING_ONLINE", ENOMEM);
 	ok(region_online(0, "1 online_movable") == -ENOMEM && plugged() == 0,
-	   "%s: what was plugged for an online that it refuses is unplugged", when);
+	   "%s: a block whose online the notifier refuses is unplugged", when);
 	notifier_refuse("MEM_GOING_ONLINE", 0);
 	notifier_refusals(when, "online_movable", 0, first_block());
 	ok(plugged() == 0, "%s: nothing stays plugged", when);
@@ -389,51 +523,63 @@ static void other_notifier(void)
 
 static void hooks_off(void)
 {
-	ok(region_online(0, "1 online_movable") == 0, "a block is online");
+	ok(region_online(0, "1 online_movable") == 0,
+	   "a block comes online before the hooks are switched off");
 	write_file("0", ARMED);
 	ok(online_block(5) == -EIO && offline_block(0) == -EIO && plugged() == block_size,
-	   "with the hooks off blocks neither come nor go");
+	   "blocks go neither online nor offline while the hooks are off");
 	ok(virtio_unbind(device) == 0 && exists(REGION, 0) && blocks_online(0) == 1,
-	   "the driver lets go of the device, and the memory stays");
-	ok(virtio_bind(device, OURS) == 0 && ours() && plugged() == block_size, "and it takes it up again");
+	   "the driver is unbound while the hooks are off, and the memory stays");
+	ok(virtio_bind(device, OURS) == 0 && ours() && plugged() == block_size,
+	   "the driver is bound again while the hooks are off");
 	write_file("1", ARMED);
-	ok(offline_block(0) == 0 && plugged() == 0, "with the hooks on the block goes offline");
+	ok(offline_block(0) == 0 && plugged() == 0,
+	   "the block goes offline when the hooks are on again");
 	write_file("0", ARMED);
-	ok(virtio_unbind(device) == 0 && exists(REGION, 0), "let go of with the hooks off, a region without memory stays as well");
+	ok(virtio_unbind(device) == 0 && exists(REGION, 0),
+	   "a region without online blocks stays if the driver is unbound while the hooks are off");
 	write_file("1", ARMED);
-	ok(region_there(0, false, 60), "and goes when they are on");
-	ok(virtio_bind(device, OURS) == 0 && ours() && comes_to(0), "the driver takes up the device");
+	ok(region_there(0, false, 60),
+	   "the region of an unbound device is removed when the hooks are on again");
+	ok(virtio_bind(device, OURS) == 0 && ours() && plugged_becomes(0),
+	   "the driver is bound again after the hooks were off");
 }
 
-/* The device goes without asking anybody. */
+/* The device is removed from its bus without regard to its memory. */
 static void pulled(void)
 {
 	struct memory memory;
 	uint64_t size;
 
-	ok(region_online(0, "3 online_movable") == 0, "blocks are online");
+	ok(region_online(0, "3 online_movable") == 0,
+	   "three blocks come online before the device is removed");
 	ok(memory_prefer(1) && memory_fill(&memory, 200 * MIB, 7) &&
-	   memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 100 * MIB, "and in use");
+	   memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 100 * MIB,
+	   "blocks are in use before the device is removed");
 	memory_prefer(-1);
 	size = plugged();
 	host_ask("device_del vm0");
 	sleep(2);
-	ok(ours() && plugged() == size && memory_check(&memory) < 0, "the host does not take a device back whose memory is plugged");
+	ok(ours() && plugged() == size && memory_check(&memory) < 0,
+	   "the host does not remove a device whose memory is plugged");
 	ok(write_file("1", "/sys/bus/virtio/devices/%s/../remove", device) == 0 && exists(REGION, 0) &&
-	   blocks_online(0) == 3 && memory_check(&memory) < 0, "the device is gone from its bus, and the memory stays");
-	ok(online_block(5) == -ENODEV && offline_block(2) == 0, "blocks go offline, but not online");
-	ok(write_file("1", "/sys/bus/pci/rescan") == 0, "the bus is looked at again");
+	   blocks_online(0) == 3 && memory_check(&memory) < 0,
+	   "the memory stays when the device is removed from its bus");
+	ok(online_block(5) == -ENODEV && offline_block(2) == 0,
+	   "blocks of a device that was removed go offline, but not online");
+	ok(write_file("1", "/sys/bus/pci/rescan") == 0, "the PCI bus is rescanned");
 	usleep(1000000);
 	snprintf(device, sizeof(device), "%s", virtio_device(VIRTIO_ID_MEM, 0));
-	ok(ours() && blocks_online(0) == 2 && comes_to(2 * block_size) && region_online(0, "1 online_movable") == 0,
-	   "the device is there again, and is taken up");
+	ok(ours() && blocks_online(0) == 2 && plugged_becomes(2 * block_size) && region_online(0, "1 online_movable") == 0,
+	   "a device that appears again is bound to the region with its memory");
 
-	ok(memory_check(&memory) < 0, "no data is lost");
+	ok(memory_check(&memory) < 0,
+	   "no data is lost when the device is removed and appears again");
 	memory_free(&memory);
-	ok(region_offline(0, "all") == 0, "all of it is standby");
+	ok(region_offline(0, "all") == 0, "all blocks of a device that appeared again go offline");
 }
 
-/* The last thing that is done: lockdep looks at nothing after that. */
+/* The last test of the group: an unload by force disables lockdep. */
 static void unloaded_by_force(void)
 {
 	struct memory memory;
@@ -441,7 +587,8 @@ static void unloaded_by_force(void)
 	pid_t pid;
 
 	ok(region_online(0, "3 online_movable") == 0 && memory_prefer(1) && memory_fill(&memory, 200 * MIB, 8) &&
-	   memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 100 * MIB, "blocks are online and in use");
+	   memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 100 * MIB,
+	   "blocks are in use before the driver is unloaded by force");
 	memory_prefer(-1);
 	pid = fork();
 	if (!pid)
@@ -449,95 +596,101 @@ static void unloaded_by_force(void)
 	usleep(1500000);
 	if (waitpid(pid, &status, WNOHANG) == pid) {
 		if (WEXITSTATUS(status) == EWOULDBLOCK)
-			skip("this kernel does not do that", "the driver is unloaded by force");
+			skip("this kernel cannot unload by force", "the driver is unloaded by force");
 		else
-			ok(false, "unloaded by force, the driver waits (%s)", strerror(WEXITSTATUS(status)));
+			ok(false,
+			   "the exit function of a driver that is unloaded by force waits for its region (%s)", strerror(WEXITSTATUS(status)));
 	} else {
 		ok(module_loaded(OURS) && blocks_online(0) == 3 && memory_check(&memory) < 0,
-		   "unloaded by force, the driver stays for its region, and the data is right");
-		ok(region_offline(0, "all") == 0 && region_there(0, false, 10), "when all of it is offline, the region goes");
+		   "a driver that is unloaded by force stays until its region is removed, and the data is right");
+		ok(region_offline(0, "all") == 0 && region_there(0, false, 10),
+		   "the region of a driver that is unloaded by force is removed after its last block goes offline");
 		waitpid(pid, &status, 0);
-		ok(!module_loaded(OURS) && module_load(OURS, NULL) == 0 && ours() && comes_to(0),
-		   "and the driver; loaded again, it starts with what is left over");
+		ok(!module_loaded(OURS) && module_load(OURS, NULL) == 0 && ours() && plugged_becomes(0),
+		   "a driver that was unloaded by force unplugs leftover memory when it is loaded again");
 	}
-	ok(memory_check(&memory) < 0, "no data is lost");
+	ok(memory_check(&memory) < 0, "no data is lost by an unload by force");
 	memory_free(&memory);
-	ok(region_offline(0, "all") == 0, "all of it is standby");
+	ok(region_offline(0, "all") == 0, "all blocks are standby after an unload by force");
 }
 
-/* To the driver that the kernel itself has for such devices, and back */
+/* To the kernel's own driver for such devices, and back */
 static void hand_over(void)
 {
 	long long total = meminfo("MemTotal");
 	int tries;
 
-	ok(virtio_unbind(device) == 0 && !exists(REGION, 0), "without memory in use, the region goes with the driver");
+	ok(virtio_unbind(device) == 0 && !exists(REGION, 0),
+	   "the region is removed when the driver is unbound and no block is online");
 	write_file("online_movable", MEMORY "/auto_online_blocks");
 	ok(module_load_system("virtio_mem", NULL) == 0 && !strcmp(virtio_driver(device), "virtio_mem"),
-	   "the kernel's own driver takes the device");
+	   "the kernel's own driver is bound to the device");
 	for (tries = 0; tries < 100 && plugged() != BUDGET; tries++)
 		usleep(100000);
-	ok(plugged() == BUDGET && meminfo("MemTotal") > total, "and plugs what the host asks for");
+	ok(plugged() == BUDGET && meminfo("MemTotal") > total,
+	   "the kernel's own driver plugs what the host requests");
 	set_budget("vm0", 0);
 	for (tries = 0; tries < 100 && plugged(); tries++)
 		usleep(100000);
 	ok(plugged() == 0 && virtio_unbind(device) == 0 && module_unload("virtio_mem") == 0,
-	   "it gives all of it and the device back");
+	   "the kernel's own driver unplugs all memory, is unbound and unloads");
 	write_file("offline", MEMORY "/auto_online_blocks");
 	set_budget("vm0", BUDGET);
-	ok(virtio_bind(device, OURS) == 0 && ours(), "ours takes the device");
-	ok(region_online(0, "2 online_movable") == 0 && region_offline(0, "all") == 0, "and works as before");
+	ok(virtio_bind(device, OURS) == 0 && ours(),
+	   "the driver is bound after the kernel's own driver");
+	ok(region_online(0, "2 online_movable") == 0 && region_offline(0, "all") == 0,
+	   "blocks go online and offline after the kernel's own driver had the device");
 }
 
-static void sleeping(void)
+static void suspended(void)
 {
 	struct kmsg kmsg = kmsg_mark();
 
 	if (!exists("/sys/power/pm_test")) {
-		skip("this kernel cannot", "suspend is tried");
+		skip("this kernel has no pm_test", "suspend is refused while a block is online");
 		return;
 	}
 	write_file("devices", "/sys/power/pm_test");
-	ok(region_online(0, "1 online_movable") == 0, "a block is online");
-	ok(write_file("freeze", "/sys/power/state") != 0 && kmsg_lines(&kmsg, "refuses to sleep", NULL, 0) == 1,
-	   "then the system does not sleep, since the memory might be gone");
+	ok(region_online(0, "1 online_movable") == 0, "a block comes online before a suspend");
+	ok(write_file("freeze", "/sys/power/state") != 0 && kmsg_lines(&kmsg, "cannot suspend", NULL, 0) == 1,
+	   "suspend is refused while a block is online, since its memory may be lost");
 	if (exists("/sys/power/disk"))
 		ok(write_file("disk", "/sys/power/state") != 0 && kmsg_lines(&kmsg, "hibernation refused", NULL, 0) == 1,
-		   "nor does it hibernate");
+		   "hibernation is refused while a block is online");
 	else
-		skip("this kernel cannot", "nor does it hibernate");
+		skip("this kernel cannot hibernate", "hibernation is refused while a block is online");
 	ok(region_offline(0, "1") == 0 && write_file("freeze", "/sys/power/state") == 0,
-	   "with all of it standby it does");
+	   "the system suspends while all blocks are standby");
 	ok(region_online(0, "1 online_movable") == 0 && plugged() == block_size && region_offline(0, "1") == 0,
-	   "and all works afterwards");
+	   "a block is plugged and unplugged after a suspend");
 	write_file("none", "/sys/power/pm_test");
 	kmsg_close(&kmsg);
 }
 
-/* The bus is part of the system, not of what has to be gone at the end. */
+/* The driver of the bus is part of the baseline: it stays loaded. */
 static void setup(void)
 {
 	write_file("offline", MEMORY "/auto_online_blocks");
-	ok(module_load_system("virtio_pci", NULL) == 0, "the virtio bus is there");
+	ok(module_load_system("virtio_pci", NULL) == 0, "the driver of the virtio bus is loaded");
 	usleep(300000);
 }
 
 static bool start(void)
 {
 	snprintf(device, sizeof(device), "%s", virtio_device(VIRTIO_ID_MEM, 0));
-	return ok(*device, "a virtio-mem device is there") && load_twostage(NULL);
+	return ok(*device, "the guest has a virtio-mem device") && load_twostage(NULL);
 }
 
-/* Somebody holds device_hotplug_lock: a block of vm0 goes offline, and waits for a page that is held. */
+/* Hold device_hotplug_lock: an offline of a block of vm0 waits for a page that is pinned. */
 static pid_t lock(struct pin *pin, const struct memory *memory)
 {
 	pid_t pid;
 
-	if (!ok(memory_pin(memory, pin, first_block() * block_size, REGION_SIZE), "a page of the first device is held"))
+	if (!ok(memory_pin(memory, pin, first_block() * block_size, REGION_SIZE), "a page of the first device is pinned"))
 		return -1;
 	pid = fork();
 	if (!pid) {
-		/* Its own hold of the page */
+		/* The child's reference to the page */
 		memory_unpin(pin);
 		_exit(-region_offline(0, "all"));
 	}
@@ -553,7 +706,7 @@ static bool unlock(struct pin *pin, pid_t pid)
 	return waiting && waitpid(pid, NULL, 0) == pid;
 }
 
-static void locked(const char *other)
+static void hotplug_lock_taken(const char *other)
 {
 	struct memory memory;
 	double started;
@@ -561,36 +714,55 @@ static void locked(const char *other)
 	pid_t pid;
 
 	ok(region_online(0, "3 online_movable") == 0 && memory_prefer(1) && memory_fill(&memory, block_size, 3),
-	   "the memory of the first device is in use");
+	   "memory of the first device is in use before the second is bound");
 	memory_prefer(-1);
 
-	ok(virtio_unbind(other) == 0 && !exists(REGION, 1), "the driver lets go of the second");
+	ok(virtio_unbind(other) == 0 && !exists(REGION, 1),
+	   "the driver is unbound from the second device");
 	pid = lock(&pin, &memory);
 	started = now();
-	ok(virtio_bind(other, OURS) != 0 && !exists(REGION, 1),
-	   "it does not take it up while memory goes offline all the time");
-	diag("given up after %.1f s", now() - started);
-	ok(unlock(&pin, pid), "until the page is held no more");
-	ok(region_there(1, true, 60) && !strcmp(virtio_driver(other), OURS), "then it does, by itself");
+	ok(virtio_bind(other, OURS) == 0 && starting(other, 1),
+	   "a device is bound, without a region, while an offline holds device_hotplug_lock");
+	diag("bound after %.1f s", now() - started);
+	/* Its work item waits for the lock by now. */
+	sleep(2);
+	started = now();
+	ok(virtio_unbind(other) == 0 && !exists(REGION, 1),
+	   "a device without a region is unbound while an offline holds device_hotplug_lock");
+	diag("unbound after %.1f s", now() - started);
+	ok(virtio_bind(other, OURS) == 0 && starting(other, 1),
+	   "the device is bound once more, without a region");
+	ok(unlock(&pin, pid), "the offline ends when the page is released");
+	ok(region_there(1, true, 60) && !strcmp(virtio_driver(other), OURS) &&
+	   !strcmp(device_text(other, "state"), "running"),
+	   "the region is added when device_hotplug_lock is free");
 
 	memory_free(&memory);
 	ok(region_online(0, "3 online_movable") == 0 && memory_prefer(1) && memory_fill(&memory, block_size, 4),
-	   "the first one is in use again");
+	   "memory of the first device is in use before the second is unbound");
 	memory_prefer(-1);
 	pid = lock(&pin, &memory);
 	started = now();
-	ok(virtio_unbind(other) == 0 && exists(REGION, 1), "it lets go meanwhile, and the region stays");
-	diag("after %.1f s", now() - started);
-	ok(virtio_bind(other, OURS) == 0 && exists(REGION, 1), "with which it takes the device up again");
-	ok(virtio_unbind(other) == 0 && unlock(&pin, pid), "it lets go once more, and the page is held no more");
-	ok(region_there(1, false, 60), "then the region goes");
+	ok(virtio_unbind(other) == 0 && exists(REGION, 1),
+	   "a device with a region is unbound while an offline holds device_hotplug_lock, and the region stays");
+	diag("unbound after %.1f s", now() - started);
+	ok(virtio_bind(other, OURS) == 0 && exists(REGION, 1),
+	   "a device is bound to its remaining region while an offline holds device_hotplug_lock");
+	ok(virtio_unbind(other) == 0 && unlock(&pin, pid),
+	   "the device is unbound once more before the offline ends");
+	ok(region_there(1, false, 60),
+	   "the region of an unbound device is removed when device_hotplug_lock is free");
 	ok(virtio_bind(other, OURS) == 0 && region_online(1, "1 online_movable") == 0 && region_give_back(1) == 0,
-	   "taken up again, it works as before");
-	ok(memory_check(&memory) < 0 && region_give_back(0) == 0, "no data is lost");
+	   "blocks of a device go online and offline after waits for device_hotplug_lock");
+	ok(memory_check(&memory) < 0 && region_give_back(0) == 0,
+	   "no data is lost by waits for device_hotplug_lock");
 	memory_free(&memory);
 }
 
-/* Whom the driver core would ask first, were it asked to find a driver for a device */
+/*
+ * Load both drivers, the kernel's own first: the driver core offers a device
+ * without a driver to that one first.
+ */
 static bool after_the_other_driver(const char *other)
 {
 	bool taken;
@@ -601,14 +773,14 @@ static bool after_the_other_driver(const char *other)
 		module_load_system("virtio_mem", NULL) == 0 && !strcmp(virtio_driver(other), "virtio_mem");
 	taken = ok(taken && module_load(OURS, NULL) == 0 && virtio_unbind(device) == 0 && virtio_bind(device, OURS) == 0 &&
 		   ours() && virtio_unbind(other) == 0 && virtio_bind(other, OURS) == 0 && exists(REGION, 1),
-		   "both devices are taken from the kernel's own driver, which is there as well");
+		   "both devices are bound to the driver while the kernel's own driver is loaded, too");
 	set_budget("vm0", BUDGET);
 	set_budget("vm2", 512 * MIB);
 	return taken;
 }
 
-/* The firmware's hotplug brings a device with device_hotplug_lock held. */
-static void plugged_later(void)
+/* ACPI hotplug adds the device with device_hotplug_lock held. */
+static void second_device(void)
 {
 	struct accounts *before = accounts_take();
 	char other[32];
@@ -618,25 +790,27 @@ static void plugged_later(void)
 	host_ask("device_add virtio-mem-pci,id=vm2,memdev=vmem2,requested-size=512M,node=0");
 	for (tries = 0; tries < 100 && !*virtio_device(VIRTIO_ID_MEM, 1); tries++)
 		usleep(100000);
-	/* The kernel of make check-debug is built without it. */
+	/* The kernel of make check-debug is built without hotplug of PCI devices. */
 	if (!*virtio_device(VIRTIO_ID_MEM, 1)) {
-		diag("this kernel has no hotplug of PCI devices: the bus is looked at again");
+		diag("this kernel has no hotplug of PCI devices: rescanning the bus");
 		write_file("1", "/sys/bus/pci/rescan");
 		usleep(1000000);
 	}
 	snprintf(other, sizeof(other), "%s", virtio_device(VIRTIO_ID_MEM, 1));
 	if (!ok(*other && region_there(1, true, 30) && !strcmp(virtio_driver(other), OURS),
-		"a device that the host plugs is taken"))
+		"a device that the host plugs is bound to the driver"))
 		return;
-	ok(region_online(1, "all online_movable") == 0 && told("vm2", "size") == (long long)(512 * MIB) &&
-	   region_give_back(1) == 0 && told("vm2", "size") == 0, "its memory comes online, and goes");
+	ok(region_online(1, "all online_movable") == 0 && qemu_property("vm2", "size") == (long long)(512 * MIB) &&
+	   region_give_back(1) == 0 && qemu_property("vm2", "size") == 0,
+	   "all blocks of a device that the host plugged go online and offline");
 	if (!after_the_other_driver(other))
 		return;
-	locked(other);
-	ok(module_unload("virtio_mem") == 0, "the kernel's own driver goes, which had none of them");
-	ok(virtio_unbind(other) == 0 && region_there(1, false, 1), "the driver lets go of it");
+	hotplug_lock_taken(other);
+	ok(module_unload("virtio_mem") == 0, "the kernel's own driver unloads, and has no device");
+	ok(virtio_unbind(other) == 0 && region_there(1, false, 1),
+	   "the region of the second device is removed when it is unbound");
 	ok(write_file("1", "/sys/bus/virtio/devices/%s/../remove", other) == 0 && accounts_same(before),
-	   "without it every account is as before");
+	   "the system is as before the second device was plugged");
 	accounts_free(before);
 }
 
@@ -648,33 +822,38 @@ static void run(void)
 	if (!start())
 		return;
 	before = accounts_take();
-	ok(module_load(OURS, NULL) == 0 && ours(), "the driver takes the device");
+	ok(module_load(OURS, NULL) == 0 && ours(),
+	   "the driver is bound to the device when it is loaded");
 	ok(!strcmp(read_file(REGION "/provider", 0), "virtio_mem") && attribute("size") == REGION_SIZE &&
 	   blocks_online(0) == 0 && !strcmp(block_state(first_block() + 31), "offline"),
-	   "all of its memory is a standby region");
+	   "all memory of the device is one standby region");
 	ok(read_number(REGION "/node", 0) == 1 &&
-	   exists("/sys/devices/system/node/node1/memory%d", first_block()), "on the device's node");
+	   exists("/sys/devices/system/node/node1/memory%d", first_block()),
+	   "the region is on the node of the device");
 	standby = accounts_take();
 	cycle();
 	budget();
-	ok(accounts_same(standby), "every account is as after stage 1");
+	ok(accounts_same(standby), "the system is as it was after stage 1");
 	accounts_free(standby);
 	answers();
+	region_added_later();
 	migrating();
-	let_go();
+	unbound_in_use();
 	other_notifier();
 	hooks_off();
 	pulled();
 	hand_over();
-	sleeping();
-	plugged_later();
+	suspended();
+	second_device();
 	unloaded_by_force();
 
 	kmsg = kmsg_mark();
-	ok(virtio_unbind(device) == 0 && !exists(REGION, 0) && module_unload(OURS) == 0, "the driver unloads");
-	ok(!kmsg_lines(&kmsg, "never took back", NULL, 0), "nothing is left plugged");
+	ok(virtio_unbind(device) == 0 && !exists(REGION, 0) && module_unload(OURS) == 0,
+	   "the driver is unbound and unloads");
+	ok(!kmsg_lines(&kmsg, "never took back", NULL, 0),
+	   "no memory stays plugged after the unload");
 	kmsg_close(&kmsg);
-	ok(accounts_same(before), "every account is what it was");
+	ok(accounts_same(before), "the system is as it was before the driver was loaded");
 	accounts_free(before);
 	unload_twostage();
 }
@@ -690,53 +869,63 @@ static void run_odd(void)
 		return;
 	before = accounts_take();
 	kmsg = kmsg_mark();
-	ok(module_load(OURS, NULL) == 0 && exists(REGION, 0) && exists(REGION, 1), "the driver takes both devices");
-	ok(kmsg_lines(&kmsg, "are left over beside whole units", NULL, 0) == 1,
-	   "what does not fit into memory blocks is told");
+	ok(module_load(OURS, NULL) == 0 && exists(REGION, 0) && exists(REGION, 1),
+	   "the driver is bound to both devices");
+	ok(kmsg_lines(&kmsg, "outside of its aligned units", NULL, 0) == 1,
+	   "the log has the memory that does not fit into whole memory blocks");
 	kmsg_close(&kmsg);
-	/* Which of the two is region0 is for the bus to say. */
+	/* The bus determines which of the two is region0. */
 	int large = strtoull(read_file(REGION "/size", 0), NULL, 0) == GIB ? 0 : 1, odd = 1 - large;
 
-	/* What the host does not let anybody touch while it is unplugged. It backs what is read, too. */
+	/* Unplugged memory must not be accessed. The host would allocate pages that are read. */
 	for (int i = 0; i < 64; i++)
 		look_at_block(block_at(strtoull(read_file(REGION "/start", i % 2), NULL, 0)) +
 			      i / 2 % read_number(REGION "/blocks", i % 2));
-	ok(shared_kib() == 0, "looking at all of it touches nothing");
+	ok(shared_kib() == 0,
+	   "reading all attributes of standby blocks accesses no memory of the devices");
 
 	start1 = strtoull(read_file(REGION "/start", odd), NULL, 0);
 	ok(start1 % block_size == 0 && strtoull(read_file(REGION "/size", odd), NULL, 0) == GIB / 2 - block_size,
-	   "the region are the whole memory blocks of it");
+	   "the region consists of the whole memory blocks of the device");
 	ok(strtoull(read_file("/sys/bus/virtio/devices/%s/twostage/left_over", virtio_device(VIRTIO_ID_MEM, odd)), NULL,
-		    0) == block_size, "what is left over is told");
-	ok(region_online(odd, "all online_movable") == 0 && told("vm1", "size") == (long long)(GIB / 2 - block_size),
-	   "all of them come online");
-	ok(region_offline(odd, "all") == 0 && told("vm1", "size") == 0, "and go");
+		    0) == block_size,
+		    "left_over is the memory that does not fit into whole memory blocks");
+	ok(region_online(odd, "all online_movable") == 0 && qemu_property("vm1", "size") == (long long)(GIB / 2 - block_size),
+	   "all whole memory blocks of an unaligned device come online");
+	ok(region_offline(odd, "all") == 0 && qemu_property("vm1", "size") == 0,
+	   "all blocks of an unaligned device go offline and are unplugged");
 
 	ok(region_online(large, "1 online_movable") == 0 && plugged() == 256 * MIB,
-	   "a device block of two memory blocks is plugged for the first of them");
-	ok(region_online(large, "1 online_movable") == 0 && plugged() == 256 * MIB, "and not again for the second");
-	ok(region_offline(large, "1") == 0 && plugged() == 256 * MIB, "it stays plugged for the one that is left");
-	ok(region_offline(large, "1") == 0 && plugged() == 0, "and is unplugged after it");
+	   "a device block of two memory blocks is plugged when the first comes online");
+	ok(region_online(large, "1 online_movable") == 0 && plugged() == 256 * MIB,
+	   "a device block of two memory blocks is not plugged again for the second");
+	ok(region_offline(large, "1") == 0 && plugged() == 256 * MIB,
+	   "a device block of two memory blocks stays plugged while one of them is online");
+	ok(region_offline(large, "1") == 0 && plugged() == 0,
+	   "a device block of two memory blocks is unplugged after both are offline");
 
 	ok(virtio_unbind(virtio_device(VIRTIO_ID_MEM, 0)) == 0 && virtio_unbind(virtio_device(VIRTIO_ID_MEM, 1)) == 0 &&
-	   module_unload(OURS) == 0, "the driver unloads");
-	ok(accounts_same(before), "every account is what it was");
+	   module_unload(OURS) == 0, "the driver is unbound from both devices and unloads");
+	ok(accounts_same(before), "the system is as it was before the driver was loaded");
 	accounts_free(before);
 	unload_twostage();
 }
 
 static struct memory taken;
 
-/* The kernel's own driver has to let go of memory that is in use. What it leaves behind stays until a reboot. */
+/* The kernel's own driver is unbound while memory is in use: that memory stays until a reboot. */
 static void setup_taken(void)
 {
 	setup();
 	snprintf(device, sizeof(device), "%s", virtio_device(VIRTIO_ID_MEM, 0));
 	write_file("online_movable", MEMORY "/auto_online_blocks");
-	ok(module_load_system("virtio_mem", NULL) == 0 && comes_to(BUDGET), "the kernel's own driver plugs the budget");
-	ok(memory_prefer(1) && memory_fill(&taken, 450 * MIB, 5), "memory of it is in use");
+	ok(module_load_system("virtio_mem", NULL) == 0 && plugged_becomes(BUDGET),
+	   "the kernel's own driver plugs the budget");
+	ok(memory_prefer(1) && memory_fill(&taken, 450 * MIB, 5),
+	   "memory of the kernel's own driver is in use");
 	memory_prefer(-1);
-	ok(virtio_unbind(device) == 0 && plugged() == BUDGET, "it has to let go of the device");
+	ok(virtio_unbind(device) == 0 && plugged() == BUDGET,
+	   "memory stays plugged when the kernel's own driver is unbound");
 	write_file("offline", MEMORY "/auto_online_blocks");
 }
 
@@ -744,15 +933,18 @@ static void run_taken(void)
 {
 	if (!start())
 		return;
-	ok(module_load(OURS, NULL) == 0 && !*virtio_driver(device), "ours does not take the device when it is loaded");
-	ok(virtio_bind(device, OURS) == -EBUSY && !exists(REGION, 0), "nor when it is told to");
-	ok(plugged() == BUDGET && memory_check(&taken) < 0, "the memory stays plugged, with the data in it");
-	ok(module_unload(OURS) == 0, "the driver unloads");
+	ok(module_load(OURS, NULL) == 0 && !*virtio_driver(device),
+	   "loading the driver does not bind it to a device whose memory another driver has left in use");
+	ok(virtio_bind(device, OURS) == -EBUSY && !exists(REGION, 0),
+	   "a bind to a device whose memory another driver has left in use fails with EBUSY");
+	ok(plugged() == BUDGET && memory_check(&taken) < 0,
+	   "memory that another driver has left in use stays plugged, with its data");
+	ok(module_unload(OURS) == 0, "the driver unloads without a device");
 	memory_free(&taken);
 	unload_twostage();
 }
 
-/* The host backs each page that is touched, even if only by a read: the device's memory is shared. */
+/* The memory of the device is shared: the host allocates each page that is read or written. */
 static void run_given_back(void)
 {
 	struct accounts *before;
@@ -763,14 +955,16 @@ static void run_given_back(void)
 	if (!start())
 		return;
 	before = accounts_take();
-	ok(module_load(OURS, NULL) == 0 && ours(), "the driver takes the device");
-	ok(shared_kib() == 0, "the host backs none of a device's memory that is standby");
-	ok(region_online(0, "8 online_movable") == 0 && memory_fill(&memory, 500 * MIB, 7), "blocks are online and used");
+	ok(module_load(OURS, NULL) == 0 && ours(),
+	   "the driver is bound to a device with shared memory");
+	ok(shared_kib() == 0, "the host allocates no page for standby memory");
+	ok(region_online(0, "8 online_movable") == 0 && memory_fill(&memory, 500 * MIB, 7),
+	   "eight blocks are online and in use");
 	used = shared_kib();
 	memory_free(&memory);
-	ok(used > 300 * 1024, "which the host backs");
+	ok(used > 300 * 1024, "the host allocates pages for memory in use");
 	ok(region_give_back(0) == 0 && plugged() == 0 && shared_kib() == 0,
-	   "after the offline it backs nothing, not a page of the blocks' memmap");
+	   "the host frees all pages of blocks that go offline, those of their memmap included");
 
 	write_file("1", "/proc/sys/vm/compact_memory");
 	write_file("3", "/proc/sys/vm/drop_caches");
@@ -782,16 +976,18 @@ static void run_given_back(void)
 	}
 	run_command("for file in /proc/kpage* /proc/pagetypeinfo /proc/zoneinfo /proc/iomem; do cat $file >/dev/null; done");
 	run_command("lsmem -a >/dev/null; cat /sys/devices/system/memory/*/* >/dev/null 2>&1");
-	ok(memory_fill(&memory, 200 * MIB, 8) && memory_check(&memory) < 0, "ordinary memory is used up to a shortage");
+	ok(memory_fill(&memory, 200 * MIB, 8) && memory_check(&memory) < 0,
+	   "ordinary memory is used until it is short");
 	memory_free(&memory);
 	kib = shared_kib();
-	ok(kib == 0, "nobody has read what was given back");
+	ok(kib == 0, "no page of an unplugged block is read");
 	if (kib)
 		diag("%lld KiB", kib);
 	ok(region_online(0, "1 online_movable") == 0 && shared_kib() > 0 && region_give_back(0) == 0 && shared_kib() == 0,
-	   "and it can be taken again, and given back");
-	ok(virtio_unbind(device) == 0 && module_unload(OURS) == 0 && shared_kib() == 0, "the driver unloads");
-	ok(accounts_same(before), "every account is what it was");
+	   "a block is plugged and unplugged once more");
+	ok(virtio_unbind(device) == 0 && module_unload(OURS) == 0 && shared_kib() == 0,
+	   "the driver is unbound and unloads, and the host has allocated no page");
+	ok(accounts_same(before), "the system is as it was before the driver was loaded");
 	accounts_free(before);
 	unload_twostage();
 }
@@ -848,8 +1044,10 @@ static void many_refused(const char *when, const char *reason, long blocks)
 	said.messages += rest.messages;
 	diag("%s: %d lines, %d later", when, said.lines, rest.lines);
 	ok(said.reasons >= 1, "%s: the log has the reason", when);
-	ok(said.lines + rest.lines <= MANY_LINES, "%s: the log has at most %d lines of it", when, MANY_LINES);
-	ok(said.messages == blocks, "%s: the log has the number of refusals (%ld)", when, said.messages);
+	ok(said.lines + rest.lines <= MANY_LINES,
+	   "%s: the log has at most %d lines of it", when, MANY_LINES);
+	ok(said.messages == blocks,
+	   "%s: the log has the number of refusals (%ld)", when, said.messages);
 	kmsg_close(&kmsg);
 }
 
@@ -859,7 +1057,8 @@ static void reasons_again(void)
 	struct kmsg kmsg = kmsg_mark();
 	struct said said;
 
-	ok(online_block(8) == -ENOSPC && logged(&kmsg, reason).reasons == 1, "a reason other than the last one is logged");
+	ok(online_block(8) == -ENOSPC && logged(&kmsg, reason).reasons == 1,
+	   "a reason other than the last one is logged");
 	ok(online_block(8) == -ENOSPC && online_block(9) == -ENOSPC && logged(&kmsg, reason).lines == 0,
 	   "a reason is not logged again for the next block");
 	sleep(5);
@@ -870,21 +1069,22 @@ static void reasons_again(void)
 	ok(online_block(8) == 0 && online_block(9) == -ENOSPC && logged(&kmsg, reason).reasons == 1,
 	   "a reason is logged again after the budget has grown and a block has come online");
 	ok(offline_block(8) == 0 && online_block(8) == 0 && online_block(9) == -ENOSPC &&
-	   logged(&kmsg, reason).reasons == 1, "a reason is logged again after any block has come online");
+	   logged(&kmsg, reason).reasons == 1,
+	   "a reason is logged again after any block has come online");
 	ok(region_online(0, "1 online_movable") == -ENOSPC && logged(&kmsg, reason).reasons == 1 &&
 	   region_online(0, "1 online_movable") == -ENOSPC && logged(&kmsg, reason).reasons == 1,
 	   "each failed write to the region's online attribute has its reason logged");
-	ok(region_offline(0, "all") == 0, "the blocks go offline");
+	ok(region_offline(0, "all") == 0, "the blocks go offline after the refusals");
 	set_budget("vm0", BUDGET);
 	kmsg_close(&kmsg);
 }
 
 /* Regions at addresses without memory, so that no block can come online */
-static void many_of_others(void)
+static void many_of_other_providers(void)
 {
 	ok(region_add(1024 * GIB, 64 * GIB, NULL) == 0, "a region without memory is added");
 	many_refused("blocks without memory", "there is no memory at", MANY_BLOCKS);
-	ok(region_remove(0) == 0, "the region is removed");
+	ok(region_remove(0) == 0, "a region without memory is removed");
 
 	ok(module_load("twostage_test", NULL) == 0 &&
 	   write_file("0x10000000000 0x1000000000 0x8000000", "/sys/kernel/debug/twostage_test/add") == 0,
@@ -892,7 +1092,7 @@ static void many_of_others(void)
 	write_file("12", "/sys/kernel/debug/twostage_test/assign_error");
 	many_refused("a provider that reports no reason", "provider test does not assign", MANY_BLOCKS);
 	ok(write_file("region0", "/sys/kernel/debug/twostage_test/remove") == 0 && module_unload("twostage_test") == 0,
-	   "the region is removed");
+	   "the region of a provider in another module is removed");
 }
 
 static void run_many(void)
@@ -901,36 +1101,43 @@ static void run_many(void)
 
 	if (!start())
 		return;
-	ok(module_load(OURS, NULL) == 0 && ours(), "the driver takes the device");
-	ok(region_online(0, "8 online_movable") == 0, "all of the budget is taken");
+	ok(module_load(OURS, NULL) == 0 && ours(), "the driver is bound to a device of 64 GiB");
+	ok(region_online(0, "8 online_movable") == 0,
+	   "eight blocks use up the budget of a device of 64 GiB");
 	many_refused("the budget is used up", "the host's budget does not allow", MANY_BLOCKS - 8);
 	reasons_again();
 	write_file("0", ARMED);
 	many_refused("the hooks are off", "the hooks are switched off", MANY_BLOCKS);
 	write_file("1", ARMED);
-	ok(online_block(0) == 0 && virtio_unbind(device) == 0, "the driver lets go of the device");
-	many_refused("the device is not driven", "the device is not driven by this driver", MANY_BLOCKS - 1);
-	ok(virtio_bind(device, OURS) == 0 && offline_block(0) == 0, "the driver takes it up again");
+	ok(online_block(0) == 0 && virtio_unbind(device) == 0,
+	   "the driver is unbound while one block is online");
+	many_refused("the driver is unbound", "the device is not bound to this driver", MANY_BLOCKS - 1);
+	ok(virtio_bind(device, OURS) == 0 && offline_block(0) == 0,
+	   "the driver is bound again, and the block goes offline");
 
-	ok(module_load("virtio_mem_test", NULL) == 0, "the device's answers can be changed");
-	ok(region_online(0, "8 online_movable") == 0, "all of the budget is taken");
+	ok(module_load("virtio_mem_test", NULL) == 0,
+	   "the module that changes the answers of the device is loaded");
+	ok(region_online(0, "8 online_movable") == 0,
+	   "eight blocks come online before the device rejects requests");
 	/* VIRTIO_MEM_RESP_ERROR */
 	set_answer(3, 1000000);
 	kmsg = kmsg_mark();
 	ok(region_offline(0, "all") == 0 && logged(&kmsg, "cannot unplug").reasons == 1,
-	   "blocks that cannot be unplugged are logged once");
+	   "blocks that cannot be unplugged for the same reason get one line in the log");
 	kmsg_close(&kmsg);
 	set_answer(-1, 0);
-	ok(comes_to(0), "the blocks are unplugged later");
-	ok(module_unload("virtio_mem_test") == 0, "the device's answers are its own again");
+	ok(plugged_becomes(0), "blocks that could not be unplugged are unplugged later");
+	ok(module_unload("virtio_mem_test") == 0,
+	   "the module that changes the answers of the device is unloaded");
 
-	ok(virtio_unbind(device) == 0 && region_there(0, false, 10) && module_unload(OURS) == 0, "the driver unloads");
-	many_of_others();
+	ok(virtio_unbind(device) == 0 && region_there(0, false, 10) && module_unload(OURS) == 0,
+	   "the driver is unbound from a device of 64 GiB and unloads");
+	many_of_other_providers();
 	unload_twostage();
 }
 
 GROUP(group_virtio_mem_given_back) = {
-	.name = "virtio-mem-given-back", .title = "what the host got back is never read again",
+	.name = "virtio-mem-given-back", .title = "unplugged memory is never read",
 	.setup = setup, .run = run_given_back,
 };
 
@@ -948,6 +1155,6 @@ GROUP(group_virtio_mem_odd) = {
 };
 
 GROUP(group_virtio_mem_many) = {
-	.name = "virtio-mem-many", .title = "refusals of many blocks, which do not fill the log", .setup = setup,
+	.name = "virtio-mem-many", .title = "refusals of many blocks do not flood the log", .setup = setup,
 	.run = run_many,
 };

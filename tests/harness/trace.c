@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The kernel's function tracer: how long a call takes, and what is in it
+ * The kernel's function tracer: how long a call takes, and what it calls
  *
- * The traces go to the console as they are, for the host to read:
+ * Traces are written to the console, for the host to read:
  *
  *	# trace OPERATION ORDER
  *	| ...
  *	# end of trace
  *
- * Not through the kernel's log, which is not made for so much.
+ * The kernel's log is too small for them.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -23,24 +23,26 @@
 
 #define TRACING "/sys/kernel/tracing"
 
-/* These files are emptied by opening them so. */
-static void clear(const char *knob)
+/* Opening these files with O_TRUNC empties them. */
+static void clear(const char *file_name)
 {
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), TRACING "/%s", knob);
+	snprintf(path, sizeof(path), TRACING "/%s", file_name);
 	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	if (fd >= 0)
 		close(fd);
 }
 
-/* Functions that a kernel has not, or that its compiler has inlined, are left out. */
-static void add_functions(const char *knob, const char *const *functions)
+/*
+ * Functions that the kernel does not have, or that were inlined, are left out.
+ */
+static void add_functions(const char *file_name, const char *const *functions)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), TRACING "/%s", knob);
+	snprintf(path, sizeof(path), TRACING "/%s", file_name);
 	for (; *functions; functions++) {
 		FILE *file = fopen(path, "a");
 
@@ -51,7 +53,9 @@ static void add_functions(const char *knob, const char *const *functions)
 	}
 }
 
-/* Each CPU has a trace, and what puts them together is clocks that differ. */
+/*
+ * Each CPU has a trace buffer, and the clocks by which they are merged differ.
+ */
 static void stay_on_one_cpu(bool stay)
 {
 	cpu_set_t cpus;

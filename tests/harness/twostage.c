@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The module's interface
+ * The user interface of twostage
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -19,7 +19,10 @@ uint64_t block_size;
 void twostage_init(void)
 {
 	block_size = strtoull(read_file(MEMORY "/block_size_bytes"), NULL, 16);
-	/* Tracing would patch the scheduler each time that it is switched on, which is too much for emulation. */
+	/*
+	 * With record-cmd, each start of tracing patches code of the scheduler,
+	 * which takes too long under emulation.
+	 */
 	write_file("0", "/sys/kernel/tracing/options/record-cmd");
 }
 
@@ -27,7 +30,8 @@ int region_add(uint64_t start, uint64_t size, const char *options)
 {
 	char text[160];
 
-	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64 " %s", start, size, options ? options : "");
+	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64 " %s", start, size,
+		 options ? options : "");
 	return write_file(text, BUS "/add_region");
 }
 
@@ -75,7 +79,7 @@ int region_give_back(int id)
 			return 0;
 		usleep(100000);
 	}
-	diag("region%d does not go offline (%s), %d blocks are left", id, strerror(-ret), blocks_online(id));
+	diag("region%d: %d blocks cannot go offline: %s", id, blocks_online(id), strerror(-ret));
 	return ret;
 }
 
@@ -127,16 +131,17 @@ bool refused(const char *text, int error, const char *needle, const char *path, 
 	lines = kmsg_lines(&kmsg, "twostage: ", line, sizeof(line));
 	passed = ret == -error && lines == 1 && strstr(line, needle);
 	if (!passed)
-		diag("%d (%s), %d lines, the last \"%s\"", ret, strerror(-ret), lines, line);
+		diag("returned %d (%s), expected %d; %d log lines, last \"%s\", expected \"%s\"",
+		     ret, strerror(-ret), -error, lines, line, needle);
 	passed &= accounts_same(before);
-	ok(passed, "\"%.*s\" to %s is refused with \"%s\", one line tells why, nothing changes",
+	ok(passed, "writing \"%.*s\" to %s fails with \"%s\" and one log line, and changes nothing",
 	   (int)strcspn(text, "\n"), text, strrchr(name, '/') + 1, strerror(error));
 	kmsg_close(&kmsg);
 	accounts_free(before);
 	return passed;
 }
 
-/* All of the system's kprobes, and all functions that are traced or redirected */
+/* All kprobes of the system, and all functions with an ftrace callback */
 static char *probes(void)
 {
 	char *kprobes = read_whole("/sys/kernel/debug/kprobes/list");
@@ -159,12 +164,14 @@ bool load_twostage(const char *options)
 	free(probes_before);
 	probes_before = probes();
 	ret = module_load("twostage", options);
-	return ok(ret == 0, "the module loads (%s)", ret ? strerror(-ret) : options ? options : "");
+	return ok_return(ret, 0, "twostage loads %s%s", options ? "with " : "without parameters",
+			 options ? options : "");
 }
 
 /*
- * A zone spans at boot what memmap= leaves out, too. Once a block at its end has come and gone, it spans no more
- * than there is. For a group's setup, before any account is taken.
+ * At boot a zone also spans what memmap= leaves out. Once a block at its end
+ * has been set online and offline, it spans only memory that is present. For
+ * the setup() of a group.
  */
 void settle_zones(void)
 {
@@ -172,8 +179,10 @@ void settle_zones(void)
 
 	if (!load_twostage(NULL))
 		return;
-	ok(region_add(start, block_size, NULL) == 0 && region_online(0, "1 online_kernel") == 0 &&
-	   region_give_back(0) == 0 && region_remove(0) == 0, "a block has come and gone in a kernel zone");
+	ok(succeeds(region_add(start, block_size, NULL)) &&
+	   succeeds(region_online(0, "1 online_kernel")) && succeeds(region_give_back(0)) &&
+	   succeeds(region_remove(0)),
+	   "setup: a block goes online in a kernel zone and offline, and its region is removed");
 	unload_twostage();
 }
 
@@ -183,12 +192,18 @@ bool unload_twostage(void)
 	char *left;
 	bool same;
 
-	ok(ret == 0 && !module_loaded("twostage"), "the module unloads (%s)", ret ? strerror(-ret) : "");
+	ok_return(ret, 0, "twostage unloads");
+	ok(!module_loaded("twostage"), "after its unload twostage is not loaded");
 	left = probes();
 	same = probes_before && !strcmp(left, probes_before);
 	if (!same)
-		diag("probes were \"%s\", and are \"%s\"", probes_before ? probes_before : "", left);
+		diag("probes were \"%s\", and are \"%s\"", probes_before ? probes_before : "",
+		     left);
 	free(left);
-	return ok(same && !exists(BUS) && !exists("/sys/devices/twostage") &&
-		  !exists("/sys/kernel/debug/twostage"), "no probe, file or directory is left behind");
+	ok(same,
+	   "after the unload of twostage all kprobes and traced functions are as before its load");
+	return ok(holds(!exists(BUS)) && holds(!exists("/sys/devices/twostage")) &&
+			  holds(!exists("/sys/kernel/debug/twostage")),
+		  "after the unload of twostage its directories in sysfs and debugfs are gone") &&
+	       same;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Requests a range of addresses, as a driver does for the registers of its device
+ * Requests an address range, as a driver does for the registers of its device
  *
  * Parameters: start and size, in bytes
  *
@@ -27,5 +27,5 @@ static void __exit claim_test_exit(void)
 module_init(claim_test_init);
 module_exit(claim_test_exit);
 
-MODULE_DESCRIPTION("Requests a range of addresses, for tests of twostage");
+MODULE_DESCRIPTION("Requests an address range, for tests of twostage");
 MODULE_LICENSE("GPL");

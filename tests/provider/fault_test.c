@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Makes one of the kernel's functions fail, or take long
+ * Makes a function of the kernel fail, or take long
  *
  * Parameters:
  *
- *   function	the function that fails
- *   error	what it answers with
- *   argument	if given, only calls with this string as the first argument fail
- *   skip	how many calls do not fail before those that do
- *   count	how many calls fail, from when this is written
- *   delay_ms	how long they take, with the locks that their callers have; for functions that may sleep
- *   late		1: they do not fail, and are made after that time
+ *   function	the function
+ *   error	what it returns
+ *   argument	if set, only calls with this string as first argument fail
+ *   skip	how many calls succeed first
+ *   count	how many calls fail then; starts when it is written
+ *   delay_ms	how long these calls sleep, with the locks of their callers
+ *		held: only for functions that may sleep
+ *   late	1: after that time they call the function and do not fail
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -51,7 +52,8 @@ static long failed(long a, long b, long c, long d, long e, long f)
 
 static int call(struct kprobe *kprobe, struct pt_regs *regs)
 {
-	if (count <= 0 || (argument && strcmp((const char *)regs_get_kernel_argument(regs, 0), argument)))
+	if (count <= 0 ||
+	    (argument && strcmp((const char *)regs_get_kernel_argument(regs, 0), argument)))
 		return 0;
 	if (skip > 0) {
 		skip--;
@@ -63,8 +65,10 @@ static int call(struct kprobe *kprobe, struct pt_regs *regs)
 }
 
 /*
- * Keeps the probe from being optimised into a jump, which could not redirect. Those by way of ftrace never are, and
- * the kernel does not get one with a post_handler out again that has joined another without.
+ * A post_handler keeps the kprobe from being optimised into a jump, which
+ * cannot redirect the call. Kprobes that use ftrace are never optimised, and
+ * must not have one: the kernel fails to remove a kprobe with a post_handler
+ * that was added to another without.
  */
 static void after(struct kprobe *kprobe, struct pt_regs *regs, unsigned long flags)
 {
@@ -72,7 +76,9 @@ static void after(struct kprobe *kprobe, struct pt_regs *regs, unsigned long fla
 
 static int register_probe(kprobe_post_handler_t post_handler)
 {
-	probe = (struct kprobe){ .symbol_name = function, .pre_handler = call, .post_handler = post_handler };
+	probe = (struct kprobe){ .symbol_name = function,
+				 .pre_handler = call,
+				 .post_handler = post_handler };
 	return register_kprobe(&probe);
 }
 

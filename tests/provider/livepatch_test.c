@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A live patch of a function that twostage wraps: two such cannot be, whichever comes first
+ * A live patch of a function that twostage wraps
+ *
+ * Ftrace allows only one redirection of a function: whichever of the two comes
+ * second is refused.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -9,9 +12,12 @@
 
 static char *function = "online_pages";
 module_param(function, charp, 0444);
-MODULE_PARM_DESC(function, "which one to patch; nobody calls it meanwhile");
+MODULE_PARM_DESC(function, "the function to patch, which must not be called meanwhile");
 
-/* Whatever the arguments are: some of these functions return an error, some nothing. */
+/*
+ * Called with any arguments. Some of the functions return an error, others
+ * nothing.
+ */
 static noinline int patched(void)
 {
 	return -EPERM;

@@ -2,22 +2,29 @@
 /*
  * A provider that fails, delays or refuses on command
  *
- * For the failure paths of stage 2, with a granule of any size. It also watches that it is called as
- * include/twostage.h promises: never twice for the same range, never for a part of a granule.
+ * For the failure paths of stage 2, with a granule of any size. It also checks
+ * that it is called as include/twostage.h promises: never twice for the same
+ * range, never for a part of a granule.
  *
  * debugfs twostage_test/
- *   add		START SIZE GRANULE [MEMMAP_ON_MEMORY]: a region, in bytes (0x...)
- *   remove		regionN
- *   assign_error	errno (a positive number) that assign answers with, 0 for success
- *   unassign_error	likewise
- *   refuse_offline	physical address: the memory block there is not let offline (EBUSY), 0 for none
+ *
+ *   add		START SIZE GRANULE [MEMMAP_ON_MEMORY]: add a region; the
+ *			first three are in bytes (0x...)
+ *   remove		regionN: remove a region
+ *   assign_error	positive errno with which assign fails, 0: succeed
+ *   unassign_error	the same for unassign
+ *   refuse_offline	physical address of a memory block that may not go
+ *			offline (EBUSY), 0: none
  *   delay_ms		how long assign and unassign take
- *   offline_delay_ms	how long a memory block takes to be let offline, whoever's it is
- *   keep_pages		1: who hands out pages that come online keeps them, as a hypervisor's balloon does; 0: not so
- *   assigned		bytes that are assigned now
- *   assigns		how often assign has succeeded
- *   unassigns		how often unassign has succeeded
- *   violations		calls that should not have been
+ *   offline_delay_ms	how long the notifier delays each MEM_GOING_OFFLINE,
+ *			for any memory block
+ *   keep_pages		1: the online_page_callback keeps the pages that come
+ *			online, as that of a balloon driver does; 0: the
+ *			default callback
+ *   assigned		bytes that are assigned
+ *   assigns		how many calls of assign succeeded
+ *   unassigns		how many calls of unassign succeeded
+ *   violations		how many calls broke the promises
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -38,12 +45,12 @@
 #include <twostage.h>
 
 /**
- * struct test_region - a region of ours
- * @node: in the list
- * @region: it
- * @start: in bytes
+ * struct test_region - a region of this provider
+ * @node: entry in test_regions
+ * @region: the region
+ * @start: physical address, in bytes
  * @granule: in bytes
- * @assigned: a bit for every granule
+ * @assigned: bitmap of the granules that are assigned
  */
 struct test_region {
 	struct list_head node;
@@ -98,8 +105,8 @@ static int change(struct twostage_region *region, u64 start, u64 size, bool assi
 
 violation:
 	violations++;
-	pr_err("%s: wrong call for [%#llx-%#llx]\n", assign ? "assign" : "unassign", start,
-	       start + size - 1);
+	pr_err("%s of [%#llx-%#llx]: partial granule, or called twice\n",
+	       assign ? "assign" : "unassign", start, start + size - 1);
 	return -EINVAL;
 }
 
@@ -143,7 +150,10 @@ static int test_region_add(u64 start, u64 size, u64 granule, bool memmap_on_memo
 		return -ENOMEM;
 	test->start = start;
 	test->granule = granule;
-	/* What is too large is for twostage_region_add() to refuse, but a size may be anything here. */
+	/*
+	 * Any size may be passed in; twostage_region_add() refuses what is too
+	 * large.
+	 */
 	test->assigned = bitmap_zalloc(size / granule + 1, GFP_KERNEL | __GFP_NOWARN);
 	if (!test->assigned) {
 		test_region_free(test);
@@ -207,7 +217,7 @@ static ssize_t remove_write(struct file *file, const char __user *buffer, size_t
 	list_for_each_entry(test, &test_regions, node) {
 		if (strcmp(text, twostage_region_name(test->region)))
 			continue;
-		/* Nobody waits for us who holds what it waits for. */
+		/* No task waits for this one, so the lock will be released. */
 		do {
 			ret = twostage_region_remove(test->region);
 		} while (ret == -ETIMEDOUT);
@@ -230,7 +240,8 @@ static int memory_callback(struct notifier_block *nb, unsigned long action, void
 
 	if (action == MEM_GOING_OFFLINE)
 		msleep(READ_ONCE(offline_delay_ms));
-	if (action != MEM_GOING_OFFLINE || !refused || refused >= notify->start_pfn + notify->nr_pages ||
+	if (action != MEM_GOING_OFFLINE || !refused ||
+	    refused >= notify->start_pfn + notify->nr_pages ||
 	    refused + PHYS_PFN(memory_block_size_bytes()) <= notify->start_pfn)
 		return NOTIFY_DONE;
 	return notifier_from_errno(-EBUSY);
@@ -272,7 +283,7 @@ static int __init twostage_test_init(void)
 	return 0;
 }
 
-/* Our regions hold a reference on this module, so there are none left. */
+/* Each region holds a reference to this module, so there are none left. */
 static void __exit twostage_test_exit(void)
 {
 	debugfs_remove_recursive(root);

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Makes a virtio-mem device answer as devices rarely do, or not at all
+ * Makes a virtio-mem device, or the core of twostage, answer the driver with
+ * errors that are rare otherwise
  *
- * Parameters, to be written at any time:
+ * Parameters, which can be written at any time:
  *
- *   answer	the type of answer that the driver gets without the device being asked; -1: the device is
- *   count	for how many requests that holds
- *   silent	1: requests do not reach the device, which so never answers
+ *   answer	type of the answer that the driver gets instead of the device's;
+ *		-1: requests reach the device
+ *   count	the number of requests that get that answer
+ *   silent	1: requests do not reach the device, so it never answers
+ *   add_error	the error that twostage_region_add() returns without adding a
+ *		region, a positive number; 0: regions are added
  *
  * Copyright (C) 2026 the twostage developers
  */
 #define pr_fmt(fmt) "virtio_mem_test: " fmt
 
+#include <linux/err.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/virtio.h>
@@ -23,13 +28,15 @@ static int count;
 module_param(count, int, 0600);
 static bool silent;
 module_param(silent, bool, 0600);
+static int add_error;
+module_param(add_error, int, 0600);
 
 static int given_answer(void *device)
 {
 	return answer;
 }
 
-/* Keeps a probe from being optimised into a jump, which could not redirect. */
+/* A kprobe without a post_handler may be optimised into a jump, which cannot change ip. */
 static void after(struct kprobe *kprobe, struct pt_regs *regs, unsigned long flags)
 {
 }
@@ -70,23 +77,35 @@ static struct kprobe kick_probe = {
 	.post_handler = after,
 };
 
+static void *region_add_failure(const void *params)
+{
+	return ERR_PTR(-add_error);
+}
+
+static int add_region(struct kprobe *kprobe, struct pt_regs *regs)
+{
+	if (!add_error)
+		return 0;
+	instruction_pointer_set(regs, (unsigned long)region_add_failure);
+	return 1;
+}
+
+static struct kprobe add_region_probe = {
+	.symbol_name = "twostage_region_add",
+	.pre_handler = add_region,
+	.post_handler = after,
+};
+
+static struct kprobe *probes[] = { &ask_probe, &kick_probe, &add_region_probe };
+
 static int __init virtio_mem_test_init(void)
 {
-	int ret;
-
-	ret = register_kprobe(&ask_probe);
-	if (ret)
-		return ret;
-	ret = register_kprobe(&kick_probe);
-	if (ret)
-		unregister_kprobe(&ask_probe);
-	return ret;
+	return register_kprobes(probes, ARRAY_SIZE(probes));
 }
 
 static void __exit virtio_mem_test_exit(void)
 {
-	unregister_kprobe(&kick_probe);
-	unregister_kprobe(&ask_probe);
+	unregister_kprobes(probes, ARRAY_SIZE(probes));
 }
 
 module_init(virtio_mem_test_init);

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Copyright (C) 2026 the twostage developers
+"""Tests of report.py."""
+
+import contextlib
+import io
+import os
+import tempfile
+import unittest
+
+from runner.judge import Test
+from runner.report import Report, Table
+
+
+class Tables(unittest.TestCase):
+    """The table of results."""
+
+    def setUp(self):
+        self.table = Table()
+        self.table.cells = {
+            ("a", "build"): {"fail": 0},
+            ("a", "x"): {"pass": 3, "fail": 1, "skip": 2},
+        }
+        self.table.releases = {"a": "a.1"}
+
+    def rows(self, kernels, columns):
+        """The rows without the headings."""
+        return list(self.table.rows(kernels, columns))[1:]
+
+    def test_rows(self):
+        """the table shows what failed and what was not run"""
+        self.assertEqual(
+            self.rows(["a", "b"], ["x"]),
+            [["a", "a.1", "ok", "3, **1 failed**, 2 skipped"], ["b", "?", "-", "-"]],
+        )
+
+    def test_before(self):
+        """a cell that was not run keeps its text unless the kernel's release has changed"""
+        self.table.before = {
+            "a": {"release": "a.1", "build": "ok", "x": "9", "y": "2"},
+            "b": {"release": "b.1", "build": "ok", "x": "7"},
+            "c": {"release": "c.1", "build": "ok", "x": "5"},
+        }
+        self.table.releases["c"] = "c.2"
+        self.assertEqual(
+            self.rows(["a", "b", "c"], ["x", "y"]),
+            [
+                ["a", "a.1", "ok", "3, **1 failed**, 2 skipped", "2"],
+                ["b", "b.1", "ok", "7", "-"],
+                ["c", "c.2", "-", "-", "-"],
+            ],
+        )
+
+    def test_file(self):
+        """the table is written between its two lines in a file, and read back from there"""
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "x.md")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(f"before\n{Table.BEGIN}old\n{Table.END}after\n")
+            text = self.table.markdown(["a"], ["x"])
+            self.table.write(path, text)
+            self.assertEqual(
+                Table.place(path), (f"before\n{Table.BEGIN}", text, f"{Table.END}after\n")
+            )
+            other = Table()
+            other.read(path)
+            self.assertEqual(other.before["a"]["x"], "3, **1 failed**, 2 skipped")
+
+
+class Summaries(unittest.TestCase):
+    """What a report prints."""
+
+    def summary(self, *verdicts):
+        """The exit status and the output for tests with these verdicts."""
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            report = Report()
+            report.add(
+                "title",
+                [Test(verdict, f"a {verdict}", "why") for verdict in verdicts],
+                1,
+                "/tmp/x.log",
+            )
+            status = report.summary()
+        return status, output.getvalue().splitlines()
+
+    def test_passed(self):
+        """the closing line counts what passed, failed and was skipped"""
+        status, lines = self.summary("pass", "pass", "skip")
+        self.assertEqual((status, lines[-1]), (0, "2 passed, 0 failed, 1 skipped"))
+        status, lines = self.summary("pass")
+        self.assertEqual((status, lines[-1]), (0, "1 passed, 0 failed"))
+
+    def test_failed(self):
+        """each failure is named with its log, and fails the run"""
+        status, lines = self.summary("pass", "fail")
+        self.assertEqual((status, lines[-1]), (1, "1 passed, 1 failed"))
+        self.assertTrue(
+            any(line.startswith("  title: a fail (") and "x.log" in line for line in lines), lines
+        )
+
+    def test_nothing(self):
+        """a run in which no test passed fails"""
+        self.assertEqual(self.summary()[0], 1)
