@@ -348,8 +348,8 @@ static void retry_soon(struct virtio_mem *vm)
 }
 
 /*
- * Unplug memory that was plugged before a reboot or by another driver. The
- * region exists, so that memory is not in use.
+ * Unplug memory that was plugged before a reboot or by another driver. It is not
+ * in use: otherwise the region could not have been added.
  */
 static int unplug_leftovers(struct virtio_mem *vm)
 {
@@ -790,10 +790,10 @@ static int find_granules(struct virtio_mem *vm)
 }
 
 /*
- * Find a device that was unbound from this driver while its memory was in use
- * and that looks like @vdev.
+ * Find a device that was unbound from this driver while its memory was in use,
+ * and that has the same memory as @device.
  */
-static struct virtio_mem *find_abandoned(struct virtio_device *vdev, const struct virtio_mem *device)
+static struct virtio_mem *find_abandoned(const struct virtio_mem *device)
 {
 	struct virtio_mem *vm;
 
@@ -946,7 +946,7 @@ static int virtio_mem_probe(struct virtio_device *vdev)
 	read_device(vm, vdev);
 
 	mutex_lock(&devices_lock);
-	abandoned = find_abandoned(vdev, vm);
+	abandoned = find_abandoned(vm);
 	if (abandoned) {
 		ret = resume_abandoned(abandoned, vdev);
 	} else {
