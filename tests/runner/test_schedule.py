@@ -2,9 +2,11 @@
 # Copyright (C) 2026 the twostage developers
 """Tests of schedule.py."""
 
+import functools
 import os
 import tempfile
 import threading
+import time
 import unittest
 
 from runner.schedule import Durations, Job, Schedule, in_order
@@ -45,22 +47,27 @@ class Order(unittest.TestCase):
 
     def test_memory(self):
         """jobs for which the host's memory does not suffice together run one after the other"""
-        running, most = set(), []
-        lock = threading.Lock()
+        lock, running, most = threading.Lock(), set(), []
 
-        def run(name):
+        def run(name, together):
             with lock:
                 running.add(name)
                 most.append(len(running))
-            threading.Event().wait(0.05)
+            if together:
+                together.wait(10)
+            else:
+                time.sleep(0.1)
             with lock:
                 running.remove(name)
+            return True
 
-        for available, expected in (20, 1), (40, 2):
+        for available, together in (20, None), (40, threading.Barrier(2)):
             most.clear()
-            jobs = [Job(str(i), lambda i=i: run(i), 1, 13) for i in range(2)]
-            Schedule(jobs, 2, available=lambda available=available: available).run()
-            self.assertEqual(max(most), expected)
+            jobs = [Job(name, functools.partial(run, name, together), 1, 13) for name in "ab"]
+            schedule = Schedule(jobs, 2, available=functools.partial(int, available))
+            schedule.run()
+            self.assertEqual(sorted(schedule.took), ["a", "b"])
+            self.assertEqual(max(most), 2 if together else 1)
 
     def test_small_beside_large(self):
         """a small job runs while a large one waits for memory"""
