@@ -34,8 +34,6 @@ struct seq_file;
  *	hooks_armed() is false, or whose calls must not be missed.
  * @without: for an optional hook, what the administrator has to know if it
  *	cannot be installed; NULL for a required one, which then fails the load
- *
- * The other members belong to hook.c.
  */
 struct hook {
 	const char *symbol;
@@ -44,6 +42,7 @@ struct hook {
 	bool guard;
 	const char *without;
 
+	/* private: belongs to hook.c */
 	bool installed;
 	union {
 		struct {

@@ -111,11 +111,9 @@ int mm_sections_alloc(u64 start, u64 size, int nid);
 bool mm_sections_present(u64 start, u64 size);
 bool mm_section_valid(u64 address);
 
-/**
- * struct zone_move - a call of move_pfn_range_to_zone(), to be carried out
- *	later
- *
- * The members are that function's arguments.
+/*
+ * The arguments of a call of move_pfn_range_to_zone() that is to be carried out
+ * later
  */
 struct zone_move {
 	struct zone *zone;
