@@ -77,10 +77,11 @@ struct twostage_provider {
  * @size: in bytes, a multiple of the same sizes
  * @granule: the smallest size in bytes that the provider can assign, a power of
  *	two, larger or smaller than a memory block; 0 stands for one memory
- *	block. If it is larger, all of a granule is assigned for the first of its
- *	blocks that is set online, and unassigned after the last.
+ *	block. If it is larger, all of a granule is assigned for the first of
+ *	its blocks that is set online, and unassigned after the last.
  * @nid: the node, or NUMA_NO_NODE for the one that the firmware gives @start
- * @memmap_on_memory: take the memmap out of the blocks themselves where possible
+ * @memmap_on_memory: take the memmap out of the blocks themselves where
+ *	possible
  * @auto_online: let the kernel's own auto-online policy reach the blocks when
  *	they are added
  */

@@ -106,7 +106,10 @@ struct top_level_search {
 	struct claim *claim;
 };
 
-/* @resource: a copy of the part that overlaps the range; some kernels leave out its name */
+/*
+ * @resource: a copy of the part that overlaps the range; some kernels leave out
+ * its name
+ */
 static int check_top_level(struct resource *resource, void *data)
 {
 	struct top_level_search *search = data;

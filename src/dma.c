@@ -148,7 +148,8 @@ int dma_check_add(u64 start, u64 size)
 }
 
 /**
- * dma_added() - a region was added: log once that other devices may not reach it
+ * dma_added() - a region was added: log once that other devices may not reach
+ *	it
  * @start: of the region, physical address in bytes
  * @size: of the region in bytes
  *

@@ -240,12 +240,17 @@ static int install_probe(struct hook *hook, unsigned long address)
 	int ret;
 
 	ret = ftrace_set_filter_ip(&pin, address, 0, 0);
-	/* -EINVAL: ftrace has no call at this address, so there is nothing to claim. */
+	/*
+	 * -EINVAL: ftrace has no call at this address, so there is nothing to
+	 * claim.
+	 */
 	if (ret && ret != -EINVAL)
 		return ret;
 	hook->claimed = ret ? 0 : address;
 
-	/* A struct kprobe keeps state from an earlier registration: clear it. */
+	/*
+	 * A struct kprobe keeps state from an earlier registration: clear it.
+	 */
 	hook->kprobe = (struct kprobe){
 		.symbol_name = hook->symbol,
 		.pre_handler = hook_pre_handler,

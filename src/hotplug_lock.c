@@ -50,7 +50,9 @@ static void recalc_sigpending_current(void)
  */
 bool hotplug_trylock(void)
 {
-	/* If this fails, it has called restart_syscall() for its usual callers. */
+	/*
+	 * If this fails, it has called restart_syscall() for its usual callers.
+	 */
 	if (!mm_call(lock_device_hotplug_sysfs)())
 		return true;
 	recalc_sigpending_current();

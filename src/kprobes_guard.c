@@ -39,7 +39,9 @@ static int guarded_call(struct device *dev, int (*original)(struct device *dev))
 	if (!hooks_armed()) {
 		const struct twostage_block *block = block_of_device(dev);
 
-		/* As the original does: the next request starts without a zone. */
+		/*
+		 * As the original does: the next request starts without a zone.
+		 */
 		container_of(dev, struct memory_block, dev)->online_type = MMOP_OFFLINE;
 		twostage_region_report(block->region, block_start(block),
 				       "refused, the hooks are switched off: echo 1 > /sys/kernel/debug/kprobes/enabled, then try again");

@@ -127,7 +127,9 @@ static int add_region_parameters(void)
 
 	if (ret)
 		pr_err("a region= cannot be added, so the module is not loaded\n");
-	/* modprobe takes -EEXIST for "the module is loaded already", a success. */
+	/*
+	 * modprobe takes -EEXIST for "the module is loaded already", a success.
+	 */
 	return ret == -EEXIST ? -EBUSY : ret;
 }
 

@@ -23,7 +23,9 @@
 #include "memory_failure.h"
 #include "mm_internals.h"
 
-/* No other caller of memory_failure() passes this flag: the wrapper's own call */
+/*
+ * No other caller of memory_failure() passes this flag: the wrapper's own call
+ */
 #define MF_TWOSTAGE_NESTED BIT(30)
 
 /**
@@ -117,7 +119,10 @@ leave:
 static typeof(memory_failure) wrapped_memory_failure __maybe_unused;
 static typeof(soft_offline_page) wrapped_soft_offline_page __maybe_unused;
 
-/* Guards, so that pages which are poisoned while kprobes are disarmed are noted. */
+/*
+ * Guards, so that pages which are poisoned while kprobes are disarmed are
+ * noted.
+ */
 static struct hook hooks[] = {
 	{
 		.symbol = "memory_failure",

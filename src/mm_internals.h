@@ -21,7 +21,10 @@
 
 /* In mm/internal.h, which is private to mm/ */
 void set_zone_contiguous(struct zone *zone);
-/* Static in drivers/base/memory.c: "online" and "offline" of the bus of memory blocks */
+/*
+ * Static in drivers/base/memory.c: "online" and "offline" of the bus of memory
+ * blocks
+ */
 int memory_subsys_online(struct device *dev);
 int memory_subsys_offline(struct device *dev);
 /* Static in kernel/kprobes.c: a write to debugfs kprobes/enabled */
@@ -100,13 +103,17 @@ int mm_group_nid(int group);
 struct memory_block *mm_find_memory_block(unsigned long pfn);
 const struct bus_type *mm_memory_subsys(void);
 
-/* Sections: present means that the core has memory there, valid that they have a memmap. */
+/*
+ * Sections: present means that the core has memory there, valid that they have
+ * a memmap.
+ */
 int mm_sections_alloc(u64 start, u64 size, int nid);
 bool mm_sections_present(u64 start, u64 size);
 bool mm_section_valid(u64 address);
 
 /**
- * struct zone_move - a call of move_pfn_range_to_zone(), to be carried out later
+ * struct zone_move - a call of move_pfn_range_to_zone(), to be carried out
+ *	later
  *
  * The members are that function's arguments.
  */
@@ -122,8 +129,8 @@ struct zone_move {
 void mm_move_pfn_range_to_zone(const struct zone_move *move);
 
 /*
- * The parameters of move_pfn_range_to_zone() in this kernel, for a wrapper's definition, and the
- * struct zone_move that they make.
+ * The parameters of move_pfn_range_to_zone() in this kernel, for a wrapper's
+ * definition, and the struct zone_move that they make.
  */
 #ifdef HAVE_MOVE_PFN_RANGE_ISOLATE
 #define MOVE_PFN_RANGE_PARAMETERS						\
@@ -139,7 +146,10 @@ void mm_move_pfn_range_to_zone(const struct zone_move *move);
 	{ zone, start_pfn, nr_pages, altmap, migratetype, false }
 #endif
 
-/* The parameters of arch_remove_memory() in this kernel, for a wrapper's definition */
+/*
+ * The parameters of arch_remove_memory() in this kernel, for a wrapper's
+ * definition
+ */
 #ifdef HAVE_ARCH_REMOVE_MEMORY_PGMAP
 #define ARCH_REMOVE_MEMORY_PARAMETERS						\
 	u64 start, u64 size, struct vmem_altmap *altmap, struct dev_pagemap *pgmap

@@ -104,7 +104,7 @@ static bool in_batch(void)
 	return READ_ONCE(batch_task) == current;
 }
 
-/* Calls by the core: a wrapper's own call of the original is in an operation. */
+/* Calls by the core: wrappers call the originals from within an operation. */
 static bool block_call_wanted(const unsigned long *arguments)
 {
 	return block_at_pfn(arguments[0]) && !in_operation();

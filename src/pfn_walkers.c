@@ -179,7 +179,10 @@ void pfn_walkers_wait(void)
 {
 	wait_for_compaction();
 	if (!preempt_model_none() && !preempt_model_voluntary()) {
-		/* Kernel code can be preempted anywhere: wait until each task has slept. */
+		/*
+		 * Kernel code can be preempted anywhere: wait until each task
+		 * has slept.
+		 */
 		synchronize_rcu_tasks();
 		return;
 	}

@@ -83,7 +83,9 @@ static void unit_unassign(struct twostage_region *region, unsigned long unit)
 	ret = region->provider->unassign(region, start, size);
 	trace_unassign(region->id, start, size, trace_duration(started), ret);
 	if (ret) {
-		/* With its range, so that the first few are listed one by one. */
+		/*
+		 * With its range, so that the first few are listed one by one.
+		 */
 		twostage_region_report(region, start,
 				       "provider %s does not take [%#llx-%#llx] back, it stays assigned (%pe)",
 				       region->provider->name, start, start + size - 1, ERR_PTR(ret));

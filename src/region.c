@@ -65,7 +65,8 @@ static struct workqueue_struct *drop_workqueue;
 static bool accepting_regions;
 
 /**
- * twostage_region_data() - what the provider gave as twostage_region_params.data
+ * twostage_region_data() - what the provider gave as
+ *	twostage_region_params.data
  * @region: the region
  */
 void *twostage_region_data(const struct twostage_region *region)
@@ -337,7 +338,10 @@ free:
 	return ERR_PTR(ret);
 }
 
-/* The inverse of region_alloc(). The device's last reference frees the structure. */
+/*
+ * The inverse of region_alloc(). The device's last reference frees the
+ * structure.
+ */
 static void region_free(struct twostage_region *region)
 {
 	ida_free(&region_ids, region->id);
@@ -345,8 +349,8 @@ static void region_free(struct twostage_region *region)
 }
 
 /*
- * All blocks are in one memory group: the auto-movable policy takes the zones of
- * the group's other blocks into account.
+ * All blocks are in one memory group: the auto-movable policy takes the zones
+ * of the group's other blocks into account.
  */
 static int join_group(struct twostage_region *region, int group)
 {
@@ -407,7 +411,10 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 		goto leave_group;
 	}
 
-	/* The directory first, since it may fail; its uevent when the blocks are there. */
+	/*
+	 * The directory first, since it may fail; its uevent when the blocks
+	 * are there.
+	 */
 	dev_set_uevent_suppress(&region->dev, true);
 	ret = device_add(&region->dev);
 	if (ret) {
@@ -460,7 +467,10 @@ free:
 	return ERR_PTR(ret);
 }
 
-/* Checks what can be checked without a lock, and pins the modules that the region needs. */
+/*
+ * Checks what can be checked without a lock, and pins the modules that the
+ * region needs.
+ */
 static struct twostage_region *region_add(const struct twostage_region_params *params, int group,
 					  struct twostage_region **abandoned)
 {
@@ -568,11 +578,12 @@ int region_add_by_name(const struct twostage_region_params *params)
  * wrong with what: -ETIMEDOUT if other tasks were adding, removing or changing
  * memory all the time; -EINVAL for a range that is empty, not aligned or
  * overflowing, and for a node that cannot exist; -ERANGE if the kernel cannot
- * map the range (mhp_get_pluggable_range()), or a device in use cannot reach it;
+ * map the range (mhp_get_pluggable_range()), or a device in use cannot reach
+ * it;
  * -EEXIST if it overlaps a region;
- * -EBUSY if it overlaps anything in /proc/iomem but reserved memory; -EIO if the
- * hooks are switched off; -ENOMEM; -ENODEV if the provider's module is being unloaded, or
- * this one is not ready yet.
+ * -EBUSY if it overlaps anything in /proc/iomem but reserved memory; -EIO if
+ * the hooks are switched off; -ENOMEM; -ENODEV if the provider's module is
+ * being unloaded, or this one is not ready yet.
  */
 struct twostage_region *twostage_region_add(const struct twostage_region_params *params)
 {
@@ -689,7 +700,8 @@ EXPORT_SYMBOL_GPL(twostage_region_remove);
  * (``rmmod -f``), which cannot be refused. Only the module can release the
  * memory that is in use then, so it stays until the last region is removed.
  *
- * Context: Process context, in the exit function of a provider's module. Sleeps.
+ * Context: Process context, in the exit function of a provider's module.
+ * Sleeps.
  */
 void twostage_wait_for_regions(struct module *owner)
 {
@@ -904,7 +916,10 @@ int regions_init(void)
 void regions_exit(void)
 {
 	root_device_unregister(root);
-	/* A work may still be about to return after it has given up its reference. */
+	/*
+	 * A work may still be about to return after it has given up its
+	 * reference.
+	 */
 	destroy_workqueue(drop_workqueue);
 	ida_destroy(&region_ids);
 }

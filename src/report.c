@@ -122,7 +122,8 @@ void report_online(struct twostage_region *region)
 }
 
 /**
- * report_forget() - none of the next messages is suppressed because of those so far
+ * report_forget() - none of the next messages is suppressed because of those so
+ *	far
  * @region: the region
  *
  * Context: Process context, sleeps.

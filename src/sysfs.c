@@ -237,7 +237,9 @@ static int parse_count(const char *word, unsigned long *count)
 		*count = REGION_ALL_BLOCKS;
 		return 0;
 	}
-	/* kstrtoul() takes a sign; and no region has REGION_ALL_BLOCKS blocks. */
+	/*
+	 * kstrtoul() takes a sign; and no region has REGION_ALL_BLOCKS blocks.
+	 */
 	if (!isdigit(word[0]) || kstrtoul(word, 0, count) || *count == REGION_ALL_BLOCKS)
 		return -EINVAL;
 	return 0;

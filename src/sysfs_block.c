@@ -58,7 +58,10 @@ static int memory_block_added(struct notifier_block *nb, unsigned long action, v
 	if (action != BUS_NOTIFY_ADD_DEVICE || !block)
 		return NOTIFY_DONE;
 	ret = sysfs_create_group(&dev->kobj, &block_group);
-	/* The core ignores what a notifier returns here; region.c checks add_error. */
+	/*
+	 * The core ignores what a notifier returns here; region.c checks
+	 * add_error.
+	 */
 	if (ret) {
 		pr_err("%s: cannot make its twostage directory in sysfs (%pe)\n", dev_name(dev),
 		       ERR_PTR(ret));
@@ -71,7 +74,10 @@ static struct notifier_block memory_bus_notifier = { .notifier_call = memory_blo
 
 static struct bus_type *memory_bus(void)
 {
-	/* In some kernels bus_register_notifier() takes a bus that is not const. */
+	/*
+	 * In some kernels bus_register_notifier() takes a bus that is not
+	 * const.
+	 */
 	return (struct bus_type *)mm_memory_subsys();
 }
 

@@ -87,7 +87,9 @@ DEFINE_STEP(add_memmap);
 DEFINE_STEP(populate);
 /* All of online_pages() */
 DEFINE_STEP(block_online);
-/* The inverse of stage 2, which begins with waiting for walkers of the memmap */
+/*
+ * The inverse of stage 2, which begins with waiting for walkers of the memmap
+ */
 DEFINE_STEP(wait_readers);
 DEFINE_STEP(remove_memmap);
 DEFINE_STEP(unassign);

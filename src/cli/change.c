@@ -438,8 +438,9 @@ static void report_budget(const struct change *change)
 	if (region->plugged > region->budget) {
 		printf("nothing to do: %s of %s are plugged, more than its budget of %s\n", plugged, region->name,
 		       budget);
-		hint("the host asks for %s back: twostage offline %s --size %s",
-		     format_size(over, region->plugged - region->budget), region->name, over);
+		hint("the host asks for %s back: twostage offline %s --count %" PRIu64,
+		     format_size(over, region->plugged - region->budget), region->name,
+		     (region->plugged - region->budget + change->block_size - 1) / change->block_size);
 	} else if (!change->candidate_count) {
 		printf("nothing to do: all of %s is online\n", region->name);
 	} else {

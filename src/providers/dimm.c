@@ -83,7 +83,9 @@ static int call_original_add(int group, u64 start, u64 size, mhp_t flags)
 	return ret;
 }
 
-/* Return: why the kernel itself adds the memory of a DIMM; NULL if it does not */
+/*
+ * Return: why the kernel itself adds the memory of a DIMM; NULL if it does not
+ */
 static const char *why_not(u64 start, u64 size, mhp_t flags)
 {
 	if (!hooks_armed())
@@ -109,7 +111,10 @@ static int wrapped_add_memory(int group, u64 start, u64 size, mhp_t flags)
 		.size = size,
 		.nid = mm_group_nid(group),
 		.memmap_on_memory = true,
-		/* As for any DIMM, the system decides whether it comes online by itself. */
+		/*
+		 * As for any DIMM, the system decides whether it comes online
+		 * by itself.
+		 */
 		.auto_online = true,
 	};
 	const struct twostage_block *block = first_block_in(start, size);

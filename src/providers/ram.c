@@ -32,7 +32,10 @@ static u64 pattern(u64 address)
 	return address ^ 0x5aa5c33c0ff0a55aULL;
 }
 
-/* Offset of the word number @n to test: one in each PROBE_DISTANCE, and the last one */
+/*
+ * Offset of the word number @n to test: one in each PROBE_DISTANCE, and the
+ * last one
+ */
 static u64 probe_offset(u64 n, u64 size)
 {
 	return min(n * PROBE_DISTANCE, size - sizeof(u64));

@@ -15,12 +15,12 @@
  * asks the device for the granule's state before it uses the granule again.
  *
  * Unassigning a granule always succeeds for the core. If the device does not
- * unplug it (QEMU answers BUSY to all requests while it migrates the guest), the
- * driver retries in the background.
+ * unplug it (QEMU answers BUSY to all requests while it migrates the guest),
+ * the driver retries in the background.
  *
- * The module has no device table and is not loaded automatically: the kernel has
- * a driver of its own for these devices, and the administrator decides which of
- * the two drives a device.
+ * The module has no device table and is not loaded automatically: the kernel
+ * has a driver of its own for these devices, and the administrator decides
+ * which of the two drives a device.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -61,7 +61,10 @@
 #define BUSY_TIMEOUT (5 * HZ)
 #define BUSY_INTERVAL_MS 20
 
-/* Delay before a retry in the background; it doubles from the first to the last. */
+/*
+ * Delay before a retry in the background; it doubles from the first to the
+ * last.
+ */
 #define RETRY_DELAY_MIN HZ
 #define RETRY_DELAY_MAX (60 * HZ)
 
@@ -72,8 +75,8 @@
 #define REQUEST_SIZE SZ_64M
 
 /**
- * enum granule_state - what is known about a granule, the unit in which the core
- *	assigns and unassigns memory
+ * enum granule_state - what is known about a granule, the unit in which the
+ *	core assigns and unassigns memory
  * @GRANULE_UNPLUGGED: no part of it is plugged
  * @GRANULE_PLUGGED: all of it is plugged and assigned to the core
  * @GRANULE_LEFT: it is not assigned, but parts of it may be plugged, because an
@@ -145,8 +148,8 @@ struct virtio_mem {
 };
 
 /*
- * Devices that are bound to this driver, and those that were and whose memory is
- * still in use.
+ * Devices that are bound to this driver, and those that were and whose memory
+ * is still in use.
  */
 static LIST_HEAD(devices);
 
@@ -190,7 +193,10 @@ static int queue_request(struct virtio_mem *vm)
 
 	sg_init_one(&request, &vm->request, sizeof(vm->request));
 	sg_init_one(&response, &vm->response, sizeof(vm->response));
-	/* Not a valid answer, in case the device returns the buffer without one. */
+	/*
+	 * Not a valid answer, in case the device returns the buffer without
+	 * one.
+	 */
 	memset(&vm->response, 0xff, sizeof(vm->response));
 	reinit_completion(&vm->answered);
 	ret = virtqueue_add_sgs(vm->queue, lists, 1, 1, vm, GFP_KERNEL);
@@ -243,7 +249,10 @@ static int ask(struct virtio_mem *vm, u16 type, u64 start, u64 size)
 
 	if (!vm->vdev || vm->frozen)
 		return -ENODEV;
-	/* The device may still read the request that it did not answer: do not overwrite it. */
+	/*
+	 * The device may still read the request that it did not answer: do not
+	 * overwrite it.
+	 */
 	if (vm->broken)
 		return -EIO;
 
@@ -339,8 +348,8 @@ static void retry_soon(struct virtio_mem *vm)
 }
 
 /*
- * Unplug memory that was plugged before a reboot or by another driver. The
- * region exists, so that memory is not in use.
+ * Unplug memory that was plugged before a reboot or by another driver. It is not
+ * in use: otherwise the region could not have been added.
  */
 static int unplug_leftovers(struct virtio_mem *vm)
 {
@@ -407,7 +416,10 @@ static int plug_granule(struct virtio_mem *vm, u64 start)
 		return 0;
 	}
 	explain_plug(vm, ret, start);
-	/* A refused request changes nothing; a request that is not answered may have. */
+	/*
+	 * A refused request changes nothing; a request that is not answered may
+	 * have.
+	 */
 	if (done || vm->broken)
 		unplug_granule(vm, start, true);
 	return ret;
@@ -580,7 +592,10 @@ static int add_region(struct virtio_mem *vm)
 	return 0;
 }
 
-/* Add the region of a device that was bound while device_hotplug_lock was taken. */
+/*
+ * Add the region of a device that was bound while device_hotplug_lock was
+ * taken.
+ */
 static void retry_add(struct virtio_mem *vm)
 {
 	int ret = add_region(vm);
@@ -632,7 +647,10 @@ static bool forget_abandoned(struct virtio_mem *vm)
 	}
 	mutex_unlock(&devices_lock);
 	if (forgotten) {
-		/* The offline of the last block may have queued this work item again. */
+		/*
+		 * The offline of the last block may have queued this work item
+		 * again.
+		 */
 		cancel_delayed_work(&vm->retry_work);
 		free_device(vm);
 	}
@@ -670,8 +688,8 @@ static void retry_work(struct work_struct *work)
 }
 
 /*
- * If the budget shrinks below what is plugged, nothing is set offline here: user
- * space has to decide which blocks it can spare.
+ * If the budget shrinks below what is plugged, nothing is set offline here:
+ * user space has to decide which blocks it can spare.
  */
 static void config_work(struct work_struct *work)
 {
@@ -731,7 +749,9 @@ static int find_queue(struct virtio_mem *vm, struct virtio_device *vdev)
 	struct virtqueue *queue = virtio_find_single_vq(vdev, queue_callback, "guest-request");
 	int ret;
 
-	/* Another driver whose probe() failed may have left its queue enabled. */
+	/*
+	 * Another driver whose probe() failed may have left its queue enabled.
+	 */
 	if (queue == ERR_PTR(-ENOENT)) {
 		ret = reset_device(vdev);
 		if (ret)
@@ -770,10 +790,10 @@ static int find_granules(struct virtio_mem *vm)
 }
 
 /*
- * Find a device that was unbound from this driver while its memory was in use
- * and that looks like @vdev.
+ * Find a device that was unbound from this driver while its memory was in use,
+ * and that has the same memory as @device.
  */
-static struct virtio_mem *find_abandoned(struct virtio_device *vdev, const struct virtio_mem *device)
+static struct virtio_mem *find_abandoned(const struct virtio_mem *device)
 {
 	struct virtio_mem *vm;
 
@@ -837,7 +857,10 @@ static void stop_device(struct virtio_mem *vm)
 	virtio_reset_device(vm->vdev);
 	vm->vdev->config->del_vqs(vm->vdev);
 	vm->vdev = NULL;
-	/* The reset has revoked all requests, and the next probe() finds the system awake. */
+	/*
+	 * The reset has revoked all requests, and the next probe() finds the
+	 * system awake.
+	 */
 	vm->broken = false;
 	vm->frozen = false;
 }
@@ -899,7 +922,10 @@ static int start_device(struct virtio_mem *vm, struct virtio_device *vdev)
 	return ret;
 }
 
-/* A failed probe, by this or another driver, leaves the device in status FAILED. */
+/*
+ * A failed probe, by this or another driver, leaves the device in status
+ * FAILED.
+ */
 static int virtio_mem_validate(struct virtio_device *vdev)
 {
 	return vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_FAILED ? reset_device(vdev) : 0;
@@ -920,7 +946,7 @@ static int virtio_mem_probe(struct virtio_device *vdev)
 	read_device(vm, vdev);
 
 	mutex_lock(&devices_lock);
-	abandoned = find_abandoned(vdev, vm);
+	abandoned = find_abandoned(vm);
 	if (abandoned) {
 		ret = resume_abandoned(abandoned, vdev);
 	} else {
@@ -936,9 +962,9 @@ static int virtio_mem_probe(struct virtio_device *vdev)
 }
 
 /*
- * A driver cannot refuse to be unbound. Memory that is in use stays plugged, since
- * a reset does not unplug it, and the region stays until its last block goes
- * offline or the device is bound to this driver again.
+ * A driver cannot refuse to be unbound. Memory that is in use stays plugged,
+ * since a reset does not unplug it, and the region stays until its last block
+ * goes offline or the device is bound to this driver again.
  */
 static void virtio_mem_remove(struct virtio_device *vdev)
 {
@@ -972,13 +998,18 @@ static void virtio_mem_remove(struct virtio_device *vdev)
 		dev_info(&vdev->dev, "%s cannot be removed yet, usually because other memory is being added, removed, or set online or offline: to be retried\n",
 			 twostage_region_name(vm->region));
 		vm->retry_delay = RETRY_DELAY_MIN;
-		/* forget_abandoned() only tries to take devices_lock, which is held here. */
+		/*
+		 * forget_abandoned() only tries to take devices_lock, which is
+		 * held here.
+		 */
 		mod_delayed_work(workqueue, &vm->retry_work, HZ / 20);
 	}
 	mutex_unlock(&devices_lock);
 }
 
-/* A power cycle unplugs all memory, unless the device has PERSISTENT_SUSPEND. */
+/*
+ * A power cycle unplugs all memory, unless the device has PERSISTENT_SUSPEND.
+ */
 static int __maybe_unused virtio_mem_freeze(struct virtio_device *vdev)
 {
 	struct virtio_mem *vm = vdev->priv;
@@ -1118,7 +1149,9 @@ static struct virtio_driver virtio_mem_driver = {
 #endif
 };
 
-/* Does for devices that are not bound what virtio_mem_freeze() does for others. */
+/*
+ * Does for devices that are not bound what virtio_mem_freeze() does for others.
+ */
 static int pm_callback(struct notifier_block *nb, unsigned long action, void *data)
 {
 	struct virtio_mem *vm;
@@ -1155,8 +1188,8 @@ static int __init virtio_mem_init(void)
 	if (ret)
 		goto unregister;
 	/*
-	 * Devices that exist by now have been probed, in their order. Probe others
-	 * in a thread of their own: ACPI hotplug adds a device with
+	 * Devices that exist by now have been probed, in their order. Probe
+	 * others in a thread of their own: ACPI hotplug adds a device with
 	 * device_hotplug_lock held, and probe() needs that lock for its region.
 	 */
 	virtio_mem_driver.driver.probe_type = PROBE_PREFER_ASYNCHRONOUS;
@@ -1169,7 +1202,10 @@ destroy:
 	return ret;
 }
 
-/* A region holds a reference to this module, so none exists, except after "rmmod -f". */
+/*
+ * A region holds a reference to this module, so none exists, except after
+ * "rmmod -f".
+ */
 static void __exit virtio_mem_exit(void)
 {
 	unregister_virtio_driver(&virtio_mem_driver);

@@ -53,7 +53,7 @@ def over_budget(root):
     root.add_region(32, 4, online=(32, 33, 34), budget=2)
     result = root.run("online", "--to-budget", "region0").expect(0)
     contains(result.out, "nothing to do", "384M of region0 are plugged", "budget of 256M")
-    contains(result.err, "twostage offline region0 --size 128M")
+    contains(result.err, "twostage offline region0 --count 1")
     same(root.changed(range(32, 36)), {}, "changed")
 
 

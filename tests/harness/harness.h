@@ -302,8 +302,8 @@ void failures_begin_in_workers(unsigned int nth);
 enum failures_outcome failures_in_workers(unsigned int nth);
 enum failures_outcome failures_end_in_workers(unsigned int nth);
 /*
- * How many of the words at a physical address are not zero, read from
- * /proc/kcore
+ * readers.c: how many of the words at a physical address are not zero, read
+ * from /proc/kcore
  */
 long kcore_words(uint64_t physical, long words);
 bool readers_trip_over_huge_pages(void);
@@ -320,7 +320,7 @@ void dimm_forget(const char *name);
 int count_blocks(void);
 bool wait_for_blocks(int count);
 
-/* disk.c: the path of a virtio disk with this serial number, "" if there is none */
+/* disk.c: the path of the virtio disk with a serial number, "" if missing */
 const char *disk_of(const char *serial);
 
 /* elf.c: the physical memory in an ELF file */

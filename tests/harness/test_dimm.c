@@ -249,7 +249,10 @@ static void hooks_off(void)
 	ok(exists(REGION, 0), "hooks off: the ejection of an adopted DIMM leaves its region");
 	write_file("1", ARMED);
 	dimm_forget("d6");
-	/* There is no memory at its addresses, and the memmap would be written there. */
+	/*
+	 * There is no memory at its addresses, and the memmap would be written
+	 * there.
+	 */
 	kmsg = kmsg_mark();
 	ok_return(region_online(0, "1 online_movable"), -ENXIO,
 		  "the online of an ejected DIMM by the region's attribute fails with ENXIO");
@@ -283,13 +286,13 @@ static void other_notifier(void)
 		  when);
 	notifier_refuse("MEM_GOING_OFFLINE", EBUSY);
 	ok(unplug_stops("d10", "Offline failed"),
-	   "%s: an ejection for which it refuses the offline fails", when);
+	   "%s: an ejection whose offline is refused fails", when);
 	ok(is_dimm(0, size), "%s: a refused ejection leaves the region of the DIMM", when);
 	ok_number(blocks_online(0), 2,
 		  "%s: a refused ejection leaves all blocks of the DIMM online", when);
 	notifier_refuse("MEM_GOING_OFFLINE", 0);
 	ok(unplug("d10", size) && !exists(REGION, 0),
-	   "%s: an ejection that it does not refuse succeeds", when);
+	   "%s: an ejection that is not refused succeeds", when);
 	notifier_remove(when);
 }
 
@@ -594,7 +597,10 @@ static void run_hosted(void)
 	ok(unplug("d1", block_size),
 	   "memory_hotplug.memmap_on_memory: the DIMM of one block is ejected");
 
-	/* Some kernels cannot do it for more than one block; then it is adopted. */
+	/*
+	 * Some kernels cannot do it for more than one block; then it is
+	 * adopted.
+	 */
 	ok(plug("d2", size, -1),
 	   "memory_hotplug.memmap_on_memory: a DIMM of two blocks is plugged");
 	ok_number(kmsg_lines(&kmsg, "is not adopted", NULL, 0), !exists(REGION, 0),

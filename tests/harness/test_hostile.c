@@ -413,10 +413,7 @@ static void unloaded_meanwhile(void)
 		loads += ret == 0;
 		loaded = now();
 		usleep(rand() % 300000);
-		/*
-		 * The unload is refused while a region exists or is being
-		 * added.
-		 */
+		/* Unload fails while a region exists or is being added. */
 		while ((ret = module_unload("twostage")) == -EWOULDBLOCK && now() - loaded < 60) {
 			refused++;
 			usleep(rand() % 3000);
@@ -501,7 +498,7 @@ static void run_forced(void)
 			     "forced unload waits until the regions are removed");
 		else
 			ok(false,
-			   "forced unload waits until the regions are removed (it returned: %s)",
+			   "forced unload waits until the regions are removed (returned: %s)",
 			   strerror(WEXITSTATUS(ret)));
 		pid = 0;
 	} else {

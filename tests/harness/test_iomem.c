@@ -19,10 +19,7 @@
 #define BLOCKS 16
 #define ALL ((1U << BLOCKS) - 1)
 
-/*
- * Retry: a page of the block may be pinned for a moment, which fails the
- * offline.
- */
+/* Retry, because a page that is pinned for a moment makes an offline fail. */
 static bool set_block(int i, bool online)
 {
 	int tries, ret = -EBUSY;

@@ -201,7 +201,7 @@ static void cycles(void)
 	sleep(1);
 	slab = meminfo("SUnreclaim") - slab;
 	diag("slab grew by %lld KiB over %d cycles", slab, count);
-	/* 400 blocks were added and removed: 2 KiB leaked for each are 800. */
+	/* A leak of 2 KiB for each of the 400 blocks would be 800 KiB. */
 	if (kernel_debugs())
 		ok(well, "%d cycles of add, online, offline and remove succeed", count);
 	else

@@ -157,9 +157,7 @@ static void swapped(void)
 	ok(free > (long long)(SIZE / 4 / 1024),
 	   "swapped pages: more than a quarter of the memory is swapped out (%lld KiB)",
 	   free);
-	/*
-	 * A child process swaps the memory in and out while blocks go offline.
-	 */
+	/* A child swaps the memory in and out while blocks go offline. */
 	pid = fork();
 	if (!pid) {
 		for (status = 0; status < 6; status++) {
@@ -193,7 +191,7 @@ static void huge_pages(const char *memmap, bool optimize)
 	snprintf(kind, sizeof(kind), "huge pages%s, %s",
 		 optimize ? " with an optimised memmap" : "", memmap);
 	if (optimize && !kernel_before(6, 12) && kernel_before(6, 13)) {
-		skip("6.12.117 reports bad pages when such pages are freed, without the module too",
+		skip("6.12.117 reports bad pages when these are freed, without the module too",
 		     "%s: all blocks go offline while in use", kind);
 		return;
 	}
@@ -220,10 +218,7 @@ static void huge_pages(const char *memmap, bool optimize)
 			moved(kind, &memory);
 		if (well)
 			memory_free(&memory);
-		/*
-		 * Huge pages of the pool that are free must be migrated as
-		 * well.
-		 */
+		/* Offline must migrate free huge pages of the pool as well. */
 		if (region_give_back(0) || region_online(0, "all online_movable"))
 			ok(false, "%s: blocks with free huge pages go offline and online", kind);
 		write_file("0", HUGE_ON, 0, 2048);
@@ -305,9 +300,7 @@ static void gigantic_pages(const char *memmap, int wanted)
 		write_file("0", HUGE_ON, 1, 1048576);
 		ok(read_number(HUGE_ON, 1, 1048576) == 0, "%s: gigantic pages are freed", kind);
 	}
-	/*
-	 * The block that contains memmaps of the others must go offline last.
-	 */
+	/* The block with the memmaps of the others must go offline last. */
 	for (int i = 0; i < blocks; i++)
 		if (i != blocks / 2)
 			write_file("offline", MEMORY "/memory%d/state", block_at(START) + i);
@@ -400,10 +393,7 @@ static void unmovable(void)
 	memory_unpin(&pin);
 	moved("pages that were pinned before", &memory);
 
-	/*
-	 * Long-term pins (FOLL_LONGTERM) migrate pages out of ZONE_MOVABLE
-	 * first.
-	 */
+	/* FOLL_LONGTERM pins migrate pages out of ZONE_MOVABLE first. */
 	struct io_uring_params parameters = { 0 };
 	struct iovec all = { memory.words, 4 * MIB };
 	int ring = syscall(SYS_io_uring_setup, 4, &parameters);
@@ -502,10 +492,10 @@ static void ballooned(void)
 	}
 	if (kernel_debugs())
 		skip("a kernel that poisons free pages does not report them",
-		     "reporting: free pages are reported to the host, which frees them");
+		     "reporting: free pages are reported to the host");
 	else
 		ok(reported > 100,
-		   "reporting: free pages are reported to the host, which frees them (%lld MiB, expected more than 100)",
+		   "reporting: free pages are reported to the host (%lld MiB freed there, expected more than 100)",
 		   reported);
 	for (tries = 0; tries < 3; tries++) {
 		if (region_give_back(0) || region_online(0, "all online_movable"))

@@ -152,9 +152,7 @@ static void run(void)
 	ok(!unexpected,
 	   "each operation of the stress succeeds or fails with an expected error (%ld others)",
 	   unexpected);
-	/*
-	 * Emulation on a busy machine is slow, with the debug kernel even more.
-	 */
+	/* Emulation on a busy machine is slow, more so of the debug kernel. */
 	enough = kernel_debugs() ? 5 : seconds < 60 ? seconds / 6 : 10;
 	check_done(ONLINE, enough);
 	check_done(OFFLINE, enough);

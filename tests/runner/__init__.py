@@ -8,9 +8,11 @@
   report     counts and prints results; the table of results
   step       runs a command on the host as a test
   schedule   runs jobs side by side, in an order that keeps all CPUs busy
+  jobs       the jobs of a run: tests on the host, builds, guests
   system     boots whole Debian systems (tests/run --system)
 
-The files test_*.py are the tests of these (tests/run --self-test).
+The files test_*.py are the tests of these: tests/run --self-test, or python3
+tests/runner.
 """
 
 import os

@@ -28,6 +28,7 @@ from runner.scenario import (
     skips_of,
     vmlinux_of,
 )
+from runner.schedule import host_memory
 from runner.step import run_bounded
 
 HOST = re.compile(r"^twostage-host: (.*)$")
@@ -231,6 +232,11 @@ def run_scenario(report, series, scenario):
     reason = not_here(series, scenario)
     if reason:
         report.add(f"{series} {name}", [Test("skip", name, reason)], 0, None, (series, name))
+        return
+    needed, spare = scenario.getint("host_memory", 0), host_memory()
+    if needed and spare < needed + 1:
+        reason = f"needs {needed} GiB of the host, which has {spare:.1f} to spare"
+        report.add(f"{series} {name}", [Test("skip", name, reason)], 0)
         return
     directory = os.path.join(BUILD, "logs", series)
     os.makedirs(directory, exist_ok=True)

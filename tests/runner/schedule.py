@@ -65,8 +65,8 @@ class Schedule:
     def fits(self, job):
         """Whether the host has the memory for a job beside those that are running.
 
-        They may not use all of theirs yet. The first one always fits: it has to
-        find out for itself.
+        They may not use all of theirs yet. A job always fits if no such job is
+        running: it checks by itself whether the host has the memory.
         """
         used = sum(other.memory for other in self.running)
         return not job.memory or not used or self.available() - used >= job.memory + 1

@@ -111,10 +111,13 @@ class Counts(unittest.TestCase):
     def test_timeout(self):
         """a guest that reaches its time limit fails"""
         self.expect(CLEAN, 124, **{"pass": 2, "fail": 1, "skip": 1})
+        details = [test.detail for test in judge(CLEAN, "x", 124)]
+        self.assertIn("killed after its time limit", details)
 
     def test_went_away(self):
         """a guest that powers off before its command has ended fails"""
         self.expect(CLEAN, 125, **{"pass": 2, "fail": 1, "skip": 1})
+        self.assertTrue(any("powered off" in test.detail for test in judge(CLEAN, "x", 125)))
 
     def test_silent(self):
         """a harness with a failing exit status and no failed test fails"""

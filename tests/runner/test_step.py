@@ -4,7 +4,10 @@
 
 import collections
 import os
+import tempfile
+import time
 import unittest
+from unittest import mock
 
 from runner import TOP
 from runner.step import run_step
@@ -29,7 +32,8 @@ class Steps(unittest.TestCase):
     def expect(self, argv, ktap, **expected):
         """Run a command, and compare the counts."""
         report = Unprinted()
-        run_step(report, "x", argv, "self-test.log", ktap=ktap, timeout=2)
+        with tempfile.TemporaryDirectory() as directory, mock.patch("runner.step.BUILD", directory):
+            run_step(report, "x", argv, "x.log", ktap=ktap, timeout=2)
         self.assertEqual(report.counts, collections.Counter(expected))
 
     def test_ktap(self):
@@ -46,7 +50,9 @@ class Steps(unittest.TestCase):
 
     def test_timeout(self):
         """a step that does not end is killed with its children, and fails"""
+        started = time.monotonic()
         self.expect(["sh", "-c", "sleep 60 | sleep 60"], False, fail=1)
+        self.assertLess(time.monotonic() - started, 40)
 
     def test_true(self):
         """a step without tests passes if its exit status is 0"""

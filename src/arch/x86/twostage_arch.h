@@ -12,7 +12,10 @@
 #include <linux/mm.h>
 #include <linux/ptrace.h>
 
-/* What ftrace has to save for arch_ftrace_arguments() and arch_ftrace_redirect() */
+/*
+ * What ftrace has to save for arch_ftrace_arguments() and
+ * arch_ftrace_redirect()
+ */
 #define ARCH_FTRACE_FLAGS FTRACE_OPS_FL_SAVE_REGS
 
 /**

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Copyright (C) 2026 the twostage developers
+"""The jobs of a run: the runner's own tests, tests on the host, builds, guests."""
+
+import functools
+import os
+import sys
+
+from runner import SCRIPTS, TOP
+from runner.guest import run_scenario
+from runner.scenario import release_of
+from runner.schedule import Job
+from runner.step import run_step
+
+
+def build_modules(report, series, strict):
+    """Build the modules for a kernel."""
+    title = f"build: {series}" + (" with W=1 and sparse" if strict else "")
+    argv = [os.path.join(SCRIPTS, "build-modules")] + (["--strict"] if strict else []) + [series]
+    built = run_step(report, title, argv, f"build-{series}.log", (series, "build"))
+    report.table.releases[series] = release_of(series)
+    return built
+
+
+def host_jobs(report, args, kernels, seconds):
+    """The jobs on the host but for the builds of the modules. The first one is what guests need."""
+
+    def step(title, argv, log, **options):
+        return functools.partial(run_step, report, title, argv, log, **options)
+
+    tests = os.path.join(TOP, "tests")
+    build = Job(
+        "build",
+        step("build: command and harness", ["make", "-s", "cli", "harness"], "build.log"),
+        seconds("build", 12),
+    )
+    jobs = [build]
+    if args.self_test:
+        # A process of its own: the tests replace functions that are in use here.
+        argv = [sys.executable, os.path.join(tests, "runner")]
+        jobs.append(
+            Job("self-test", step("runner", argv, "runner.log", ktap=True), seconds("self-test", 3))
+        )
+    if args.lint:
+        jobs.append(
+            Job(
+                "lint",
+                step("lint", [os.path.join(SCRIPTS, "lint"), "--quick"], "lint.log"),
+                seconds("lint", 4),
+            )
+        )
+    if args.cli:
+        jobs.append(
+            Job(
+                "command",
+                step("command", [os.path.join(tests, "cli", "run")], "cli.log", ktap=True),
+                seconds("command", 20),
+                after=[build],
+            )
+        )
+    if args.packaging:
+        jobs.append(
+            Job(
+                "packaging",
+                step("packaging", [os.path.join(tests, "packaging")], "packaging.log", ktap=True),
+                seconds("packaging", 40),
+                after=[build],
+            )
+        )
+    if args.build and "6.12" in kernels:
+        jobs.append(
+            Job(
+                "lacking",
+                step(
+                    "build: for kernels that lack something",
+                    [os.path.join(tests, "lacking"), "6.12"],
+                    "build-lacking.log",
+                    ktap=True,
+                ),
+                seconds("lacking", 5),
+            )
+        )
+    return jobs
+
+
+def guest_jobs(report, args, kernels, chosen, build, seconds):
+    """For each kernel, the build of the modules and the scenarios, which need it and build."""
+    jobs = []
+    for series in kernels:
+        name = f"build {series}"
+        modules = Job(
+            name,
+            functools.partial(build_modules, report, series, args.build),
+            seconds(name, 35),
+        )
+        jobs.append(modules)
+        for scenario in chosen:
+            if scenario.getboolean("long", False) and not args.only and series not in args.long:
+                continue
+            name, memory = f"{series} {scenario.name}", scenario.getint("host_memory", 0)
+            jobs.append(
+                Job(
+                    name,
+                    functools.partial(run_scenario, report, series, scenario),
+                    seconds(name, scenario.getint("weight", 20)),
+                    memory,
+                    [build, modules],
+                )
+            )
+    return jobs
