@@ -20,7 +20,8 @@ KERNELS := $(or $(KERNEL),$(CHECK_KERNELS))
 
 # How long the scenario stress runs in make check-all
 STRESS_SECONDS ?= 60
-# Where it puts its table of results: a file, or docs/testing.md, which has a place for it
+# Where it puts its table of results: a file, or docs/testing.md, which has a
+# place for it
 TABLE ?= build/results.md
 
 # Duration of make soak

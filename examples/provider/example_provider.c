@@ -3,7 +3,8 @@
  * An example of a provider: RAM that the kernel was told to leave alone, of
  * which only so much may be in use at a time
  *
- *   insmod example_provider.ko start=0x100000000 size=0x80000000 limit=0x10000000
+ *   insmod example_provider.ko start=0x100000000 size=0x80000000 \
+ *     limit=0x10000000
  *   twostage online region0 --size 256M
  *   twostage offline region0 --all
  *   echo example_provider > /sys/bus/platform/drivers/example_provider/unbind
@@ -31,7 +32,9 @@ static unsigned long limit;
 module_param(limit, ulong, 0644);
 MODULE_PARM_DESC(limit, "bytes that may be in use at a time");
 
-/* Assign and unassign are never called at the same time, so this needs no lock. */
+/*
+ * Assign and unassign are never called at the same time, so this needs no lock.
+ */
 static u64 assigned;
 
 static int example_assign(struct twostage_region *region, u64 address, u64 length)
@@ -76,7 +79,10 @@ static const struct twostage_provider example_provider = {
 /* Set and cleared in probe and at unbind, under the lock of the one device. */
 static struct twostage_region *region;
 
-/* The driver core cannot be told that this fails: the region then stays, until the next time. */
+/*
+ * A driver cannot refuse to be unbound: if this fails, the region stays until
+ * the device is unbound once more.
+ */
 static void example_remove_region(void *dev)
 {
 	int ret = twostage_region_remove(region);
@@ -130,7 +136,10 @@ static int __init example_init(void)
 
 static void __exit example_exit(void)
 {
-	/* A region pins the module. If it is unloaded by force, unbind the device to end this wait. */
+	/*
+	 * A region pins the module, so this waits only after "rmmod -f": unbind
+	 * the device to end the wait.
+	 */
 	twostage_wait_for_regions(THIS_MODULE);
 	platform_driver_unregister(&example_driver);
 	platform_device_unregister(device);
