@@ -12,12 +12,15 @@
  */
 #define pr_fmt(fmt) "twostage: " fmt
 
-#include <linux/errno.h>
+#include <linux/device.h>
+#include <linux/kernel.h>
+#include <linux/platform_device.h>
 #include <linux/printk.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
 
 #include "claims.h"
+#include "mm_internals.h"
 #include "symbols.h"
 
 /*
@@ -132,6 +135,34 @@ static bool search_top_level(u64 start, u64 end, const struct resource *except,
 				   check_top_level) == 1;
 }
 
+struct dax_search {
+	u64 start;
+	u64 end;
+	struct claim *claim;
+};
+
+static int check_dax(struct device *dev, void *data)
+{
+	struct dax_search *search = data;
+	struct range range;
+
+	if (!mm_dax_range(dev, &range) || range.start > search->end || range.end < search->start)
+		return 0;
+	search->claim->start = range.start;
+	search->claim->end = range.end;
+	snprintf(search->claim->name, sizeof(search->claim->name), "the dax device of %s",
+		 dev_name(dev));
+	return 1;
+}
+
+/* A dax device without a driver has no resource. */
+static bool search_dax(u64 start, u64 end, struct claim *claim)
+{
+	struct dax_search search = { .start = start, .end = end, .claim = claim };
+
+	return bus_for_each_dev(&platform_bus_type, NULL, &search, check_dax) == 1;
+}
+
 /**
  * claim_find() - find a resource in a range, other than reserved memory
  * @start: first physical address in bytes
@@ -140,15 +171,17 @@ static bool search_top_level(u64 start, u64 end, const struct resource *except,
  * @claim: filled in if a resource is found
  *
  * Resources that are not busy count, too: a PCI device without a driver has its
- * memory at its addresses all the same.
+ * memory at its addresses all the same. So does a dax device without a driver.
  *
  * Context: Process context.
  * Return: true if a resource has a part of the range.
  */
 bool claim_find(u64 start, u64 end, const struct resource *except, struct claim *claim)
 {
-	return resource_lock ? search_tree(start, end, except, claim) :
-			       search_top_level(start, end, except, claim);
+	if (resource_lock ? search_tree(start, end, except, claim) :
+			    search_top_level(start, end, except, claim))
+		return true;
+	return search_dax(start, end, claim);
 }
 
 /**

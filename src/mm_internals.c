@@ -11,8 +11,10 @@
 #define pr_fmt(fmt) "twostage: " fmt
 
 #include <linux/list.h>
+#include <linux/memregion.h>
 #include <linux/pageblock-flags.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include "mm_internals.h"
 #include "symbols.h"
@@ -196,6 +198,31 @@ int mm_group_nid(int group)
 	struct memory_group *found = mm_call(memory_group_find_by_id)(group);
 
 	return found ? found->nid : NUMA_NO_NODE;
+}
+
+/**
+ * mm_dax_range() - the memory of which the kernel has made a dax device
+ * @dev: a platform device
+ * @range: the result, physical addresses in bytes
+ *
+ * Memory that the firmware calls soft reserved belongs to "hmem" devices. Where
+ * these have resources, the memory is also in /proc/iomem.
+ *
+ * Return: true if @dev is such a device without resources, and its driver has
+ * made a dax device.
+ */
+bool mm_dax_range(const struct device *dev, struct range *range)
+{
+#ifdef HAVE_MEMREGION_RANGE
+	const struct memregion_info *info = dev_get_platdata(dev);
+
+	if (strncmp(dev_name(dev), "hmem.", strlen("hmem.")) || !info || !READ_ONCE(dev->driver))
+		return false;
+	*range = info->range;
+	return true;
+#else
+	return false;
+#endif
 }
 
 static int get_block(struct memory_block *block, void *found)

@@ -17,6 +17,7 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/range.h>
 #include <linux/static_call.h>
 
 /* In mm/internal.h, which is private to mm/ */
@@ -100,6 +101,7 @@ int mm_init_memmap_on_memory(unsigned long pfn, unsigned long nr_pages, struct z
 bool mm_kernel_hosts_memmap(u64 size);
 unsigned long mm_memmap_on_memory_pages(void);
 int mm_group_nid(int group);
+bool mm_dax_range(const struct device *dev, struct range *range);
 struct memory_block *mm_find_memory_block(unsigned long pfn);
 const struct bus_type *mm_memory_subsys(void);
 

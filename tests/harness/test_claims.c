@@ -153,24 +153,21 @@ static void dax(void)
 	unbind("kmem");
 
 	before = accounts_take();
-	if (old) {
-		/*
-		 * Without a driver the dax device has no entry in /proc/iomem,
-		 * but on older kernels the platform device it was made of has
-		 * one.
-		 */
-		owned(SOFT_START, block_size, "hmem.0", SOFT_START, end);
-	} else {
+	/*
+	 * Without a driver the dax device has no entry in /proc/iomem. On older
+	 * kernels the platform device it was made of has one.
+	 */
+	owned(SOFT_START, block_size, old ? "hmem.0" : "the dax device of hmem.0", SOFT_START, end);
+	if (!old) {
+		write_file("hmem.0", "/sys/bus/platform/drivers/hmem/unbind");
 		ok_return(region_add(SOFT_START, block_size, NULL), 0,
-			  "a region is added in the range of a dax device without a driver");
-		bind("device_dax");
-		bind("kmem");
-		ok(!exists(DAX "/devices/dax0.0/driver"),
-		   "no driver binds to a dax device with a region in its range");
-		unbind("device_dax");
-		unbind("kmem");
+			  "a region is added in a soft reserved range once its dax device is gone");
 		ok_return(region_remove(0), 0,
-			  "the region in the range of the dax device is removed");
+			  "the region in the soft reserved range is removed");
+		write_file("hmem.0", "/sys/bus/platform/drivers/hmem/bind");
+		/* A driver binds to the new dax device at once. */
+		unbind("kmem");
+		unbind("device_dax");
 	}
 	ok(accounts_same(before),
 	   "after adds to the range of the dax device the system state matches the baseline");
