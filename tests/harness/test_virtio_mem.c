@@ -359,7 +359,7 @@ static bool starting(const char *device, int region)
 	       !*device_text(device, "region") && !exists(REGION, region);
 }
 
-static bool state_becomes(const char *state, int seconds)
+static bool state_becomes(const char *device, const char *state, int seconds)
 {
 	int tries;
 
@@ -418,7 +418,7 @@ static void region_added_later(void)
 	ok(module_load(OURS, NULL) == 0 && starting(device, 0),
 	   "the loaded driver is bound to the device, without a region");
 	set_add_error(0);
-	ok(region_there(0, true, 30) && state_becomes("running", 5) && ours() && !strcmp(device_text(device, "region"), "region0"),
+	ok(region_there(0, true, 30) && state_becomes(device, "running", 5) && ours() && !strcmp(device_text(device, "region"), "region0"),
 	   "the region is added later, and the state of the device is running");
 	ok(attribute("budget") == BUDGET / 2 && plugged_becomes(0),
 	   "the region has the new budget, and memory that was plugged before is unplugged");
@@ -430,7 +430,7 @@ static void region_added_later(void)
 	ok(virtio_unbind(device) == 0 && virtio_bind(device, OURS) == 0 && starting(device, 0),
 	   "the device is bound without a region");
 	set_add_error(EBUSY);
-	ok(state_becomes("broken", 30) && !exists(REGION, 0) &&
+	ok(state_becomes(device, "broken", 30) && !exists(REGION, 0) &&
 	   kmsg_lines(&kmsg, "the region cannot be added (-EBUSY)", NULL, 0) == 1,
 	   "a device whose region cannot be added later either is broken, and the log says why");
 	ok(virtio_unbind(device) == 0 && virtio_bind(device, OURS) == -EBUSY && !*virtio_driver(device),
@@ -733,8 +733,9 @@ static void hotplug_lock_taken(const char *other)
 	ok(virtio_bind(other, OURS) == 0 && starting(other, 1),
 	   "the device is bound once more, without a region");
 	ok(unlock(&pin, pid), "the offline ends when the page is released");
+	/* The region appears a moment before the driver knows that it was added. */
 	ok(region_there(1, true, 60) && !strcmp(virtio_driver(other), OURS) &&
-	   !strcmp(device_text(other, "state"), "running"),
+	   state_becomes(other, "running", 5),
 	   "the region is added when device_hotplug_lock is free");
 
 	memory_free(&memory);
