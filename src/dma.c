@@ -42,9 +42,7 @@
 
 #include "dma.h"
 #include "report.h"
-
-/* The parameter that makes the kernel set up bounce buffers at boot */
-#define BOOT_PARAMETER (IS_ENABLED(CONFIG_X86) ? "iommu=soft" : "swiotlb=force")
+#include "twostage_arch.h"
 
 /* The end of the highest block that was to come online; never goes down. */
 static u64 highest_end;
@@ -110,7 +108,8 @@ static struct pci_dev *find_limited(u64 last)
 
 #define LIMITED_FORMAT "%s %s can reach only addresses up to %#llx, and there are no bounce buffers (SWIOTLB), so its I/O to this memory would fail: boot with %s, or unbind its driver"
 #define LIMITED_ARGUMENTS(pdev) \
-	dev_driver_string(&(pdev)->dev), pci_name(pdev), dma_limit(&(pdev)->dev), BOOT_PARAMETER
+	dev_driver_string(&(pdev)->dev), pci_name(pdev), dma_limit(&(pdev)->dev), \
+	ARCH_BOUNCE_BUFFER_PARAMETER
 
 static bool any_mapped_directly(void)
 {
@@ -159,7 +158,7 @@ void dma_added(u64 start, u64 size)
 {
 	if (start + size - 1 > DMA_BIT_MASK(32) && any_mapped_directly())
 		pr_info_once("there are no bounce buffers (SWIOTLB): all devices in use can reach this memory, but once a driver is bound to one that is limited to addresses up to %#llx, no more memory above that comes online: boot with %s if you need such a device\n",
-			     DMA_BIT_MASK(32), BOOT_PARAMETER);
+			     DMA_BIT_MASK(32), ARCH_BOUNCE_BUFFER_PARAMETER);
 }
 
 /**
@@ -203,7 +202,7 @@ static int driver_bound(struct notifier_block *notifier, unsigned long action, v
 	if (is_in_use(pdev) && limit < READ_ONCE(highest_end) && is_ram_above(limit) &&
 	    is_mapped_directly(&pdev->dev))
 		pr_err("%s %s can reach only addresses up to %#llx, memory above that is online, and there are no bounce buffers (SWIOTLB): its I/O to that memory fails: unbind its driver, or set that memory offline, and boot with %s\n",
-		       dev_driver_string(&pdev->dev), pci_name(pdev), limit, BOOT_PARAMETER);
+		       dev_driver_string(&pdev->dev), pci_name(pdev), limit, ARCH_BOUNCE_BUFFER_PARAMETER);
 	return NOTIFY_OK;
 }
 

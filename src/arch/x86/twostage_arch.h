@@ -12,6 +12,9 @@
 #include <linux/mm.h>
 #include <linux/ptrace.h>
 
+/* The parameter that makes the kernel set up bounce buffers at boot */
+#define ARCH_BOUNCE_BUFFER_PARAMETER "iommu=soft"
+
 /*
  * What ftrace has to save for arch_ftrace_arguments() and
  * arch_ftrace_redirect()
