@@ -165,6 +165,18 @@ typedef const struct bus_type bus_attribute_bus;
 typedef struct bus_type bus_attribute_bus;
 #endif
 
+/*
+ * A binary attribute, as its functions get it, and the start of a definition of
+ * a group's list of them.
+ */
+#ifdef HAVE_BIN_ATTRIBUTE_CONST
+typedef const struct bin_attribute binary_attribute;
+#define BINARY_ATTRIBUTES(name) const struct bin_attribute *const name[]
+#else
+typedef struct bin_attribute binary_attribute;
+#define BINARY_ATTRIBUTES(name) struct bin_attribute *name[]
+#endif
+
 /* Flags of a workqueue whose works run on the CPU that they are queued on */
 #ifdef HAVE_WORKQUEUE_PERCPU
 #define MM_WQ_PERCPU WQ_PERCPU
