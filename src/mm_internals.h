@@ -81,8 +81,9 @@ MM_INTERNALS(DECLARE_INTERNAL)
 
 /*
  * mm_call(function)(arguments) calls a function of the lists above, with the
- * types of its prototype in the kernel's headers. Of a wrapped function this
- * is the original: the hook's wanted() tells such a call from others.
+ * types of its prototype in the kernel's headers. If the function is wrapped,
+ * the original runs: the hook's wanted() recognises such a call and does not
+ * redirect it.
  *
  * It is a static call, which is a direct call where the architecture can do
  * that: an indirect call of a function that the kernel never calls indirectly
