@@ -22,7 +22,6 @@ const struct architecture architecture = {
 	.kernel_has_virtio_mem = true,
 #elif defined(__s390x__)
 	.console = "/dev/ttysclp0",
-	.virtio_bus = "virtio_ccw",
 	.virtio_mem = "virtio-mem-ccw",
 	.virtio_slot = "",
 #else

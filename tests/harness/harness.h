@@ -164,7 +164,7 @@ struct architecture {
 	bool numa;
 	/* /sys/firmware/memmap */
 	bool firmware_memmap;
-	/* The module with the driver of the bus */
+	/* The module with the driver of the bus; NULL: the kernel has it built in */
 	const char *virtio_bus;
 	/* QEMU's name of the device, and options with which it can be plugged */
 	const char *virtio_mem, *virtio_slot;

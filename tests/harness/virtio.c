@@ -18,7 +18,8 @@
 
 void virtio_bus(void)
 {
-	module_load_system(architecture.virtio_bus, NULL);
+	if (architecture.virtio_bus)
+		module_load_system(architecture.virtio_bus, NULL);
 	usleep(500000);
 }
 
