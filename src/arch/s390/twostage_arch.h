@@ -54,6 +54,9 @@ static inline unsigned long arch_page_table_pages(u64 size)
 	return 0;
 }
 
+/* A command of the instruction ESSA (extract and set storage attributes) */
+#define ARCH_ESSA_SET_STABLE 1
+
 /*
  * While a page is free, a hypervisor with collaborative memory management (CMM)
  * may discard its contents: the page allocator sets its state to "unused". The
@@ -63,7 +66,6 @@ static inline unsigned long arch_page_table_pages(u64 size)
  */
 static inline void arch_prepare_hosted_memmap(u64 start, u64 size)
 {
-	const unsigned int set_stable = 1;
 	unsigned long state;
 	bool done = true;
 	u64 address;
@@ -76,7 +78,7 @@ static inline void arch_prepare_hosted_memmap(u64 start, u64 size)
 			     "1:\n"
 			     EX_TABLE(0b, 1b)
 			     : [state] "=&d" (state), [failed] "+d" (failed)
-			     : [address] "a" (address), [command] "i" (set_stable)
+			     : [address] "a" (address), [command] "i" (ARCH_ESSA_SET_STABLE)
 			     : "memory");
 		done = !failed;
 	}
