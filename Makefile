@@ -12,6 +12,8 @@ endif
 # the default of the target
 KERNEL ?=
 CHECK_KERNELS := 6.1 6.12
+# On these, make check runs the essential scenarios only
+CHECK_OTHERS := 6.12-arm64 sid-s390x
 # A kernel with debugging options, see scripts/debug-kernel
 DEBUG_KERNELS := 6.12-debug
 # Debian suites of the systems that make check-systems tests
@@ -49,7 +51,7 @@ export DESTDIR PREFIX
 # The kernel for which make dkms-install builds (default: the running kernel)
 DKMS_KERNEL ?=
 
-.PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems check-debug check-crash \
+.PHONY: all help modules cli harness guest-modules setup setup-guests lint check check-all check-systems check-debug check-crash \
 	soak bench demo install uninstall dkms-source dkms-install dkms-remove deb clean distclean
 
 all: modules cli
@@ -63,7 +65,8 @@ help:
 	@echo '  make uninstall, make dkms-remove   the reverse'
 	@echo '  make deb          build Debian packages of both, in build/deb/'
 	@echo 'Work on it:'
-	@echo '  make check        build and test on $(CHECK_KERNELS), or KERNEL=SERIES only'
+	@echo '  make check        build and test on $(CHECK_KERNELS), and the essential part on $(CHECK_OTHERS);'
+	@echo '                    or on KERNEL=SERIES only'
 	@echo '  make check-all    the same on all kernels of scripts/kernel --list, with the long scenarios on those two;'
 	@echo '                    TABLE=docs/testing.md puts the results there, STRESS_SECONDS=$(STRESS_SECONDS)'
 	@echo '  make check-systems   test whole Debian systems with the packages installed (as root)'
@@ -95,14 +98,19 @@ guest-modules:
 setup:
 	@scripts/setup
 
+# Also what guests of other architectures need
+setup-guests:
+	@scripts/setup --guests
+
 lint:
 	@scripts/setup --lint
 	@scripts/lint
 
-check: setup
-	@tests/run --self-test --lint --build --cli --packaging $(addprefix --kernel ,$(KERNELS))
+check: setup-guests
+	@tests/run --self-test --lint --build --cli --packaging $(addprefix --kernel ,$(KERNELS)) \
+		$(if $(KERNEL),,$(addprefix --essential ,$(CHECK_OTHERS)))
 
-check-all: setup
+check-all: setup-guests
 	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --packaging --table "$(TABLE)" \
 		$(addprefix --long ,$(KERNELS)) $(if $(KERNEL),$(addprefix --kernel ,$(KERNEL)),--all-kernels)
 

@@ -72,7 +72,7 @@ static bool has_iommu(struct device *dev)
 /* The device's driver hands it physical addresses. */
 static bool is_mapped_directly(struct device *dev)
 {
-	return !has_bounce_buffers(dev) && !has_iommu(dev);
+	return !ARCH_PCI_ALWAYS_TRANSLATED && !has_bounce_buffers(dev) && !has_iommu(dev);
 }
 
 static bool is_bridge(struct pci_dev *pdev)

@@ -149,10 +149,11 @@ static const char *why_not(int error)
 }
 
 /*
- * Kprobes at the entry of a function are based on ftrace, and removing one
- * while ftrace is switched off breaks ftrace for good. While permanent ops are
- * registered, ftrace cannot be switched off; while it is off, they cannot be
- * registered.
+ * Where the architecture has KPROBES_ON_FTRACE, kprobes at the entry of a
+ * function are based on ftrace, and removing one while ftrace is switched off
+ * breaks ftrace for good. While permanent ops are registered, ftrace cannot be
+ * switched off; while it is off, they cannot be registered. Elsewhere such a
+ * kprobe is a breakpoint beside ftrace's call.
  *
  * These ops are also set on all functions that are wrapped by a kprobe, and
  * claim the right to change the instruction pointer there (IPMODIFY). ftrace
@@ -260,7 +261,8 @@ static int install_probe(struct hook *hook, unsigned long address)
 		.post_handler = hook->claimed ? NULL : hook_post_handler,
 	};
 	ret = register_kprobe(&hook->kprobe);
-	if (!ret && hook->claimed && !kprobe_ftrace(&hook->kprobe)) {
+	if (!ret && IS_ENABLED(CONFIG_KPROBES_ON_FTRACE) && hook->claimed &&
+	    !kprobe_ftrace(&hook->kprobe)) {
 		remove_probe(&hook->kprobe, hook->symbol);
 		ret = -EINVAL;
 	}

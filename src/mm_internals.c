@@ -18,7 +18,6 @@
 
 #include "mm_internals.h"
 #include "symbols.h"
-#include "twostage_arch.h"
 
 #define DEFINE_INTERNAL(function) DEFINE_STATIC_CALL_NULL(mm_##function, function);
 MM_INTERNALS(DEFINE_INTERNAL)
@@ -59,8 +58,8 @@ int mm_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone
 
 /*
  * The kernel writes to page tables of the direct map without checking whether
- * it got the page (alloc_low_pages() on x86), so running out of memory there is
- * a crash. Its allocations do not reclaim, but use the reserves. So allocate as
+ * it got the page (alloc_low_pages() on x86), or stops with a BUG() if it did
+ * not (arm64), so running out of memory there is a crash. Its allocations do not reclaim, but use the reserves. So allocate as
  * much in advance, with reclaim, and free it: it stays on this CPU's free list,
  * where the kernel's allocations find it.
  */
@@ -106,6 +105,8 @@ int mm_arch_add_memory(int nid, u64 start, u64 size, struct vmem_altmap *altmap)
 	ret = check_page_table_memory(size);
 	if (ret)
 		return ret;
+	if (altmap)
+		arch_prepare_hosted_memmap(PFN_PHYS(altmap->base_pfn), PFN_PHYS(altmap->free));
 	return mm_call(arch_add_memory)(nid, start, size, &params);
 }
 
@@ -125,6 +126,18 @@ void mm_arch_remove_memory(u64 start, u64 size, struct vmem_altmap *altmap)
 #else
 	mm_call(arch_remove_memory)(start, size, altmap);
 #endif
+}
+
+/**
+ * mm_altmap_leaked() - pages of an altmap that are still in use
+ * @altmap: the altmap of a range, after mm_arch_remove_memory()
+ *
+ * Return: number of pages; 0 if the kernel does not count them. Before 6.6 it
+ * does that only for ZONE_DEVICE.
+ */
+unsigned long mm_altmap_leaked(const struct vmem_altmap *altmap)
+{
+	return IS_ENABLED(CONFIG_ZONE_DEVICE) ? altmap->alloc : 0;
 }
 
 /**

@@ -20,6 +20,8 @@
 #include <linux/range.h>
 #include <linux/static_call.h>
 
+#include "twostage_arch.h"
+
 /* In mm/internal.h, which is private to mm/ */
 void set_zone_contiguous(struct zone *zone);
 /*
@@ -59,7 +61,8 @@ ssize_t read_page_owner(struct file *file, char __user *text, size_t count, loff
 	X(device_online)		\
 	X(device_offline)		\
 	X(memory_subsys_online)		\
-	X(memory_subsys_offline)
+	X(memory_subsys_offline)	\
+	ARCH_INTERNALS(X)
 
 /*
  * Wrapped where the kernel has them: the file with the hook says whether the
@@ -98,6 +101,7 @@ int mm_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone
 		    struct memory_group *group);
 int mm_arch_add_memory(int nid, u64 start, u64 size, struct vmem_altmap *altmap);
 void mm_arch_remove_memory(u64 start, u64 size, struct vmem_altmap *altmap);
+unsigned long mm_altmap_leaked(const struct vmem_altmap *altmap);
 int mm_init_memmap_on_memory(unsigned long pfn, unsigned long nr_pages, struct zone *zone);
 bool mm_kernel_hosts_memmap(u64 size);
 unsigned long mm_memmap_on_memory_pages(void);

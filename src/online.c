@@ -57,6 +57,7 @@
 #include "region_table.h"
 #include "report.h"
 #include "trace.h"
+#include "twostage_arch.h"
 
 /**
  * enum operation_phase - how far the operation in flight has come
@@ -381,14 +382,15 @@ static void wrapped_arch_remove_memory(ARCH_REMOVE_MEMORY_PARAMETERS)
 /*
  * While stage 1 runs, memory blocks are in sysfs before the core has told them
  * their node, and valid_zones would look for the zones of node -1. For a large
- * region stage 1 takes a second.
+ * region stage 1 takes a second. (Without NUMA it is never set, and not used.)
  */
 static bool valid_zones_wanted(const unsigned long *arguments)
 {
 	const struct device *dev = (const struct device *)arguments[0];
 	const struct memory_block *block = container_of(dev, const struct memory_block, dev);
 
-	return READ_ONCE(block->nid) == NUMA_NO_NODE && block_of_device(dev);
+	return IS_ENABLED(CONFIG_NUMA) && READ_ONCE(block->nid) == NUMA_NO_NODE &&
+	       block_of_device(dev);
 }
 
 static ssize_t wrapped_valid_zones_show(struct device *dev, struct device_attribute *attr,
@@ -490,6 +492,15 @@ static int memory_going_online(void)
 	return notifier_from_errno(ret);
 }
 
+/* The kernel's other callbacks get the same range after ours. */
+static void memory_going_offline(struct memory_notify *range)
+{
+	if (!ARCH_OFFLINE_TELLS_WHOLE_BLOCK || !in_operation())
+		return;
+	range->start_pfn = block_first_pfn(operation.block);
+	range->nr_pages = block_pages();
+}
+
 /* From here on an offline cannot fail. */
 static void memory_offline(void)
 {
@@ -502,6 +513,9 @@ static int memory_callback(struct notifier_block *nb, unsigned long action, void
 	switch (action) {
 	case MEM_GOING_ONLINE:
 		return memory_going_online();
+	case MEM_GOING_OFFLINE:
+		memory_going_offline(data);
+		break;
 	case MEM_OFFLINE:
 		memory_offline();
 		break;

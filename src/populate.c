@@ -108,11 +108,14 @@ static struct vmem_altmap *altmap_alloc(const struct twostage_block *block)
 
 static void altmap_free(const struct twostage_block *block, struct vmem_altmap *altmap)
 {
+	unsigned long leaked;
+
 	if (!altmap)
 		return;
-	if (altmap->alloc)
+	leaked = mm_altmap_leaked(altmap);
+	if (leaked)
 		pr_err("%s: block at %#llx: %lu pages of its memmap leaked\n",
-		       dev_name(&block->region->dev), block_start(block), altmap->alloc);
+		       dev_name(&block->region->dev), block_start(block), leaked);
 	kfree(altmap);
 }
 

@@ -10,13 +10,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The parameter that makes the kernel set up bounce buffers at boot */
-#if defined(__x86_64__) || defined(__i386__)
-#define BOUNCE_BUFFERS_PARAMETER "iommu=soft"
-#else
-#define BOUNCE_BUFFERS_PARAMETER "swiotlb=force"
-#endif
-
 /**
  * struct limited_device - a device in use that cannot reach all memory
  * @name: its driver and its PCI address

@@ -12,7 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "architecture.h"
 #include "commands.h"
+#include "device_tree.h"
 #include "devices.h"
 #include "errors.h"
 #include "firmware.h"
@@ -40,7 +42,7 @@ static void print_help(void)
 {
 	printf("Usage: twostage discover [OPTION]...\n\n"
 	       "Find ranges that the firmware reports as RAM and that the kernel does not use, because its command\n"
-	       "line excludes them (memmap=SIZE$START, mem=SIZE). Only the whole memory blocks of a range can be\n"
+	       "line excludes them (memmap=SIZE$START on x86, mem=SIZE). Only the whole memory blocks of a range can be\n"
 	       "added.\n\n"
 	       "Options:\n"
 	       "  -a, --all              also list ranges that contain no whole memory block\n"
@@ -58,6 +60,9 @@ static int find_unused(struct ranges *unused)
 	int ret;
 
 	ret = firmware_ram(unused);
+	/* Only kernels for x86 have the firmware's memory map in sysfs. */
+	if (ret == -ENOENT && !device_tree_ram(unused))
+		ret = 0;
 	if (ret) {
 		error("cannot read /sys/firmware/memmap: %s", strerror(-ret));
 		if (ret == -ENOENT)
@@ -157,7 +162,7 @@ static int discover(const struct table_options *options, bool all)
 	status = table_end(&table);
 
 	if (!found)
-		hint("no whole memory block of %s is unused; to keep memory unused, boot with memmap=SIZE$START on the kernel command line",
+		hint("no whole memory block of %s is unused; to keep memory unused, boot with " UNUSED_MEMORY_PARAMETER " on the kernel command line",
 		     format_size(size, block_size));
 	else if (too_small && !all && isatty(STDOUT_FILENO))
 		hint("%s more are unused, in ranges without a whole memory block; to list them: twostage discover --all",

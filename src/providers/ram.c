@@ -11,7 +11,6 @@
  */
 #define pr_fmt(fmt) "twostage: " fmt
 
-#include <linux/io.h>
 #include <linux/math.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -19,6 +18,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
+#include "memory_word.h"
 #include "ram.h"
 
 /*
@@ -46,33 +46,36 @@ static u64 nr_probes(u64 size)
 	return DIV_ROUND_UP_ULL(size, PROBE_DISTANCE) + 1;
 }
 
+static int report_absent(struct twostage_region *region, u64 start, u64 address)
+{
+	twostage_region_report(region, start, "there is no memory at %#llx", address);
+	return -ENXIO;
+}
+
 /*
  * Write all words, with a pattern that depends on the address, before reading
  * any of them back: that also detects memory which appears at two addresses.
  */
-static int probe(struct twostage_region *region, u64 __iomem **words, u64 start, u64 size)
+static int probe(struct twostage_region *region, void **words, u64 start, u64 size)
 {
 	const u64 count = nr_probes(size);
-	u64 address, n;
+	u64 address, value, n;
 
 	for (n = 0; n < count; n++) {
 		address = start + probe_offset(n, size);
-		/* Not cached: a cache would answer for absent memory. */
-		words[n] = ioremap_wc(address, sizeof(u64));
+		words[n] = memory_word_map(address);
 		if (!words[n]) {
 			twostage_region_report(region, start, "cannot map its memory to test it");
 			return -ENOMEM;
 		}
-		writeq(pattern(address), words[n]);
+		if (memory_word_write(words[n], pattern(address)))
+			return report_absent(region, start, address);
 	}
 
 	for (n = 0; n < count; n++) {
 		address = start + probe_offset(n, size);
-		if (readq(words[n]) != pattern(address)) {
-			twostage_region_report(region, start, "there is no memory at %#llx",
-					       address);
-			return -ENXIO;
-		}
+		if (memory_word_read(words[n], &value) || value != pattern(address))
+			return report_absent(region, start, address);
 	}
 	return 0;
 }
@@ -84,16 +87,22 @@ static int probe(struct twostage_region *region, u64 __iomem **words, u64 start,
 static int ram_assign(struct twostage_region *region, u64 start, u64 size)
 {
 	const u64 count = nr_probes(size);
-	u64 __iomem **words;
+	void **words;
 	u64 n;
 	int ret;
+
+	if (!memory_word_allowed(start, size)) {
+		twostage_region_report(region, start,
+				       "the firmware (device tree or EFI memory map) does not list all of it as usable memory: not touched, since on this architecture an access to absent memory can crash the system");
+		return -ENXIO;
+	}
 
 	words = kvcalloc(count, sizeof(*words), GFP_KERNEL);
 	if (!words)
 		return -ENOMEM;
 	ret = probe(region, words, start, size);
 	for (n = 0; n < count && words[n]; n++)
-		iounmap(words[n]);
+		memory_word_unmap(words[n]);
 	kvfree(words);
 	return ret;
 }

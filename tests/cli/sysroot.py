@@ -76,6 +76,12 @@ class Sysroot:
         with open(path, "w", encoding="ascii") as file:
             file.write(text)
 
+    def write_cells(self, path, *numbers):
+        """A property of a device tree: big-endian numbers of 32 bits."""
+        os.makedirs(os.path.dirname(self.at(path)), exist_ok=True)
+        with open(self.at(path), "wb") as file:
+            file.write(b"".join(number.to_bytes(4, "big") for number in numbers))
+
     def read(self, path):
         with open(self.at(path), encoding="ascii") as file:
             return file.read()

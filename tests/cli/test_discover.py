@@ -225,6 +225,44 @@ def unprivileged(root):
     contains(result.err, "/sys/firmware/memmap: Permission denied", "hint: only root")
 
 
+def device_tree(root):
+    """A machine with a device tree and RAM from 1 to 5 GiB, booted with mem=2G."""
+    base = "sys/firmware/devicetree/base"
+    for node in "", "/reserved-memory":
+        root.write_cells(f"{base}{node}/#address-cells", 2)
+        root.write_cells(f"{base}{node}/#size-cells", 2)
+    root.write(f"{base}/memory@40000000/device_type", "memory\0")
+    root.write_cells(f"{base}/memory@40000000/reg", 0, GIB, 0, 2 * GIB, 0, 3 * GIB, 0, 2 * GIB)
+    root.write(f"{base}/memory@200000000/device_type", "memory\0")
+    root.write(f"{base}/memory@200000000/status", "disabled\0")
+    root.write_cells(f"{base}/memory@200000000/reg", 2, 0, 1, 0)
+    root.write(f"{base}/cpus/device_type", "cpu\0")
+    iomem(root, (0, 0x9000000, 0x9000fff, "pl011@9000000"), (0, GIB, 3 * GIB - 1, "System RAM"))
+    return base
+
+
+@test("discover finds what mem=SIZE excludes on a machine with a device tree")
+def left_of_device_tree(root):
+    device_tree(root)
+    same([found["command"] for found in discover(root)], ["twostage add 0xc0000000 2G"])
+
+
+@test("discover leaves out what the device tree reserves for firmware")
+def reserved_in_device_tree(root):
+    base = device_tree(root)
+    root.write_cells(f"{base}/reserved-memory/secure@100000000/reg", 1, 0, 0, 512 * MIB)
+    root.write_cells(f"{base}/reserved-memory/ranges")
+    same([found["command"] for found in discover(root)],
+         ["twostage add 0xc0000000 1G", "twostage add 0x120000000 512M"])
+
+
+@test("discover does not go by the device tree if EFI started the kernel")
+def started_by_efi(root):
+    device_tree(root)
+    os.makedirs(root.at("sys/firmware/efi"))
+    contains(root.run("discover").expect(1).err, "twostage add START SIZE")
+
+
 @test("discover fails if there is no firmware memory map, and hints at twostage add")
 def no_firmware_map(root):
     iomem(root, (0, 0, GIB - 1, "System RAM"))

@@ -49,6 +49,17 @@ long long meminfo(const char *field)
 	return value;
 }
 
+long long direct_map(void)
+{
+	char *text = read_whole("/proc/meminfo"), *line;
+	long long sum = 0;
+
+	for (line = text; (line = strstr(line, "DirectMap")); line += strlen("DirectMap"))
+		sum += strtoll(line + strcspn(line, ":\n") + 1, NULL, 10);
+	free(text);
+	return sum;
+}
+
 /*
  * /proc/iomem without PCI devices, whose BARs may get other addresses when they
  * are plugged again
@@ -156,8 +167,7 @@ struct accounts *accounts_take(void)
 		abort();
 	accounts->mem_total = meminfo("MemTotal");
 	if (!unmaps_free_pages())
-		accounts->direct_map =
-			meminfo("DirectMap4k") + meminfo("DirectMap2M") + meminfo("DirectMap1G");
+		accounts->direct_map = direct_map();
 	accounts->corrupted = meminfo("HardwareCorrupted");
 	accounts->iomem = iomem();
 	accounts->firmware = firmware();
@@ -255,8 +265,8 @@ bool accounts_same(struct accounts *before)
 void accounts_add_poisoned(struct accounts *accounts, int blocks, int pages)
 {
 	if (!unmaps_free_pages())
-		accounts->direct_map += blocks * block_size / 1024;
-	accounts->corrupted += pages * 4;
+		accounts->direct_map += direct_map() ? blocks * block_size / 1024 : 0;
+	accounts->corrupted += pages * page_size / 1024;
 }
 
 void accounts_free(struct accounts *accounts)

@@ -146,6 +146,44 @@ bool module_loaded(const char *name);
 /* The value of a field of modinfo, "" if there is none */
 const char *module_info(const char *name, const char *field);
 
+/*
+ * architecture.c: what differs between architectures, and what Debian's kernels
+ * for them have
+ */
+struct architecture {
+	/* The device of the guest's console */
+	const char *console;
+	/* The physical address at which RAM begins */
+	uint64_t ram_start;
+	/*
+	 * An address in a range of devices, and how a refusal names its entry in
+	 * /proc/iomem; NULL: there is none
+	 */
+	uint64_t devices_start;
+	const char *devices_name;
+	bool numa;
+	/* /sys/firmware/memmap */
+	bool firmware_memmap;
+	/* The module with the driver of the bus; NULL: the kernel has it built in */
+	const char *virtio_bus;
+	/* QEMU's name of the device, and options with which it can be plugged */
+	const char *virtio_mem, *virtio_slot;
+	/* A driver of the kernel's own for virtio-mem devices */
+	bool kernel_has_virtio_mem;
+};
+extern const struct architecture architecture;
+extern long page_size;
+void architecture_init(void);
+/* Bytes of the memmap of so many bytes of memory */
+uint64_t memmap_size(uint64_t size);
+/* Whether a block can have its memmap in itself */
+bool memmap_fits_block(void);
+/*
+ * How many bytes are left of that much memory online, with
+ * memmap_on_memory=1 if the kernel can do that
+ */
+uint64_t usable_size(uint64_t size);
+
 /* accounts.c: a snapshot of the system state that has to be restored */
 struct accounts;
 struct accounts *accounts_take(void);
@@ -163,6 +201,8 @@ void accounts_tell(const struct accounts *before);
 void accounts_add_poisoned(struct accounts *accounts, int blocks, int pages);
 void accounts_free(struct accounts *accounts);
 long long meminfo(const char *field);
+/* Size of the direct map in KiB, all page sizes; 0 if the kernel does not say */
+long long direct_map(void);
 
 /* twostage.c: the module's interface */
 #define BUS "/sys/bus/twostage"
@@ -222,6 +262,9 @@ const char *virtio_device(int id, int n);
 const char *virtio_driver(const char *device);
 int virtio_bind(const char *device, const char *driver);
 int virtio_unbind(const char *device);
+/* Removes a device from its bus, and has the bus find it again */
+int virtio_remove(const char *device);
+int virtio_find_again(void);
 
 /*
  * readers.c: reads about a random page of a block from one of the files that

@@ -50,7 +50,7 @@ static void no_echo(int console)
 
 static int console_open(void)
 {
-	int console = open("/dev/ttyS0", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+	int console = open(architecture.console, O_RDONLY | O_NOCTTY | O_CLOEXEC);
 
 	if (console >= 0) {
 		no_echo(console);

@@ -19,7 +19,7 @@
 
 #include "harness.h"
 
-#define PAGE 4096
+#define PAGE page_size
 
 /* The first word of the page at an offset; each further word is one more. */
 static uint64_t value(const struct memory *memory, size_t offset)

@@ -59,11 +59,12 @@ static off_t kcore_offset(uint64_t physical)
 		found = kcore_segments(segments, ARRAY_SIZE(segments));
 	/*
 	 * Offsets in the file differ as addresses do. The segment of the first
-	 * MiB belongs to the direct map; the kernel's text has a mapping of its
-	 * own, and lies higher.
+	 * MiB of RAM belongs to the direct map; the kernel's text has a mapping
+	 * of its own, and lies higher.
 	 */
 	for (i = 0; i < found; i++)
-		if (segments[i].start < MIB)
+		if (segments[i].start >= architecture.ram_start &&
+		    segments[i].start < architecture.ram_start + MIB)
 			return segments[i].offset + physical - segments[i].start;
 	return 0;
 }
@@ -82,7 +83,7 @@ static uint64_t page_flags(uint64_t physical)
 
 	if (fd < 0)
 		return KPF_NOPAGE;
-	if (pread(fd, &flags, 8, physical / 4096 * 8) != 8)
+	if (pread(fd, &flags, 8, physical / page_size * 8) != 8)
 		flags = KPF_NOPAGE;
 	close(fd);
 	return flags;
@@ -100,16 +101,16 @@ bool page_is_broken(uint64_t physical)
 
 long look_at(enum view view, int block)
 {
-	uint64_t physical = (uint64_t)block * block_size + (rand() % (block_size / 4096)) * 4096;
+	uint64_t physical = (uint64_t)block * block_size + (rand() % (block_size / page_size)) * page_size;
 
 	switch (view) {
 	case VIEW_ZONES:
 		return strlen(read_file(MEMORY "/memory%d/valid_zones", block)) +
 		       strlen(block_stage(block));
 	case VIEW_FLAGS:
-		return read_some("/proc/kpageflags", physical / 4096 * 8);
+		return read_some("/proc/kpageflags", physical / page_size * 8);
 	case VIEW_COUNT:
-		return read_some("/proc/kpagecount", physical / 4096 * 8);
+		return read_some("/proc/kpagecount", physical / page_size * 8);
 	case VIEW_TYPES:
 		return read_some("/proc/pagetypeinfo", 0);
 	case VIEW_KCORE:

@@ -204,7 +204,7 @@ static void refused_halfway(void)
 static void pages_kept(void)
 {
 	struct accounts *before = accounts_take();
-	const long long usable = 2 * (long long)(block_size / 1024 * 63 / 64);
+	const long long usable = usable_size(2 * block_size) / 1024;
 	long long total = meminfo("MemTotal"), more;
 
 	ok(add(block_size, true) == 0, "foreign online_page_callback: a region is added");

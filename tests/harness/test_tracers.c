@@ -56,11 +56,11 @@ static bool listed(const char *name)
  */
 static bool probe_all(char type)
 {
-	char line[128];
+	char line[160];
 
 	for (int i = 0; i < function_count; i++) {
-		snprintf(line, sizeof(line), "%c:bystander/%c_%s %s", type, type, functions[i],
-			 functions[i]);
+		snprintf(line, sizeof(line), "%c:bystander/%c_%.63s %.63s", type, type,
+			 functions[i], functions[i]);
 		if (write_file(line, TRACING "/kprobe_events")) {
 			diag("adding the probe \"%s\" failed", line);
 			return false;

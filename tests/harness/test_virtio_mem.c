@@ -80,6 +80,27 @@ static void set_budget(const char *id, uint64_t size)
 	usleep(700000);
 }
 
+/* The node of the first device, -1 if the firmware has none for it */
+static int device_node(void)
+{
+	return exists("/sys/devices/system/node/node1") ? 1 : -1;
+}
+
+/*
+ * Memory from the region is preferred: there is a node of its own, or zone
+ * Movable of the only node comes first.
+ */
+static bool prefer_device(void)
+{
+	return device_node() < 0 || memory_prefer(device_node());
+}
+
+static void prefer_any(void)
+{
+	if (device_node() >= 0)
+		memory_prefer(-1);
+}
+
 static uint64_t attribute(const char *name)
 {
 	return strtoull(read_file(REGION "/%s", 0, name), NULL, 0);
@@ -147,20 +168,20 @@ static void cycle(void)
 
 	ok(online_block(0) == 0 && plugged() == block_size && attribute("plugged") == block_size,
 	   "setting a block online plugs it");
-	ok(meminfo("MemTotal") - total == (long long)(block_size / 1024 * 63 / 64),
+	ok(meminfo("MemTotal") - total == (long long)(usable_size(block_size) / 1024),
 	   "the memmap of a block is in the block");
 	ok(online_block(3) == 0 && plugged() == 2 * block_size,
 	   "any block below the usable size can be set online");
 	ok(region_online(0, "6 online_movable") == 0 && plugged() == BUDGET,
 	   "blocks can be plugged up to the budget");
-	ok(memory_prefer(1) && memory_fill(&memory, 700 * MIB, 1) &&
+	ok(prefer_device() && memory_fill(&memory, 700 * MIB, 1) &&
 	   memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 400 * MIB,
 	   "plugged memory is used");
 	used = resident_mib();
 	ok(used - before > 400, "the resident memory of QEMU grows with used memory");
 	ok(memory_check(&memory) < 0, "the data in plugged memory is right");
 	memory_free(&memory);
-	memory_prefer(-1);
+	prefer_any();
 	ok(region_offline(0, "all") == 0 && plugged() == 0,
 	   "setting all blocks offline unplugs all memory");
 	after = resident_mib();
@@ -470,7 +491,7 @@ static void unbound_in_use(void)
 	   "the driver does not unload while it has a region");
 	ok(region_online(0, "4 online_movable") == 0,
 	   "four blocks come online before the driver is unbound");
-	ok(memory_prefer(1) && memory_fill(&memory, 450 * MIB, 4),
+	ok(prefer_device() && memory_fill(&memory, 450 * MIB, 4),
 	   "four blocks are in use before the driver is unbound");
 	ok(virtio_unbind(device) == 0 && exists(REGION, 0) && blocks_online(0) == 4 && plugged() == 4 * block_size,
 	   "the region and its online blocks stay when the driver is unbound");
@@ -484,15 +505,17 @@ static void unbound_in_use(void)
 	}
 	ok(refused("region0", EPERM, "region0", BUS "/remove_region"),
 	   "the region of an unbound device cannot be removed through remove_region");
-	ok(module_load_system("virtio_mem", NULL) == 0 && !*virtio_driver(device),
-	   "the kernel's own driver does not get a device whose memory is in use");
-	module_unload("virtio_mem");
+	if (architecture.kernel_has_virtio_mem) {
+		ok(module_load_system("virtio_mem", NULL) == 0 && !*virtio_driver(device),
+		   "the kernel's own driver does not get a device whose memory is in use");
+		module_unload("virtio_mem");
+	}
 	ok(virtio_bind(device, OURS) == 0 && ours(),
 	   "the driver is bound again to a device whose memory is in use");
 	ok(memory_check(&memory) < 0 && region_online(0, "1 online_movable") == 0,
 	   "a block comes online after the driver is bound again");
 	memory_free(&memory);
-	memory_prefer(-1);
+	prefer_any();
 	ok(region_offline(0, "all") == 0 && plugged() == 0,
 	   "all blocks go offline after the driver is bound again");
 
@@ -553,21 +576,21 @@ static void pulled(void)
 
 	ok(region_online(0, "3 online_movable") == 0,
 	   "three blocks come online before the device is removed");
-	ok(memory_prefer(1) && memory_fill(&memory, 200 * MIB, 7) &&
+	ok(prefer_device() && memory_fill(&memory, 200 * MIB, 7) &&
 	   memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 100 * MIB,
 	   "blocks are in use before the device is removed");
-	memory_prefer(-1);
+	prefer_any();
 	size = plugged();
 	host_ask("device_del vm0");
 	sleep(2);
 	ok(ours() && plugged() == size && memory_check(&memory) < 0,
 	   "the host does not remove a device whose memory is plugged");
-	ok(write_file("1", "/sys/bus/virtio/devices/%s/../remove", device) == 0 && exists(REGION, 0) &&
+	ok(virtio_remove(device) == 0 && exists(REGION, 0) &&
 	   blocks_online(0) == 3 && memory_check(&memory) < 0,
 	   "the memory stays when the device is removed from its bus");
 	ok(online_block(5) == -ENODEV && offline_block(2) == 0,
 	   "blocks of a device that was removed go offline, but not online");
-	ok(write_file("1", "/sys/bus/pci/rescan") == 0, "the PCI bus is rescanned");
+	ok(virtio_find_again() == 0, "the bus is searched for the device");
 	usleep(1000000);
 	snprintf(device, sizeof(device), "%s", virtio_device(VIRTIO_ID_MEM, 0));
 	ok(ours() && blocks_online(0) == 2 && plugged_becomes(2 * block_size) && region_online(0, "1 online_movable") == 0,
@@ -586,10 +609,10 @@ static void unloaded_by_force(void)
 	int status;
 	pid_t pid;
 
-	ok(region_online(0, "3 online_movable") == 0 && memory_prefer(1) && memory_fill(&memory, 200 * MIB, 8) &&
+	ok(region_online(0, "3 online_movable") == 0 && prefer_device() && memory_fill(&memory, 200 * MIB, 8) &&
 	   memory_inside(&memory, first_block() * block_size, REGION_SIZE) > 100 * MIB,
 	   "blocks are in use before the driver is unloaded by force");
-	memory_prefer(-1);
+	prefer_any();
 	pid = fork();
 	if (!pid)
 		_exit(-module_unload_by_force(OURS));
@@ -620,6 +643,11 @@ static void hand_over(void)
 	long long total = meminfo("MemTotal");
 	int tries;
 
+	if (!architecture.kernel_has_virtio_mem) {
+		skip("this kernel has no driver of its own",
+		     "the kernel's own driver is bound to the device");
+		return;
+	}
 	ok(virtio_unbind(device) == 0 && !exists(REGION, 0),
 	   "the region is removed when the driver is unbound and no block is online");
 	write_file("online_movable", MEMORY "/auto_online_blocks");
@@ -671,7 +699,8 @@ static void suspended(void)
 static void setup(void)
 {
 	write_file("offline", MEMORY "/auto_online_blocks");
-	ok(module_load_system("virtio_pci", NULL) == 0, "the driver of the virtio bus is loaded");
+	ok(!architecture.virtio_bus || module_load_system(architecture.virtio_bus, NULL) == 0,
+	   "the driver of the virtio bus is loaded");
 	usleep(300000);
 }
 
@@ -713,9 +742,9 @@ static void hotplug_lock_taken(const char *other)
 	struct pin pin;
 	pid_t pid;
 
-	ok(region_online(0, "3 online_movable") == 0 && memory_prefer(1) && memory_fill(&memory, block_size, 3),
+	ok(region_online(0, "3 online_movable") == 0 && prefer_device() && memory_fill(&memory, block_size, 3),
 	   "memory of the first device is in use before the second is bound");
-	memory_prefer(-1);
+	prefer_any();
 
 	ok(virtio_unbind(other) == 0 && !exists(REGION, 1),
 	   "the driver is unbound from the second device");
@@ -739,9 +768,9 @@ static void hotplug_lock_taken(const char *other)
 	   "the region is added when device_hotplug_lock is free");
 
 	memory_free(&memory);
-	ok(region_online(0, "3 online_movable") == 0 && memory_prefer(1) && memory_fill(&memory, block_size, 4),
+	ok(region_online(0, "3 online_movable") == 0 && prefer_device() && memory_fill(&memory, block_size, 4),
 	   "memory of the first device is in use before the second is unbound");
-	memory_prefer(-1);
+	prefer_any();
 	pid = lock(&pin, &memory);
 	started = now();
 	ok(virtio_unbind(other) == 0 && exists(REGION, 1),
@@ -768,6 +797,8 @@ static bool after_the_other_driver(const char *other)
 {
 	bool taken;
 
+	if (!architecture.kernel_has_virtio_mem)
+		return true;
 	set_budget("vm0", 0);
 	set_budget("vm2", 0);
 	taken = virtio_unbind(device) == 0 && virtio_unbind(other) == 0 && module_unload(OURS) == 0 &&
@@ -788,7 +819,8 @@ static void second_device(void)
 	int tries;
 
 	host_ask("object_add memory-backend-ram,id=vmem2,size=512M");
-	host_ask("device_add virtio-mem-pci,id=vm2,memdev=vmem2,requested-size=512M,node=0");
+	host_ask("device_add %s,id=vm2,memdev=vmem2,requested-size=512M%s", architecture.virtio_mem,
+		 architecture.virtio_slot);
 	for (tries = 0; tries < 100 && !*virtio_device(VIRTIO_ID_MEM, 1); tries++)
 		usleep(100000);
 	/* The kernel of make check-debug is built without hotplug of PCI devices. */
@@ -807,10 +839,12 @@ static void second_device(void)
 	if (!after_the_other_driver(other))
 		return;
 	hotplug_lock_taken(other);
-	ok(module_unload("virtio_mem") == 0, "the kernel's own driver unloads, and has no device");
+	if (architecture.kernel_has_virtio_mem)
+		ok(module_unload("virtio_mem") == 0,
+		   "the kernel's own driver unloads, and has no device");
 	ok(virtio_unbind(other) == 0 && region_there(1, false, 1),
 	   "the region of the second device is removed when it is unbound");
-	ok(write_file("1", "/sys/bus/virtio/devices/%s/../remove", other) == 0 && accounts_same(before),
+	ok(virtio_remove(other) == 0 && accounts_same(before),
 	   "the system is as before the second device was plugged");
 	accounts_free(before);
 }
@@ -828,9 +862,12 @@ static void run(void)
 	ok(!strcmp(read_file(REGION "/provider", 0), "virtio_mem") && attribute("size") == REGION_SIZE &&
 	   blocks_online(0) == 0 && !strcmp(block_state(first_block() + 31), "offline"),
 	   "all memory of the device is one standby region");
-	ok(read_number(REGION "/node", 0) == 1 &&
-	   exists("/sys/devices/system/node/node1/memory%d", first_block()),
-	   "the region is on the node of the device");
+	if (device_node() >= 0)
+		ok(read_number(REGION "/node", 0) == device_node() &&
+		   exists("/sys/devices/system/node/node%d/memory%d", device_node(), first_block()),
+		   "the region is on the node of the device");
+	else
+		ok(read_number(REGION "/node", 0) == 0, "the region is on node 0 if the device has none");
 	standby = accounts_take();
 	cycle();
 	budget();
@@ -922,9 +959,9 @@ static void setup_taken(void)
 	write_file("online_movable", MEMORY "/auto_online_blocks");
 	ok(module_load_system("virtio_mem", NULL) == 0 && plugged_becomes(BUDGET),
 	   "the kernel's own driver plugs the budget");
-	ok(memory_prefer(1) && memory_fill(&taken, 450 * MIB, 5),
+	ok(prefer_device() && memory_fill(&taken, 450 * MIB, 5),
 	   "memory of the kernel's own driver is in use");
-	memory_prefer(-1);
+	prefer_any();
 	ok(virtio_unbind(device) == 0 && plugged() == BUDGET,
 	   "memory stays plugged when the kernel's own driver is unbound");
 	write_file("offline", MEMORY "/auto_online_blocks");

@@ -18,6 +18,7 @@ uint64_t block_size;
 
 void twostage_init(void)
 {
+	architecture_init();
 	block_size = strtoull(read_file(MEMORY "/block_size_bytes"), NULL, 16);
 	/*
 	 * With record-cmd, each start of tracing patches code of the scheduler,

@@ -4,6 +4,7 @@
  *
  * Copyright (C) 2026 the twostage developers
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,8 @@
 
 void virtio_bus(void)
 {
-	module_load_system("virtio_pci", NULL);
+	if (architecture.virtio_bus)
+		module_load_system(architecture.virtio_bus, NULL);
 	usleep(500000);
 }
 
@@ -55,4 +57,25 @@ int virtio_bind(const char *device, const char *driver)
 int virtio_unbind(const char *device)
 {
 	return write_file(device, DRIVERS "/%s/unbind", virtio_driver(device));
+}
+
+/* The device on its bus that was removed last */
+static char removed[PATH_MAX];
+
+int virtio_remove(const char *device)
+{
+	char link[128];
+
+	snprintf(link, sizeof(link), DEVICES "/%s/..", device);
+	if (!realpath(link, removed))
+		return -ENOENT;
+	/* A channel device stays, but without a driver. */
+	return exists("%s/remove", removed) ? write_file("1", "%s/remove", removed) :
+					      write_file("0", "%s/online", removed);
+}
+
+int virtio_find_again(void)
+{
+	return exists("%s/online", removed) ? write_file("1", "%s/online", removed) :
+					      write_file("1", "/sys/bus/pci/rescan");
 }

@@ -22,6 +22,8 @@
 #include <linux/module.h>
 #include <linux/string.h>
 
+#include "twostage_arch.h"
+
 static char *function;
 module_param(function, charp, 0400);
 static long error;
@@ -53,7 +55,7 @@ static long failed(long a, long b, long c, long d, long e, long f)
 static int call(struct kprobe *kprobe, struct pt_regs *regs)
 {
 	if (count <= 0 ||
-	    (argument && strcmp((const char *)regs_get_kernel_argument(regs, 0), argument)))
+	    (argument && strcmp((const char *)arch_kprobe_argument(regs, 0), argument)))
 		return 0;
 	if (skip > 0) {
 		skip--;

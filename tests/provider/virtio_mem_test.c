@@ -22,6 +22,8 @@
 #include <linux/virtio.h>
 #include <linux/virtio_ids.h>
 
+#include "twostage_arch.h"
+
 static int answer = -1;
 module_param(answer, int, 0600);
 static int count;
@@ -66,7 +68,7 @@ static bool no_kick(struct virtqueue *queue)
 
 static int kick(struct kprobe *kprobe, struct pt_regs *regs)
 {
-	struct virtqueue *queue = (struct virtqueue *)regs_get_kernel_argument(regs, 0);
+	struct virtqueue *queue = (struct virtqueue *)arch_kprobe_argument(regs, 0);
 
 	if (!silent || queue->vdev->id.device != VIRTIO_ID_MEM)
 		return 0;

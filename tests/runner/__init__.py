@@ -2,6 +2,7 @@
 # Copyright (C) 2026 the twostage developers
 """The parts of tests/run.
 
+  architecture   what differs between amd64, arm64 and s390x
   scenario   reads the scenarios files, and says how a scenario runs on a kernel
   guest      boots a guest, serves its requests to the host, runs a scenario
   judge      turns the log of a guest into test results

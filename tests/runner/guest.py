@@ -18,11 +18,13 @@ import threading
 import time
 
 from runner import BUILD, SCRIPTS, TOP
+from runner.architecture import SLOWNESS, architecture_of
 from runner.judge import Test, died_booting, judge, judge_output, strip_timestamp, without_excuses
 from runner.scenario import (
     command_line_of,
     expected_of,
     is_debug,
+    memory_of,
     not_here,
     setting,
     skips_of,
@@ -145,8 +147,10 @@ def make_disks(directory, disks):
     return paths
 
 
-def cpu_of(scenario):
-    """The model of the guest's processor, for scripts/vm."""
+def cpu_of(series, scenario):
+    """The model of the guest's processor, for scripts/vm; empty: its default."""
+    if architecture_of(series) != "amd64":
+        return scenario.get(f"{architecture_of(series)}_cpu", "")
     model = scenario.get("cpu", "max")
     if scenario.getboolean("bench", False) or os.environ.get("TWOSTAGE_ACCEL", "tcg") != "tcg":
         return model
@@ -158,7 +162,9 @@ def cpu_of(scenario):
 
 def command_of(series, scenario):
     """The guest's command, and the seconds after which the guest counts as hung."""
-    timeout = scenario.getint("timeout", TIMEOUT) * (DEBUG_SLOWNESS if is_debug(series) else 1)
+    slowness = DEBUG_SLOWNESS if is_debug(series) else 1
+    slowness *= SLOWNESS if architecture_of(series) != "amd64" else 1
+    timeout = scenario.getint("timeout", TIMEOUT) * slowness
     command = f"/twostage/harness --kmsg {scenario['harness']}"
     groups = scenario["harness"].split()
     for variable, group, seconds in DURATIONS:
@@ -181,11 +187,11 @@ def vm_command(series, scenario, work, log, disks):
         "--kernel",
         series,
         "--memory",
-        setting(series, scenario, "memory", "1G"),
+        memory_of(series, scenario),
         "--cpus",
         scenario.get("cpus", "2"),
         "--cpu",
-        cpu_of(scenario),
+        cpu_of(series, scenario),
         "--append",
         command_line_of(series, scenario),
         "--qemu",

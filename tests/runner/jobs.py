@@ -7,6 +7,7 @@ import os
 import sys
 
 from runner import SCRIPTS, TOP
+from runner.architecture import architecture_of
 from runner.guest import run_scenario
 from runner.scenario import release_of
 from runner.schedule import Job
@@ -83,9 +84,25 @@ def host_jobs(report, args, kernels, seconds):
     return jobs
 
 
+def cross_job(report, architecture, seconds):
+    """The job that builds command and harness for another architecture."""
+    argv = [os.path.join(SCRIPTS, "cross"), architecture, "make", "-s", "cli", "harness"]
+    argv.append(f"BUILD=../../build/{architecture}")
+    name = f"build {architecture}"
+    title = f"build: command and harness for {architecture}"
+    return Job(
+        name,
+        functools.partial(run_step, report, title, argv, f"build-{architecture}.log"),
+        seconds(name, 30),
+    )
+
+
 def guest_jobs(report, args, kernels, chosen, build, seconds):
     """For each kernel, the build of the modules and the scenarios, which need it and build."""
-    jobs = []
+    programs = {"amd64": build}
+    for architecture in sorted(set(map(architecture_of, kernels)) - {"amd64"}):
+        programs[architecture] = cross_job(report, architecture, seconds)
+    jobs = list(programs.values())[1:]
     for series in kernels:
         name = f"build {series}"
         modules = Job(
@@ -97,6 +114,8 @@ def guest_jobs(report, args, kernels, chosen, build, seconds):
         for scenario in chosen:
             if scenario.getboolean("long", False) and not args.only and series not in args.long:
                 continue
+            if series in args.essential and not scenario.getboolean("essential", False):
+                continue
             name, memory = f"{series} {scenario.name}", scenario.getint("host_memory", 0)
             jobs.append(
                 Job(
@@ -104,7 +123,7 @@ def guest_jobs(report, args, kernels, chosen, build, seconds):
                     functools.partial(run_scenario, report, series, scenario),
                     seconds(name, scenario.getint("weight", 20)),
                     memory,
-                    [build, modules],
+                    [programs[architecture_of(series)], modules],
                 )
             )
     return jobs

@@ -20,7 +20,7 @@ SPLATS = re.compile(
             r"Kernel panic",
             r"unable to handle",
             r"Unable to handle",
-            r"Call Trace:",
+            r"Call [Tt]race:",
             r"cut here",
             r"possible (?:recursive|circular) locking",
             r"inconsistent lock state",
@@ -106,7 +106,7 @@ def without_reports(lines, expected):
             report = []
         if report or REPORT.search(line):
             report.append(line)
-            if "</TASK>" in line:
+            if "</TASK>" in line or "---[ end trace" in line:
                 if not re.search(expected, "".join(report), re.DOTALL):
                     rest += report
                 report = []

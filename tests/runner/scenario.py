@@ -5,7 +5,8 @@
 A scenario is a section of tests/scenarios.ini, or of tests/bench/scenarios.ini
 if its guest measures. The comment at the top of tests/scenarios.ini lists the
 keys. With "extends = NAME" a section has all keys of the section NAME but for
-those that it sets itself; an empty value unsets a key.
+those that it sets itself; an empty value unsets a key, but for a key of an
+architecture (arm64_qemu), where it takes the place of what amd64 has.
 """
 
 import configparser
@@ -14,6 +15,7 @@ import re
 import subprocess
 
 from runner import SCRIPTS, TOP, Failure
+from runner.architecture import RAM_START, architecture_of, with_reserved
 from runner.judge import KNOWN_TO_KASAN, KNOWN_TO_LOCKDEP
 
 FILES = [os.path.join(TOP, "tests", "scenarios.ini")]
@@ -40,7 +42,11 @@ def resolve(parser):
 
     resolved = configparser.ConfigParser(interpolation=None)
     for name in parser.sections():
-        resolved[name] = {key: value for key, value in keys_of(name).items() if value}
+        resolved[name] = {
+            key: value
+            for key, value in keys_of(name).items()
+            if value or key.partition("_")[0] in RAM_START
+        }
     return resolved
 
 
@@ -89,14 +95,34 @@ def is_debug(series):
     return series.endswith("-debug")
 
 
+def kind_of(series):
+    """The prefix of keys for kernels of this kind; None for amd64's without debugging."""
+    architecture = architecture_of(series)
+    return "debug" if is_debug(series) else None if architecture == "amd64" else architecture
+
+
 def setting(series, scenario, key, default):
-    """The value of a key, which may be another one on debug kernels."""
-    return (is_debug(series) and scenario.get(f"debug_{key}")) or scenario.get(key, default)
+    """The value of a key, which may be another one on debug kernels and other architectures."""
+    own = kind_of(series) and scenario.get(f"{kind_of(series)}_{key}")
+    return scenario.get(key, default) if own is None else own
+
+
+def memory_of(series, scenario):
+    """The guest's memory, for scripts/vm."""
+    return with_reserved(
+        architecture_of(series),
+        setting(series, scenario, "memory", "1G"),
+        setting(series, scenario, "append", ""),
+    )[0]
 
 
 def command_line_of(series, scenario):
     """The guest's kernel command line, without the part that scripts/vm adds for all guests."""
-    words = setting(series, scenario, "append", "")
+    words = with_reserved(
+        architecture_of(series),
+        setting(series, scenario, "memory", "1G"),
+        setting(series, scenario, "append", ""),
+    )[1]
     return (
         words + " kmemleak=off"
         if is_debug(series) and not scenario.getboolean("kmemleak", False)
@@ -118,14 +144,18 @@ def not_here(series, scenario):
         return scenario.get("debug_skip")
     if scenario.getboolean("debug_only", False):
         return "needs the kernel of make check-debug"
+    if architecture_of(series) != "amd64":
+        return scenario.get(f"{architecture_of(series)}_skip") or scenario.get("amd64_only")
     return None
 
 
 def skips_of(series, scenario):
     """A pattern of the tests that are skipped on a kernel; None if there are none."""
-    patterns = [scenario.get("skips")] + (
-        [scenario.get("debug_skips"), LOCKDEP_OFF] if is_debug(series) else []
-    )
+    patterns = [
+        scenario.get("skips"),
+        scenario.get(f"{kind_of(series)}_skips"),
+        LOCKDEP_OFF if is_debug(series) else None,
+    ]
     return "|".join(filter(None, patterns)) or None
 
 

@@ -15,6 +15,7 @@ from runner.schedule import Schedule
 TEXT = """
 [small]
 harness = a
+essential = yes
 
 [large]
 harness = b
@@ -50,10 +51,12 @@ class Runs(unittest.TestCase):
         self.done.append(argv[argv.index("--kernel") + 1] + argv[-1].rpartition("kmsg")[2])
         return ["1..1", "ok 1 a"], 0, ""
 
-    def run_all(self, memory=100, failing=(), only=(), long=(), kernels=("6.1", "6.12"), workers=1):
+    def run_all(self, memory=100, failing=(), only=(), long=(), kernels=("6.1", "6.12"), workers=1, essential=()):
         """Run everything; returns the report."""
         self.failing = failing
-        args = argparse.Namespace(only=list(only), long=list(long), **ALL)
+        args = argparse.Namespace(
+            only=list(only), long=list(long), essential=list(essential), **ALL
+        )
         chosen = [self.parser[name] for name in only or self.parser.sections()]
         report = Report()
         with (
@@ -87,6 +90,18 @@ class Runs(unittest.TestCase):
         for number in "6.1", "6.12":
             build = self.done.index(f"build-modules --strict {number}")
             self.assertLess(build, self.done.index(f"{number} a"))
+
+    def test_architectures(self):
+        """guests of another architecture need its builds, and may run the essential scenarios only"""
+        self.run_all(kernels=["6.12", "sid-s390x"], essential=["sid-s390x"])
+        self.assertIn("sid-s390x a", self.done)
+        self.assertNotIn("sid-s390x b", self.done)
+        self.assertIn("6.12 b", self.done)
+        self.done.clear()
+        # The last word of the command that builds the programs
+        self.run_all(kernels=["6.12", "sid-s390x"], failing=["s390x"])
+        self.assertNotIn("sid-s390x a", self.done)
+        self.assertIn("6.12 a", self.done)
 
     def test_long(self):
         """long scenarios run on the kernels named for them, or if they are named"""

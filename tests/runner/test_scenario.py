@@ -6,11 +6,13 @@ import configparser
 import unittest
 
 from runner import Failure
+from runner.architecture import RAM_START
 from runner.scenario import (
     BENCH_FILES,
     FILES,
     command_line_of,
     expected_of,
+    memory_of,
     not_here,
     read,
     resolve,
@@ -116,6 +118,43 @@ class Choice(unittest.TestCase):
         self.assertFalse(not_here("6.12-debug", three))
 
 
+    def test_architectures(self):
+        """memory that is reserved on amd64 is left out elsewhere, at the same address"""
+        scenario = parse("[a]\nharness = a\nmemory = 6G,slots=1\nappend = memmap=2G$5G x\n")["a"]
+        got = [
+            (memory_of(series, scenario), command_line_of(series, scenario))
+            for series in ("6.12", "6.12-arm64", "sid-s390x")
+        ]
+        self.assertEqual(
+            got,
+            [
+                ("6G,slots=1", "memmap=2G$5G x"),
+                ("6144M,slots=1", "mem=4096M x"),
+                ("7168M,slots=1", "mem=5120M x"),
+            ],
+        )
+        other = parse("[a]\nharness = a\nappend = memmap=1G!5G\n")["a"]
+        with self.assertRaises(Failure):
+            command_line_of("6.12-arm64", other)
+
+    def test_only_there(self):
+        """a scenario is skipped on other architectures with the reason that it has"""
+        text = "[a]\nharness = a\namd64_only = has DIMMs\ns390x_skip = has no PCI\n"
+        scenario = parse(text)["a"]
+        self.assertEqual(
+            [not_here(series, scenario) for series in ("6.12-rt", "6.12-rt-arm64", "sid-s390x")],
+            [None, "has DIMMs", "has no PCI"],
+        )
+
+    def test_each_architecture(self):
+        """each scenario can be given to scripts/vm on each architecture, or is skipped there"""
+        parser = read(FILES, BENCH_FILES)
+        for name in parser.sections():
+            for series in ("6.12-arm64", "sid-s390x"):
+                if not not_here(series, parser[name]):
+                    command_line_of(series, parser[name])
+
+
 class Files(unittest.TestCase):
     """The scenarios files of this tree."""
 
@@ -150,6 +189,12 @@ class Files(unittest.TestCase):
         "soak",
         "icount",
         "expect_death",
+        "essential",
+        "amd64_only",
+    } | {
+        f"{architecture}_{key}"
+        for architecture in RAM_START
+        for key in ("memory", "cpu", "append", "qemu", "skip", "skips")
     }
 
     def test_keys(self):

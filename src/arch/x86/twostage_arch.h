@@ -15,6 +15,18 @@
 /* The parameter that makes the kernel set up bounce buffers at boot */
 #define ARCH_BOUNCE_BUFFER_PARAMETER "iommu=soft"
 
+/* Whether PCI devices always reach memory through translation tables */
+#define ARCH_PCI_ALWAYS_TRANSLATED false
+
+/* More functions for the lists of mm_internals.h */
+#define ARCH_INTERNALS(X)
+
+/*
+ * Whether the callbacks for an offline have to be told the whole block,
+ * including the pages of its own memmap, which the core does not set offline
+ */
+#define ARCH_OFFLINE_TELLS_WHOLE_BLOCK false
+
 /*
  * What ftrace has to save for arch_ftrace_arguments() and
  * arch_ftrace_redirect()
@@ -76,6 +88,17 @@ static inline unsigned long arch_page_table_pages(u64 size)
 	if (debug_pagealloc_enabled())
 		pages += DIV_ROUND_UP(size, PMD_SIZE);
 	return pages;
+}
+
+/**
+ * arch_prepare_hosted_memmap() - prepare memory in which a memmap is to be made
+ * @start: physical address in bytes
+ * @size: in bytes
+ *
+ * The memory is accessible, but has no direct map.
+ */
+static inline void arch_prepare_hosted_memmap(u64 start, u64 size)
+{
 }
 
 #endif /* _TWOSTAGE_ARCH_H */

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between architectures, for arm64; arch/x86/twostage_arch.h
+ * describes the functions
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#ifndef _TWOSTAGE_ARCH_H
+#define _TWOSTAGE_ARCH_H
+
+#include <linux/ftrace.h>
+#include <linux/io.h>
+#include <linux/math.h>
+#include <linux/mm.h>
+#include <linux/ptrace.h>
+#include <linux/vmalloc.h>
+
+#define ARCH_BOUNCE_BUFFER_PARAMETER "swiotlb=force"
+#define ARCH_PCI_ALWAYS_TRANSLATED false
+
+/* For memory_word.c: they are exported by some kernels only. */
+#define ARCH_INTERNALS(X)		\
+	X(get_vm_area)			\
+	X(ioremap_page_range)
+
+/*
+ * From 7.x on, prevent_memory_remove_notifier() refuses an offline whose range
+ * does not begin at a leaf of the linear map, and does not know that a block's
+ * first pages can be its memmap.
+ */
+#define ARCH_OFFLINE_TELLS_WHOLE_BLOCK true
+
+static __always_inline unsigned long arch_kprobe_argument(struct pt_regs *regs, unsigned int n)
+{
+	return regs_get_kernel_argument(regs, n);
+}
+
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_REGS
+
+#define ARCH_FTRACE_FLAGS FTRACE_OPS_FL_SAVE_REGS
+
+static __always_inline bool arch_ftrace_arguments(struct ftrace_regs *fregs,
+						  unsigned long *arguments, unsigned int count)
+{
+	struct pt_regs *regs = ftrace_get_regs(fregs);
+	unsigned int i;
+
+	for (i = 0; regs && i < count; i++)
+		arguments[i] = regs_get_kernel_argument(regs, i);
+	return regs;
+}
+
+static __always_inline void arch_ftrace_redirect(struct ftrace_regs *fregs, void *function)
+{
+	instruction_pointer_set(ftrace_get_regs(fregs), (unsigned long)function);
+}
+
+#else /* CONFIG_DYNAMIC_FTRACE_WITH_ARGS: from 6.2 on, and nothing else is saved */
+
+#define ARCH_FTRACE_FLAGS 0
+
+static __always_inline bool arch_ftrace_arguments(struct ftrace_regs *fregs,
+						  unsigned long *arguments, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		arguments[i] = ftrace_regs_get_argument(fregs, i);
+	return true;
+}
+
+static __always_inline void arch_ftrace_redirect(struct ftrace_regs *fregs, void *function)
+{
+	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)function);
+}
+
+#endif
+
+/*
+ * By default (rodata=full) the direct map consists of single pages: a PTE table
+ * for each PMD. Kernels before 7.x do not survive it if they get no page for
+ * one (__pgd_pgtable_alloc() in arch/arm64/mm/mmu.c).
+ */
+static inline unsigned long arch_page_table_pages(u64 size)
+{
+	return DIV_ROUND_UP(size, PMD_SIZE) + DIV_ROUND_UP(size, PUD_SIZE) + 3;
+}
+
+static inline void arch_prepare_hosted_memmap(u64 start, u64 size)
+{
+}
+
+#endif /* _TWOSTAGE_ARCH_H */

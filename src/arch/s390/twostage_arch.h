@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between architectures, for s390; arch/x86/twostage_arch.h
+ * describes the functions
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#ifndef _TWOSTAGE_ARCH_H
+#define _TWOSTAGE_ARCH_H
+
+#include <linux/ftrace.h>
+#include <linux/mm.h>
+#include <linux/ptrace.h>
+
+#include <asm/asm-extable.h>
+
+#define ARCH_BOUNCE_BUFFER_PARAMETER "swiotlb=force"
+/* By zpci's translation tables, in older kernels without an IOMMU domain */
+#define ARCH_PCI_ALWAYS_TRANSLATED true
+
+#define ARCH_INTERNALS(X)
+
+#define ARCH_OFFLINE_TELLS_WHOLE_BLOCK false
+
+#define ARCH_FTRACE_FLAGS FTRACE_OPS_FL_SAVE_REGS
+
+/*
+ * regs_get_kernel_argument() calls a function that is not exported before 7.x.
+ */
+static __always_inline unsigned long arch_kprobe_argument(struct pt_regs *regs, unsigned int n)
+{
+	return regs->gprs[2 + n];
+}
+
+static __always_inline bool arch_ftrace_arguments(struct ftrace_regs *fregs,
+						  unsigned long *arguments, unsigned int count)
+{
+	struct pt_regs *regs = ftrace_get_regs(fregs);
+	unsigned int i;
+
+	for (i = 0; regs && i < count; i++)
+		arguments[i] = arch_kprobe_argument(regs, i);
+	return regs;
+}
+
+static __always_inline void arch_ftrace_redirect(struct ftrace_regs *fregs, void *function)
+{
+	instruction_pointer_set(ftrace_get_regs(fregs), (unsigned long)function);
+}
+
+/* vmem_add_mapping() fails cleanly if it gets no page, so needs no reserve. */
+static inline unsigned long arch_page_table_pages(u64 size)
+{
+	return 0;
+}
+
+/* A command of the instruction ESSA (extract and set storage attributes) */
+#define ARCH_ESSA_SET_STABLE 1
+
+/*
+ * While a page is free, a hypervisor with collaborative memory management (CMM)
+ * may discard its contents: the page allocator sets its state to "unused". The
+ * pages that are to host the memmap have been free if the block was online
+ * before with its memmap elsewhere, and no allocation makes them "stable"
+ * again. Without CMM the first instruction faults.
+ */
+static inline void arch_prepare_hosted_memmap(u64 start, u64 size)
+{
+	unsigned long state;
+	bool done = true;
+	u64 address;
+
+	for (address = start; done && address < start + size; address += PAGE_SIZE) {
+		int failed = 1;
+
+		asm volatile("	.insn	rrf,0xb9ab0000,%[state],%[address],%[command],0\n"
+			     "0:	lhi	%[failed],0\n"
+			     "1:\n"
+			     EX_TABLE(0b, 1b)
+			     : [state] "=&d" (state), [failed] "+d" (failed)
+			     : [address] "a" (address), [command] "i" (ARCH_ESSA_SET_STABLE)
+			     : "memory");
+		done = !failed;
+	}
+}
+
+#endif /* _TWOSTAGE_ARCH_H */

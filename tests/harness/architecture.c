@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What differs between architectures, and what Debian's kernels for them have
+ *
+ * Copyright (C) 2026 the twostage developers
+ */
+#include <unistd.h>
+
+#include "harness.h"
+
+const struct architecture architecture = {
+#if defined(__aarch64__)
+	.console = "/dev/ttyAMA0",
+	.ram_start = GIB,
+	/* Without a BIOS that has them assigned, the kernel names it after the host bridge. */
+	.devices_start = 0x18000000,
+	.devices_name = "overlaps pcie@10000000 [",
+	.numa = true,
+	.virtio_bus = "virtio_pci",
+	.virtio_mem = "virtio-mem-pci",
+	.virtio_slot = ",bus=port",
+	.kernel_has_virtio_mem = true,
+#elif defined(__s390x__)
+	.console = "/dev/ttysclp0",
+	.virtio_mem = "virtio-mem-ccw",
+	.virtio_slot = "",
+#else
+	.console = "/dev/ttyS0",
+	.devices_start = 0xe8000000,
+	.devices_name = "overlaps PCI Bus 0000:00 [",
+	.numa = true,
+	.firmware_memmap = true,
+	.virtio_bus = "virtio_pci",
+	.virtio_mem = "virtio-mem-pci",
+	.virtio_slot = ",node=0",
+	.kernel_has_virtio_mem = true,
+#endif
+};
+
+long page_size;
+
+void architecture_init(void)
+{
+	page_size = sysconf(_SC_PAGESIZE);
+}
+
+uint64_t memmap_size(uint64_t size)
+{
+	return size / page_size * 64;
+}
+
+/*
+ * A memmap in its block is mapped by whole PMDs, of which the block's has to be
+ * a multiple: not with pages of 16 KiB (a PMD of 32 MiB). On s390 the kernel
+ * can do it from 6.8 on.
+ */
+bool memmap_fits_block(void)
+{
+#if defined(__s390x__)
+	if (kernel_before(6, 8))
+		return false;
+#endif
+	return memmap_size(block_size) % (page_size / 8 * page_size) == 0;
+}
+
+uint64_t usable_size(uint64_t size)
+{
+	return memmap_fits_block() ? size - memmap_size(size) : size;
+}
