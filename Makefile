@@ -49,7 +49,7 @@ export DESTDIR PREFIX
 # The kernel for which make dkms-install builds (default: the running kernel)
 DKMS_KERNEL ?=
 
-.PHONY: all help modules cli harness guest-modules setup lint check check-all check-systems check-debug check-crash \
+.PHONY: all help modules cli harness guest-modules setup lint unit check check-all check-systems check-debug check-crash \
 	soak bench demo install uninstall dkms-source dkms-install dkms-remove deb clean distclean
 
 all: modules cli
@@ -72,6 +72,7 @@ help:
 	@echo '  make check-crash  test that crash reads the dump of a guest (fetches 1 GB of debugging symbols per kernel)'
 	@echo '  make bench        measure memory and time, beside the stock kernel; PART=cost for one part'
 	@echo '                    (scripts/bench --help), plots go to PLOTS=$(PLOTS)'
+	@echo '  make unit         test files of the module that do not need a kernel, in a second or two'
 	@echo '  make lint         static checks of scripts, C and the man pages (scripts/lint --list), a few minutes;'
 	@echo '                    make check runs the quick ones'
 	@echo '  make guest-modules [KERNEL=SERIES]   build the module for Debian kernels, fetched, in build/'
@@ -99,11 +100,14 @@ lint:
 	@scripts/setup --lint
 	@scripts/lint
 
+unit:
+	@$(MAKE) -s -C tests/unit
+
 check: setup
-	@tests/run --self-test --lint --build --cli --packaging $(addprefix --kernel ,$(KERNELS))
+	@tests/run --self-test --lint --build --cli --unit --packaging $(addprefix --kernel ,$(KERNELS))
 
 check-all: setup
-	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --packaging --table "$(TABLE)" \
+	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --unit --packaging --table "$(TABLE)" \
 		$(addprefix --long ,$(KERNELS)) $(if $(KERNEL),$(addprefix --kernel ,$(KERNEL)),--all-kernels)
 
 check-systems:
