@@ -57,8 +57,8 @@ static bool unplug(const char *name, uint64_t size)
 	return gone;
 }
 
-/* Requests an ejection that fails; true once the log contains @words. */
-static bool unplug_stops(const char *name, const char *words)
+/* Requests an ejection; true once the log contains @words. */
+static bool unplug_says(const char *name, const char *words)
 {
 	struct kmsg kmsg = kmsg_mark();
 	bool said;
@@ -66,9 +66,14 @@ static bool unplug_stops(const char *name, const char *words)
 	dimm_unplug(name);
 	said = kmsg_wait(&kmsg, words, 60);
 	kmsg_close(&kmsg);
-	/* Blocks that went offline first are set online again afterwards. */
-	usleep(1000000);
 	return said;
+}
+
+/* Requests an ejection that fails. */
+static bool unplug_stops(const char *name, const char *words)
+{
+	/* Blocks that went offline first are set online again afterwards. */
+	return unplug_says(name, words) && hotplug_settles();
 }
 
 /* Whether the driver has linked the block to the DIMM */
@@ -207,11 +212,7 @@ static void adopt_off(void)
 /* All blocks are added before the first one is set online. */
 static bool wait_online(int id, int blocks)
 {
-	int tries;
-
-	for (tries = 0; tries < 100 && blocks_online(id) != blocks; tries++)
-		usleep(100000);
-	return blocks_online(id) == blocks;
+	return wait_until(blocks_online(id) == blocks, 20);
 }
 
 static void auto_online(void)
@@ -315,7 +316,8 @@ static void pinned(void)
 		"pinned page: a page of the DIMM is pinned"))
 		return;
 	blocks = count_blocks();
-	ok(unplug_stops("d11", "migrating pfn"),
+	/* The offline goes on, with device_hotplug_lock held. */
+	ok(unplug_says("d11", "migrating pfn"),
 	   "pinned page: an ejection fails, and the log names the page");
 	ok(exists(REGION, 0), "pinned page: the refused ejection leaves the region of the DIMM");
 	ok(blocks_online(0) >= 1,
@@ -466,7 +468,8 @@ static void run_reserved(void)
 {
 	const uint64_t start = 4 * GIB + 3 * block_size;
 	struct accounts *before, *standby;
-	int blocks, tries;
+	bool plugged;
+	int blocks;
 
 	if (!load_twostage(NULL))
 		return;
@@ -474,10 +477,11 @@ static void run_reserved(void)
 	blocks = count_blocks();
 	dimm_plug("reserved", 4 * block_size, -1);
 	/* There is no message about it: wait for the slot's status. */
-	for (tries = 0; tries < 200 && read_number(SLOT "/status") != PRESENT; tries++)
-		usleep(100000);
+	plugged = wait_until(read_number(SLOT "/status") == PRESENT, 20);
+	/* For what the kernel might add */
 	usleep(1000000);
-	ok(tries < 200, "reserved range in a DIMM: the DIMM is plugged");
+	hotplug_settles();
+	ok(plugged, "reserved range in a DIMM: the DIMM is plugged");
 	ok_number(count_blocks(), blocks,
 		  "reserved range in a DIMM: the kernel adds no block of the DIMM");
 	ok_return(region_add(start, block_size, NULL), 0,
