@@ -20,7 +20,13 @@ DEBUG_KERNELS := 6.12-debug
 SYSTEMS ?= bookworm trixie
 KERNELS := $(or $(KERNEL),$(CHECK_KERNELS))
 
-# How long the scenario stress runs in make check-all
+# Guests, builds and tests on the host at a time in make check and make
+# check-all: three per two CPUs, since those of a guest idle for half of the time
+# (the module waits when it is loaded and unloaded, and for devices)
+JOBS ?= $(shell cpus=$$(nproc); echo $$((cpus + cpus / 2)))
+
+# How long the scenario stress runs in make check, and in make check-all
+CHECK_STRESS_SECONDS := 20
 STRESS_SECONDS ?= 60
 # Where it puts its table of results: a file, or docs/testing.md, which has a
 # place for it
@@ -51,7 +57,7 @@ export DESTDIR PREFIX
 # The kernel for which make dkms-install builds (default: the running kernel)
 DKMS_KERNEL ?=
 
-.PHONY: all help modules cli harness guest-modules setup setup-guests lint check check-all check-systems check-debug check-crash \
+.PHONY: all help modules cli harness guest-modules setup setup-guests lint unit check check-all check-systems check-debug check-crash \
 	soak bench demo install uninstall dkms-source dkms-install dkms-remove deb clean distclean
 
 all: modules cli
@@ -75,6 +81,7 @@ help:
 	@echo '  make check-crash  test that crash reads the dump of a guest (fetches 1 GB of debugging symbols per kernel)'
 	@echo '  make bench        measure memory and time, beside the stock kernel; PART=cost for one part'
 	@echo '                    (scripts/bench --help), plots go to PLOTS=$(PLOTS)'
+	@echo '  make unit         test files of the module that do not need a kernel, in a second or two'
 	@echo '  make lint         static checks of scripts, C and the man pages (scripts/lint --list), a few minutes;'
 	@echo '                    make check runs the quick ones'
 	@echo '  make guest-modules [KERNEL=SERIES]   build the module for Debian kernels, fetched, in build/'
@@ -106,12 +113,17 @@ lint:
 	@scripts/setup --lint
 	@scripts/lint
 
+unit:
+	@$(MAKE) -s -C tests/unit
+
 check: setup-guests
-	@tests/run --self-test --lint --build --cli --packaging $(addprefix --kernel ,$(KERNELS)) \
+	@STRESS_SECONDS=$(CHECK_STRESS_SECONDS) tests/run --jobs $(JOBS) --self-test --lint --build --cli --unit \
+		--packaging $(addprefix --kernel ,$(KERNELS)) \
 		$(if $(KERNEL),,$(addprefix --essential ,$(CHECK_OTHERS)))
 
 check-all: setup-guests
-	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --self-test --lint --build --cli --packaging --table "$(TABLE)" \
+	@STRESS_SECONDS=$(STRESS_SECONDS) tests/run --jobs $(JOBS) --self-test --lint --build --cli --unit \
+		--packaging --table "$(TABLE)" \
 		$(addprefix --long ,$(KERNELS)) $(if $(KERNEL),$(addprefix --kernel ,$(KERNEL)),--all-kernels)
 
 check-systems:

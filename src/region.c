@@ -19,9 +19,7 @@
 #include <linux/list.h>
 #include <linux/memory.h>
 #include <linux/module.h>
-#include <linux/numa.h>
 #include <linux/overflow.h>
-#include <linux/range.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -33,6 +31,7 @@
 #include "hotplug_lock.h"
 #include "log.h"
 #include "mm_internals.h"
+#include "params.h"
 #include "populate.h"
 #include "region.h"
 #include "report.h"
@@ -130,75 +129,6 @@ static void region_release(struct device *dev)
 	bitmap_free(region->assigned);
 	/* A hook may have found a block in the table just before. */
 	kvfree_rcu(region, rcu);
-}
-
-static int check_range(const struct twostage_region_params *params)
-{
-	const u64 block_size = memory_block_size_bytes();
-	const u64 unit = max(params->granule, block_size);
-	struct range mappable;
-	u64 end;
-
-	if (!params->size) {
-		pr_err("region at %#llx: the size is 0\n", params->start);
-		return -EINVAL;
-	}
-	if (check_add_overflow(params->start, params->size - 1, &end)) {
-		pr_err("region at %#llx: size %#llx goes beyond the last address\n",
-		       params->start, params->size);
-		return -EINVAL;
-	}
-	if (params->granule && !is_power_of_2(params->granule)) {
-		pr_err("region at %#llx: granule %#llx is not a power of two\n",
-		       params->start, params->granule);
-		return -EINVAL;
-	}
-	if (!IS_ALIGNED(params->start, unit) || !IS_ALIGNED(params->size, unit)) {
-		pr_err("region [%#llx-%#llx]: start and size must be multiples of %#llx, the %s\n",
-		       params->start, end, unit,
-		       unit > block_size ? "provider's granule" : "memory block size");
-		return -EINVAL;
-	}
-
-	mappable = mhp_get_pluggable_range(true);
-	mappable.end = min(mappable.end, iomem_resource.end);
-	if (params->start < mappable.start || end > mappable.end) {
-		pr_err("region [%#llx-%#llx]: this system can address only [%#llx-%#llx]\n",
-		       params->start, end, mappable.start, mappable.end);
-		return -ERANGE;
-	}
-	return 0;
-}
-
-static int check_node(const struct twostage_region_params *params)
-{
-	int nid = params->nid;
-
-	if (nid == NUMA_NO_NODE) {
-		nid = memory_add_physaddr_to_nid(params->start);
-		if (nid >= 0 && nid < MAX_NUMNODES && node_possible(nid))
-			return nid;
-		return first_online_node;
-	}
-	if (nid < 0 || nid >= MAX_NUMNODES || !node_possible(nid)) {
-		pr_err("region at %#llx: this system has no node %d, see /sys/devices/system/node/possible\n",
-		       params->start, nid);
-		return -EINVAL;
-	}
-	return nid;
-}
-
-static int check_overlap(u64 start, u64 size)
-{
-	const struct twostage_block *block = first_block_in(start, size);
-	const struct twostage_region *region;
-
-	if (!block)
-		return 0;
-	region = block->region;
-	pr_err("region [%#llx-%#llx]: overlaps %s [%#llx-%#llx]\n", start, start + size - 1,
-	       dev_name(&region->dev), region->start, region->start + region->size - 1);
-	return -EEXIST;
 }
 
 static bool report_claimed(const struct twostage_region *region)
@@ -386,7 +316,7 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 	struct twostage_region *region;
 	int ret;
 
-	ret = check_overlap(params->start, params->size);
+	ret = params_check_overlap(params);
 	if (ret)
 		return ERR_PTR(ret);
 
@@ -484,10 +414,10 @@ static struct twostage_region *region_add(const struct twostage_region_params *p
 	u64 started = trace_start();
 	int ret, nid;
 
-	ret = check_range(params);
+	ret = params_check_range(params);
 	if (ret)
 		return ERR_PTR(ret);
-	nid = check_node(params);
+	nid = params_check_node(params);
 	if (nid < 0)
 		return ERR_PTR(nid);
 	ret = dma_check_add(params->start, params->size);

@@ -37,7 +37,6 @@
 #include <linux/notifier.h>
 #include <linux/numa.h>
 #include <linux/scatterlist.h>
-#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/suspend.h>
@@ -47,6 +46,7 @@
 #include <linux/virtio_mem.h>
 #include <linux/workqueue.h>
 
+#include "granules.h"
 #include "twostage.h"
 
 /* In the specification, but not in the headers of all supported kernels */
@@ -67,26 +67,6 @@
  */
 #define RETRY_DELAY_MIN HZ
 #define RETRY_DELAY_MAX (60 * HZ)
-
-/*
- * Limit for one request: a device may allocate and clear the memory before it
- * answers, and has to answer within ANSWER_TIMEOUT.
- */
-#define REQUEST_SIZE SZ_64M
-
-/**
- * enum granule_state - what is known about a granule, the unit in which the
- *	core assigns and unassigns memory
- * @GRANULE_UNPLUGGED: no part of it is plugged
- * @GRANULE_PLUGGED: all of it is plugged and assigned to the core
- * @GRANULE_LEFT: it is not assigned, but parts of it may be plugged, because an
- *	unplug request failed or a request was not answered
- */
-enum granule_state {
-	GRANULE_UNPLUGGED,
-	GRANULE_PLUGGED,
-	GRANULE_LEFT,
-};
 
 /**
  * struct virtio_mem - a device, and the memory that came from it
@@ -114,10 +94,7 @@ enum granule_state {
  * @block_size: size of a device block, the smallest piece that can be plugged,
  *	in bytes
  * @budget: requested_size when it was last read, in bytes
- * @start: start of the region, in bytes
- * @granule: size of a granule, in bytes
- * @nr_granules: number of granules in the region
- * @granules: the state of each granule, an &enum granule_state; protected by
+ * @granules: the granules of the region, with the state of each; protected by
  *	@lock
  * @region: the standby region; NULL until it has been added
  */
@@ -140,10 +117,7 @@ struct virtio_mem {
 	u64 size;
 	u64 block_size;
 	u64 budget;
-	u64 start;
-	u64 granule;
-	unsigned long nr_granules;
-	u8 *granules;
+	struct granules granules;
 	struct twostage_region *region;
 };
 
@@ -293,47 +267,20 @@ static const char *reason(const struct virtio_mem *vm, int error)
 	}
 }
 
-/* A request has a 16-bit count of device blocks. */
-static u64 request_size(const struct virtio_mem *vm, u64 size)
+static int request_state(void *device, u64 start, u64 size)
 {
-	return min3(size, max_t(u64, vm->block_size, REQUEST_SIZE), U16_MAX * vm->block_size);
+	return ask_state(device, start, size);
 }
 
-/*
- * Plug or unplug a granule, in as many requests as needed; for the same granule
- * they always cover the same pieces. If @left, parts of the granule may be
- * plugged: ask for the state of each piece first, and skip the pieces that have
- * the wanted state.
- *
- * Returns 0 or the first error; @done is the number of bytes that have the
- * wanted state by then.
- */
-static int change_granule(struct virtio_mem *vm, u64 start, bool plug, bool left, u64 *done)
+static int request_change(void *device, bool plug, u64 start, u64 size)
 {
-	const int wanted = plug ? VIRTIO_MEM_STATE_PLUGGED : VIRTIO_MEM_STATE_UNPLUGGED;
-	int ret = 0;
-	u64 length;
-
-	for (*done = 0; *done < vm->granule; *done += length) {
-		length = request_size(vm, vm->granule - *done);
-		if (left) {
-			ret = ask_state(vm, start + *done, length);
-			if (ret == wanted)
-				continue;
-			if (ret < 0)
-				break;
-		}
-		ret = ask(vm, plug ? VIRTIO_MEM_REQ_PLUG : VIRTIO_MEM_REQ_UNPLUG, start + *done, length);
-		if (ret)
-			break;
-	}
-	return *done < vm->granule ? ret : 0;
+	return ask(device, plug ? VIRTIO_MEM_REQ_PLUG : VIRTIO_MEM_REQ_UNPLUG, start, size);
 }
 
-static u8 *granule_at(struct virtio_mem *vm, u64 start)
-{
-	return &vm->granules[(start - vm->start) / vm->granule];
-}
+static const struct granule_requests requests = {
+	.state = request_state,
+	.change = request_change,
+};
 
 static void retry(struct virtio_mem *vm)
 {
@@ -367,7 +314,7 @@ static int check_usable(struct virtio_mem *vm, u64 start)
 {
 	u64 usable = read_config(vm, usable_region_size);
 
-	if (start + vm->granule <= vm->address + usable)
+	if (start + vm->granules.size <= vm->address + usable)
 		return 0;
 	twostage_region_report(vm->region, start, "outside of the %#llx bytes from %#llx that the host makes usable: use lower blocks, or raise requested-size on the host",
 			       usable, vm->address);
@@ -378,43 +325,35 @@ static void explain_plug(struct virtio_mem *vm, int error, u64 start)
 {
 	if (error == -ENOSPC)
 		twostage_region_report(vm->region, start, "the host's budget does not allow %#llx more bytes: %#llx of %#llx are plugged; raise requested-size on the host",
-				       vm->granule, read_config(vm, plugged_size), read_config(vm, requested_size));
+				       vm->granules.size, read_config(vm, plugged_size), read_config(vm, requested_size));
 	else
-		twostage_region_report(vm->region, start, "cannot plug %#llx bytes: %s", vm->granule, reason(vm, error));
+		twostage_region_report(vm->region, start, "cannot plug %#llx bytes: %s", vm->granules.size, reason(vm, error));
 }
 
 static void unplug_granule(struct virtio_mem *vm, u64 start, bool left)
 {
-	u8 *granule = granule_at(vm, start);
-	u64 done;
 	int ret;
 
-	ret = change_granule(vm, start, false, left, &done);
-	if (!ret) {
-		*granule = GRANULE_UNPLUGGED;
+	ret = granule_unplug(&vm->granules, start, left, &requests, vm);
+	if (!ret)
 		return;
-	}
-	*granule = GRANULE_LEFT;
 	twostage_region_report(vm->region, start, "cannot unplug %#llx bytes that are not used any more: %s; to be retried",
-			       vm->granule, reason(vm, ret));
+			       vm->granules.size, reason(vm, ret));
 	retry_soon(vm);
 }
 
 /* After an error no part of the granule is in use. */
 static int plug_granule(struct virtio_mem *vm, u64 start)
 {
-	u8 *granule = granule_at(vm, start);
 	u64 done;
 	int ret;
 
 	ret = check_usable(vm, start);
 	if (ret)
 		return ret;
-	ret = change_granule(vm, start, true, *granule == GRANULE_LEFT, &done);
-	if (!ret) {
-		*granule = GRANULE_PLUGGED;
+	ret = granule_plug(&vm->granules, start, &requests, vm, &done);
+	if (!ret)
 		return 0;
-	}
 	explain_plug(vm, ret, start);
 	/*
 	 * A refused request changes nothing; a request that is not answered may
@@ -454,10 +393,10 @@ static int virtio_mem_assign(struct twostage_region *region, u64 start, u64 size
 	while (!ret && done < size) {
 		ret = plug_granule(vm, start + done);
 		if (!ret)
-			done += vm->granule;
+			done += vm->granules.size;
 	}
 	while (ret && done) {
-		done -= vm->granule;
+		done -= vm->granules.size;
 		unplug_granule(vm, start + done, false);
 	}
 	mutex_unlock(&vm->lock);
@@ -471,7 +410,7 @@ static int virtio_mem_unassign(struct twostage_region *region, u64 start, u64 si
 	u64 done;
 
 	mutex_lock(&vm->lock);
-	for (done = 0; done < size; done += vm->granule)
+	for (done = 0; done < size; done += vm->granules.size)
 		unplug_granule(vm, start + done, false);
 	mutex_unlock(&vm->lock);
 	return 0;
@@ -487,17 +426,14 @@ static u64 virtio_mem_budget(struct twostage_region *region)
 static u64 virtio_mem_plugged(struct twostage_region *region)
 {
 	struct virtio_mem *vm = twostage_region_data(region);
-	unsigned long i;
-	u64 plugged = 0;
+	u64 plugged;
 
 	mutex_lock(&vm->lock);
-	if (vm->vdev && !vm->frozen) {
+	if (vm->vdev && !vm->frozen)
 		plugged = read_config(vm, plugged_size);
-	} else {
+	else
 		/* The device cannot be asked. */
-		for (i = 0; i < vm->nr_granules; i++)
-			plugged += vm->granules[i] == GRANULE_UNPLUGGED ? 0 : vm->granule;
-	}
+		plugged = granules_in_use(&vm->granules);
 	mutex_unlock(&vm->lock);
 	return plugged;
 }
@@ -513,13 +449,8 @@ static const struct twostage_provider virtio_mem_provider = {
 
 static void free_device(struct virtio_mem *vm)
 {
-	kvfree(vm->granules);
+	kvfree(vm->granules.states);
 	kfree(vm);
-}
-
-static bool any_granule(const struct virtio_mem *vm, enum granule_state state)
-{
-	return memchr(vm->granules, state, vm->nr_granules);
 }
 
 /*
@@ -528,7 +459,7 @@ static bool any_granule(const struct virtio_mem *vm, enum granule_state state)
  */
 static bool any_left(const struct virtio_mem *vm)
 {
-	return vm->region && (vm->unplug_all || any_granule(vm, GRANULE_LEFT));
+	return vm->region && (vm->unplug_all || granules_any(&vm->granules, GRANULE_LEFT));
 }
 
 static int device_node(struct virtio_device *vdev)
@@ -555,9 +486,9 @@ static int add_region(struct virtio_mem *vm)
 	const struct twostage_region_params params = {
 		.provider = &virtio_mem_provider,
 		.data = vm,
-		.start = vm->start,
-		.size = vm->nr_granules * vm->granule,
-		.granule = vm->granule,
+		.start = vm->granules.start,
+		.size = vm->granules.count * vm->granules.size,
+		.granule = vm->granules.size,
 		.nid = device_node(vm->vdev),
 		.memmap_on_memory = true,
 	};
@@ -616,18 +547,14 @@ static void retry_add(struct virtio_mem *vm)
 /* Unplug all that any_left() is about; stop at the first error. */
 static int unplug_left(struct virtio_mem *vm)
 {
+	struct granules *granules = &vm->granules;
 	unsigned long i;
-	u64 done;
 	int ret;
 
 	ret = unplug_leftovers(vm);
-	for (i = 0; !ret && i < vm->nr_granules; i++) {
-		if (vm->granules[i] != GRANULE_LEFT)
-			continue;
-		ret = change_granule(vm, vm->start + i * vm->granule, false, true, &done);
-		if (!ret)
-			vm->granules[i] = GRANULE_UNPLUGGED;
-	}
+	for (i = 0; !ret && i < granules->count; i++)
+		if (granules->states[i] == GRANULE_LEFT)
+			ret = granule_unplug(granules, granule_start(granules, i), true, &requests, vm);
 	return ret;
 }
 
@@ -643,7 +570,7 @@ static bool forget_abandoned(struct virtio_mem *vm)
 	if (!mutex_trylock(&devices_lock))
 		return false;
 	mutex_lock(&vm->lock);
-	unused = !vm->vdev && !any_granule(vm, GRANULE_PLUGGED);
+	unused = !vm->vdev && !granules_any(&vm->granules, GRANULE_PLUGGED);
 	mutex_unlock(&vm->lock);
 	if (unused && !twostage_region_remove(vm->region)) {
 		list_del(&vm->node);
@@ -774,23 +701,21 @@ static int find_queue(struct virtio_mem *vm, struct virtio_device *vdev)
  */
 static int find_granules(struct virtio_mem *vm)
 {
-	u64 end;
+	struct granules *granules = &vm->granules;
+	u64 unused;
 
-	vm->granule = max_t(u64, vm->block_size, memory_block_size_bytes());
-	vm->start = ALIGN(vm->address, vm->granule);
-	end = ALIGN_DOWN(vm->address + vm->size, vm->granule);
-	if (vm->start >= end) {
+	if (!granules_fit(granules, vm->address, vm->size, vm->block_size, memory_block_size_bytes())) {
 		dev_err(&vm->vdev->dev, "not used: [%#llx-%#llx] contains no aligned unit of %#llx bytes: the device needs more memory, or another address\n",
-			vm->address, vm->address + vm->size - 1, vm->granule);
+			vm->address, vm->address + vm->size - 1, granules->size);
 		return -EINVAL;
 	}
-	if (end - vm->start < vm->size)
+	unused = vm->size - granules->count * granules->size;
+	if (unused)
 		dev_info(&vm->vdev->dev, "%#llx bytes of [%#llx-%#llx] cannot be used: they are outside of its aligned units of %#llx bytes\n",
-			 vm->size - (end - vm->start), vm->address, vm->address + vm->size - 1, vm->granule);
+			 unused, vm->address, vm->address + vm->size - 1, granules->size);
 
-	vm->nr_granules = (end - vm->start) / vm->granule;
-	vm->granules = kvzalloc(vm->nr_granules, GFP_KERNEL);
-	return vm->granules ? 0 : -ENOMEM;
+	granules->states = kvzalloc(granules->count, GFP_KERNEL);
+	return granules->states ? 0 : -ENOMEM;
 }
 
 /*
@@ -819,9 +744,7 @@ static void read_device(struct virtio_mem *vm, struct virtio_device *vdev)
 
 static int check_device(const struct virtio_mem *vm)
 {
-	if (!is_power_of_2(vm->block_size) || vm->block_size < PAGE_SIZE ||
-	    !IS_ALIGNED(vm->address, vm->block_size) || !IS_ALIGNED(vm->size, vm->block_size) ||
-	    !vm->size || vm->address + vm->size < vm->address) {
+	if (!granules_device_valid(vm->address, vm->size, vm->block_size)) {
 		dev_err(&vm->vdev->dev, "not used: its configuration is invalid: %#llx bytes at %#llx in device blocks of %#llx\n",
 			vm->size, vm->address, vm->block_size);
 		return -EINVAL;
@@ -835,21 +758,22 @@ static int check_device(const struct virtio_mem *vm)
  */
 static int check_plugged(struct virtio_mem *vm)
 {
+	const struct granules *granules = &vm->granules;
 	unsigned long i;
 	u64 done;
 	int ret;
 
-	for (i = 0; i < vm->nr_granules; i++) {
-		const u64 start = vm->start + i * vm->granule;
+	for (i = 0; i < granules->count; i++) {
+		const u64 start = granule_start(granules, i);
 
-		if (vm->granules[i] != GRANULE_PLUGGED)
+		if (granules->states[i] != GRANULE_PLUGGED)
 			continue;
-		for (done = 0; done < vm->granule; done += request_size(vm, vm->granule - done)) {
-			ret = ask_state(vm, start + done, request_size(vm, vm->granule - done));
+		for (done = 0; done < granules->size; done += granule_piece(granules, done)) {
+			ret = ask_state(vm, start + done, granule_piece(granules, done));
 			if (ret == VIRTIO_MEM_STATE_PLUGGED)
 				continue;
 			dev_err(&vm->vdev->dev, "not used: [%#llx-%#llx] of %s is in use, but the device does not report it as plugged: set the blocks of the region offline first\n",
-				start, start + vm->granule - 1, twostage_region_name(vm->region));
+				start, start + granules->size - 1, twostage_region_name(vm->region));
 			return ret < 0 ? ret : -EIO;
 		}
 	}
@@ -986,7 +910,7 @@ static void virtio_mem_remove(struct virtio_device *vdev)
 		cancel_delayed_work_sync(&vm->retry_work);
 
 	mutex_lock(&vm->lock);
-	if (!any_granule(vm, GRANULE_PLUGGED) && any_left(vm) && unplug_left(vm))
+	if (!granules_any(&vm->granules, GRANULE_PLUGGED) && any_left(vm) && unplug_left(vm))
 		dev_warn(&vdev->dev, "cannot unplug %#llx bytes that are not used any more: they stay plugged until the device is bound again\n",
 			 read_config(vm, plugged_size));
 	stop_device(vm);
@@ -995,7 +919,7 @@ static void virtio_mem_remove(struct virtio_device *vdev)
 	if (removed) {
 		list_del(&vm->node);
 		free_device(vm);
-	} else if (any_granule(vm, GRANULE_PLUGGED)) {
+	} else if (granules_any(&vm->granules, GRANULE_PLUGGED)) {
 		dev_warn(&vdev->dev, "driver unbound while memory of %s is online: the region remains until its last block is offline or the device is bound to this driver again\n",
 			 twostage_region_name(vm->region));
 		retry_soon(vm);
@@ -1077,7 +1001,7 @@ static ssize_t left_over_show(struct device *dev, struct device_attribute *attr,
 {
 	struct virtio_mem *vm = vm_of(dev);
 
-	return sysfs_emit(buf, "%#llx\n", vm->size - vm->nr_granules * vm->granule);
+	return sysfs_emit(buf, "%#llx\n", vm->size - vm->granules.count * vm->granules.size);
 }
 static DEVICE_ATTR_RO(left_over);
 

@@ -5,11 +5,11 @@
  * Copyright (C) 2026 the twostage developers
  */
 #include <dirent.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "harness.h"
 
@@ -31,12 +31,9 @@ void dimm_unplug(const char *name)
 bool dimm_gone(const char *name)
 {
 	char id[40];
-	int tries;
 
 	snprintf(id, sizeof(id), "\"%s\"", name);
-	for (tries = 0; tries < 100 && strstr(host_ask("info memory-devices"), id); tries++)
-		usleep(100000);
-	return tries < 100;
+	return wait_until(!strstr(host_ask("info memory-devices"), id), 20);
 }
 
 void dimm_forget(const char *name)
@@ -60,18 +57,36 @@ int count_blocks(void)
 	return count;
 }
 
+/*
+ * Whether there is a region whose blocks are removed: its directory is removed
+ * after the last of them.
+ */
+static bool removed_region(void)
+{
+	bool found = false;
+	glob_t regions;
+	size_t i;
+
+	if (glob(BUS "/devices/region*", 0, NULL, &regions))
+		return false;
+	for (i = 0; i < regions.gl_pathc && !found; i++) {
+		const char *start = read_file("%s/start", regions.gl_pathv[i]);
+
+		found = *start && !exists(MEMORY "/memory%d", block_at(strtoull(start, NULL, 0)));
+	}
+	globfree(&regions);
+	return found;
+}
+
 bool wait_for_blocks(int count)
 {
 	/*
 	 * With a preemptible kernel each offline waits for all tasks; on a busy
 	 * host that takes long.
 	 */
-	const int limit = 800 + 20 * abs(count_blocks() - count);
-	int tries;
+	const int limit = 40 + abs(count_blocks() - count);
 
-	for (tries = 0; tries < limit && count_blocks() != count; tries++)
-		usleep(50000);
-	/* The task that adds or removes the last block has not finished yet. */
-	usleep(300000);
-	return count_blocks() == count;
+	/* The task that adds or removes the last block has not finished then. */
+	return wait_until(count_blocks() == count, limit) && hotplug_settles() &&
+	       wait_until(!removed_region(), 20) && count_blocks() == count;
 }

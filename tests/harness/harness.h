@@ -115,6 +115,37 @@ bool kernel_before(int major, int minor);
 bool kernel_debugs(void);
 double now(void);
 
+/* wait.c: waiting for what is meant, not for a time */
+struct waiting {
+	const char *condition;
+	double seconds, until;
+	useconds_t pause;
+};
+struct waiting waiting_begin(const char *condition, double seconds);
+bool waiting_goes_on(struct waiting *waiting);
+/*
+ * Waits until a condition is true, for so many seconds at most. Returns whether
+ * it is; if not, it is printed.
+ */
+#define wait_until(_condition, _seconds) ({					\
+	struct waiting _waiting = waiting_begin(#_condition, _seconds);		\
+	bool _true;								\
+	while (!(_true = (_condition)) && waiting_goes_on(&_waiting))		\
+		;								\
+	_true;									\
+})
+/*
+ * Whether a task sleeps in a function of the kernel, or in any function of a
+ * module: "[twostage]"
+ */
+bool sleeps_in(pid_t pid, const char *function);
+bool any_sleeps_in(const char *function);
+/*
+ * Waits until the task that is adding, removing or changing memory has
+ * finished. Returns whether it could.
+ */
+bool hotplug_settles(void);
+
 /* kmsg.c: the kernel's log since a mark */
 struct kmsg {
 	int fd;

@@ -40,9 +40,8 @@ bool kexec_fetch(void)
 {
 	char kernel[64], initrd[64];
 
-	module_load_system("virtio_pci", NULL);
+	virtio_bus();
 	module_load_system("virtio_blk", NULL);
-	usleep(300000);
 	snprintf(kernel, sizeof(kernel), "%s", disk_of("kernel"));
 	snprintf(initrd, sizeof(initrd), "%s", disk_of("initrd"));
 	return ok(*kernel && *initrd &&

@@ -50,14 +50,11 @@ bool kmsg_next(struct kmsg *kmsg, const char *needle, char *line, size_t size)
 
 bool kmsg_wait(struct kmsg *kmsg, const char *needle, int seconds)
 {
-	double until = now() + seconds;
+	bool found = wait_until(kmsg_next(kmsg, needle, NULL, 0), seconds);
 
-	while (!kmsg_next(kmsg, needle, NULL, 0)) {
-		if (now() > until)
-			return false;
-		usleep(50000);
-	}
-	return true;
+	if (!found)
+		diag("the log has no line with \"%s\"", needle);
+	return found;
 }
 
 int kmsg_lines(struct kmsg *kmsg, const char *needle, char *line, size_t size)

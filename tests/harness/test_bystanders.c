@@ -65,15 +65,10 @@ static int new_blocks(const bool *before, bool added, int *first)
 
 static int await_blocks(const bool *before, bool added, int count, int *first)
 {
-	int tries, found = 0;
-
-	for (tries = 0; tries < 100; tries++) {
-		found = new_blocks(before, added, first);
-		if (found == count)
-			break;
-		usleep(100000);
-	}
-	return found;
+	wait_until(new_blocks(before, added, first) == count, 20);
+	/* The task that adds or removes the last block has not finished then. */
+	hotplug_settles();
+	return new_blocks(before, added, first);
 }
 
 /* The kernel may have set the block online already, in a kernel zone. */
@@ -110,7 +105,6 @@ static void plug_dimm(struct outcome *outcome)
 	note_blocks(plugged);
 	host("device_del dimm1");
 	outcome->dimm_gone = await_blocks(plugged, false, 2, NULL) == 2;
-	usleep(300000);
 	host("object_del mem1");
 }
 
@@ -228,7 +222,8 @@ static void setup(void)
 	has_dax = module_load_system("dax_pmem", NULL) == 0 &&
 		  module_load_system("device_dax", NULL) == 0 &&
 		  module_load_system("kmem", NULL) == 0;
-	usleep(500000);
+	/* The bus probes its devices in the background. */
+	ok(wait_until(exists("/dev/pmem0"), 20), "setup: the guest has persistent memory");
 }
 
 static void run(void)

@@ -31,26 +31,15 @@ static const char driver[] = "ata_piix";
 /* Binds the driver to the controller; true once the disk has appeared. */
 static bool bind_disk(void)
 {
-	int n;
-
 	module_load_system("sd_mod", NULL);
 	module_load_system(driver, NULL);
-	for (n = 0; n < 200 && !exists(DISK); n++)
-		usleep(50000);
-	return exists(DISK);
+	return wait_until(exists(DISK), 20);
 }
 
 /* Unloads the driver. The disk is in use for a moment. */
 static bool unbind_disk(void)
 {
-	int n;
-
-	for (n = 0; n < 100; n++) {
-		if (!module_unload(driver))
-			return true;
-		usleep(50000);
-	}
-	return false;
+	return wait_until(!module_unload(driver), 10);
 }
 
 /*

@@ -226,12 +226,8 @@ static void run(void)
  */
 static bool patch_removed(void)
 {
-	int tries;
-
 	write_file("0", PATCH "/enabled");
-	for (tries = 0; tries < 300 && exists(PATCH); tries++)
-		usleep(100000);
-	return module_unload("livepatch_test") == 0;
+	return wait_until(!exists(PATCH), 60) && module_unload("livepatch_test") == 0;
 }
 
 static void live_patch_of(const char *function, const char *reason)

@@ -201,7 +201,7 @@ static void removed_meanwhile(void)
 	slow("400", "0");
 	/* The removal starts while the first block comes online. */
 	pid = meanwhile(online_all);
-	usleep(200000);
+	wait_until(sleeps_in(pid, "[twostage_test]"), 20);
 	ret = remove_slow();
 	ok(ret == -EBUSY && exists(REGION, 0),
 	   "removal of a region fails with EBUSY while a block of it comes online (%s)",
@@ -259,10 +259,10 @@ static void killed_meanwhile(void)
 	ok(add_slow() == 0, "a region of a slow provider is added");
 	slow("5000", "0");
 	online = meanwhile(online_one);
-	usleep(500000);
+	waiting = wait_until(sleeps_in(online, "[twostage_test]"), 20);
 	writer = meanwhile(memmap_in_ordinary_memory);
-	usleep(500000);
-	waiting = !waitpid(online, &status, WNOHANG) && !waitpid(writer, &status, WNOHANG);
+	waiting &= wait_until(sleeps_in(writer, "region_set_memmap_on_memory"), 4);
+	waiting &= !waitpid(online, &status, WNOHANG) && !waitpid(writer, &status, WNOHANG);
 	ok(waiting, "a write to memmap_on_memory waits for a slow online");
 	kill(writer, SIGKILL);
 	ok(waiting && waitpid(writer, &status, 0) == writer && WIFSIGNALED(status),
@@ -294,7 +294,7 @@ static void disarmed_meanwhile(void)
 	standby = accounts_take();
 	slow("1500", "5");
 	pid = meanwhile(online_one);
-	usleep(500000);
+	wait_until(sleeps_in(pid, "[twostage_test]"), 20);
 	started = now();
 	ret = write_file("0", ARMED);
 	ok(ret == 0 && now() - started > 0.5,
@@ -317,7 +317,9 @@ static void disarmed_meanwhile(void)
 			usleep(rand() % 3000);
 		}
 	}
-	for (n = 0, started = now(); now() - started < 10; n++) {
+	/* How often one of the two wins is the scheduler's choice. */
+	for (n = 0, started = now(); !other && (now() - started < 4 || (now() - started < 120 &&
+	     (done < 2 || refused < 2))); n++) {
 		ret = n % 2 ? offline_one() : online_one();
 		done += !ret;
 		refused += ret == -EIO;
@@ -407,8 +409,9 @@ static void unloaded_meanwhile(void)
 			use[i]();
 	}
 	/* The debug kernel takes seconds for a load. */
-	while (!other && (now() - started < 10 || (now() - started < 120 &&
-			  (unloads < 3 || !refused || !uses->blocks || !uses->reads)))) {
+	while (!other && (now() - started < 5 || (now() - started < 120 &&
+			  (unloads < 3 || !refused || !uses->regions || !uses->blocks ||
+			   !uses->writes || !uses->reads)))) {
 		ret = module_load("twostage", NULL);
 		loads += ret == 0;
 		loaded = now();
@@ -477,7 +480,7 @@ static void run_forced(void)
 {
 	struct kmsg kmsg = kmsg_mark();
 	struct memory memory;
-	bool gone;
+	bool gone, returned;
 	pid_t pid;
 	int ret;
 
@@ -491,8 +494,9 @@ static void run_forced(void)
 	   "unload fails while there are regions");
 
 	pid = meanwhile(unload_by_force);
-	usleep(1000000);
-	if (waitpid(pid, &ret, WNOHANG) == pid) {
+	wait_until((returned = waitpid(pid, &ret, WNOHANG) == pid) ||
+		   sleeps_in(pid, "twostage_wait_for_regions"), 30);
+	if (returned) {
 		if (WEXITSTATUS(ret) == EWOULDBLOCK)
 			skip("this kernel does not force unloads",
 			     "forced unload waits until the regions are removed");
@@ -527,9 +531,7 @@ static void run_forced(void)
 	ok(region_remove(0) == 0, "the last region is removed after a forced unload was started");
 	if (pid) {
 		gone = later(pid) != -EBUSY;
-		for (ret = 0; ret < 50 && module_loaded("twostage"); ret++)
-			usleep(100000);
-		ok(gone && !module_loaded("twostage") && !exists(BUS),
+		ok(gone && wait_until(!module_loaded("twostage"), 20) && !exists(BUS),
 		   "a forced unload completes when the last region is removed");
 	} else {
 		unload_twostage();

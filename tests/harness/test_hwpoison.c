@@ -337,8 +337,8 @@ static void poisoned_during(void)
 	 */
 	memory_free(&memory);
 	offline = meanwhile(offline_block);
-	usleep(700000);
-	waiting = !waitpid(offline, &ret, WNOHANG);
+	waiting = wait_until(!strcmp(block_state(block_at(offline_at)), "going-offline"), 20) &&
+		  !waitpid(offline, &ret, WNOHANG);
 	/* EBUSY: the kernel has poisoned the page, but it is still in use. */
 	ret = page_offline("hard", offline_at);
 	ok(waiting, "offline of a block waits for a pinned page");
@@ -390,7 +390,7 @@ static pid_t offline_slowly(uint64_t start, struct memory *memory)
 	   "a page of the test provider's block is in use");
 	write_file("6000", PROVIDER "/offline_delay_ms");
 	offline = meanwhile(offline_region);
-	usleep(700000);
+	wait_until(sleeps_in(offline, "[twostage_test]"), 20);
 	return offline;
 }
 
@@ -446,8 +446,7 @@ static void beside_slow_offline(void)
 	 * memory_failure() itself waits for the end of an offline in the same
 	 * zone after it has set the page's hwpoison flag.
 	 */
-	while (!page_is_broken(hard_at) && now() - started < 20)
-		usleep(50000);
+	wait_until(page_is_broken(hard_at), 20);
 	started = now() - started;
 	waiting = !waitpid(offline, &ret, WNOHANG);
 	ok(waiting && started < 3,
@@ -561,7 +560,7 @@ static void of_dimm(void)
 	kmsg = kmsg_mark();
 	dimm_unplug("d1");
 	said = kmsg_wait(&kmsg, "Offline failed", 60);
-	usleep(1000000);
+	hotplug_settles();
 	ok(said, "the log says that offline failed when a DIMM with a poisoned page is unplugged");
 	ok(exists(REGION, regions) && strstr(host_ask("info memory-devices"), "\"d1\""),
 	   "a DIMM with a poisoned page is not ejected");

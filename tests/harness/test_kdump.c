@@ -331,9 +331,8 @@ static void look_back(void)
 	const long long most = boot_number("twostage_memory") - untouched * size - before * (size - in_use);
 	long long backed;
 
-	module_load_system("virtio_pci", NULL);
+	virtio_bus();
 	module_load_system("virtio_blk", NULL);
-	usleep(300000);
 	ok(exists("/proc/vmcore"), "the crash kernel boots and has /proc/vmcore");
 	look_at_vmcore();
 	refuses_regions();

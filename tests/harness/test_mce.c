@@ -36,16 +36,17 @@ static bool report(uint64_t address)
 	long long corrupted = meminfo("HardwareCorrupted");
 	struct kmsg kmsg = kmsg_mark();
 	bool handled;
-	int tries;
 
 	host("mce -b 0 9 %#" PRIx64 " %d %#" PRIx64 " %#x", STATUS, MCG_STATUS, address, MISC);
 	handled = kmsg_wait(&kmsg, "recovery action", 20);
 	kmsg_close(&kmsg);
-	for (tries = 0; tries < 50 && meminfo("HardwareCorrupted") == corrupted; tries++)
-		usleep(100000);
-	/* After that the kernel still unmaps the page from the direct map. */
+	handled &= wait_until(meminfo("HardwareCorrupted") == corrupted + 4, 10);
+	/*
+	 * After that a worker still unmaps the page from the direct map, for
+	 * which there is no event.
+	 */
 	usleep(500000);
-	return handled && meminfo("HardwareCorrupted") == corrupted + 4;
+	return handled;
 }
 
 /* Use a page on node 1, which has no memory but the regions. */
@@ -135,7 +136,7 @@ static void poisoned_beside_online(void)
 	pid = fork();
 	if (!pid)
 		_exit(region_online(1, "all online_movable") ? 1 : 0);
-	usleep(500000);
+	wait_until(sleeps_in(pid, "[twostage_test]"), 20);
 	reported = report(address);
 	ok(reported && !waitpid(pid, &status, WNOHANG),
 	   "a machine check makes a page hardware-poisoned while a block of another region comes online");

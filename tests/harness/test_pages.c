@@ -99,7 +99,6 @@ static void merged(void)
 	struct memory memory;
 	bool right = true;
 	size_t i;
-	int tries;
 
 	if (!exists(KSM "/run")) {
 		skip("this kernel has no KSM", "pages merged by KSM: all blocks go offline");
@@ -113,9 +112,7 @@ static void merged(void)
 	write_file("10000", KSM "/pages_to_scan");
 	write_file("1", KSM "/sleep_millisecs");
 	write_file("1", KSM "/run");
-	for (tries = 0; tries < 150 && read_number(KSM "/pages_sharing") < 3000; tries++)
-		usleep(100000);
-	ok(read_number(KSM "/pages_sharing") >= 3000,
+	ok(wait_until(read_number(KSM "/pages_sharing") >= 3000, 30),
 	   "pages merged by KSM: at least 3000 of 4096 pages are merged (%lld)",
 	   read_number(KSM "/pages_sharing"));
 	ok(region_give_back(0) == 0, "pages merged by KSM: all blocks go offline");
@@ -143,8 +140,8 @@ static void swapped(void)
 		     "swapped pages: all blocks go offline while in use");
 		return;
 	}
-	usleep(300000);
-	ok(write_file("512M", "/sys/block/zram0/disksize") == 0 &&
+	ok(wait_until(exists("/sys/block/zram0/disksize"), 10) &&
+	   write_file("512M", "/sys/block/zram0/disksize") == 0 &&
 	   run_command("mkswap /dev/zram0 >/dev/null") == 0 &&
 	   swapon("/dev/zram0", 0) == 0, "swapped pages: a swap device on zram is set up");
 	if (!ok(memory_map(&memory, SIZE, MAP_PRIVATE, 0), "swapped pages: 48 MiB are mapped"))
@@ -443,13 +440,10 @@ static long pages_with(int flag)
 static bool balloon(int size)
 {
 	char text[32];
-	int tries;
 
 	host("balloon %d", size);
 	snprintf(text, sizeof(text), "actual=%d", size);
-	for (tries = 0; tries < 200 && !strstr(host_ask("info balloon"), text); tries++)
-		usleep(200000);
-	return tries < 200;
+	return wait_until(strstr(host_ask("info balloon"), text), 60);
 }
 
 static long long resident_mib(void)
@@ -484,12 +478,8 @@ static void ballooned(void)
 	   "reporting: most of 256 MiB of used memory is in the region");
 	full = resident_mib();
 	memory_free(&memory);
-	for (tries = 0; tries < 30; tries++) {
-		reported = full - resident_mib();
-		if (reported > 100)
-			break;
-		sleep(1);
-	}
+	if (!kernel_debugs())
+		wait_until((reported = full - resident_mib()) > 100, 30);
 	if (kernel_debugs())
 		skip("a kernel that poisons free pages does not report them",
 		     "reporting: free pages are reported to the host");
@@ -514,9 +504,8 @@ static void ballooned(void)
 static void setup(void)
 {
 	write_file("offline", MEMORY "/auto_online_blocks");
-	module_load_system("virtio_pci", NULL);
+	virtio_bus();
 	module_load_system("virtio_balloon", NULL);
-	usleep(500000);
 	settle_zones();
 }
 

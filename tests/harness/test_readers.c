@@ -486,9 +486,7 @@ static void run_poisoning(void)
 	if (!pid)
 		poison_pages();
 	well = mlockall(MCL_CURRENT) == 0;
-	for (n = 0; n < 100 && !poisoning->ready; n++)
-		usleep(50000);
-	well &= poisoning->ready;
+	well &= wait_until(poisoning->ready, 10);
 	for (n = 0; well && poisoning->target < POISONED_BLOCKS &&
 	     (now() < until ||
 	      (now() < limit &&

@@ -256,9 +256,8 @@ static void dimm(void)
 static void setup(void)
 {
 	write_file("offline", MEMORY "/auto_online_blocks");
-	module_load_system("virtio_pci", NULL);
+	virtio_bus();
 	module_load_system("virtio_blk", NULL);
-	usleep(300000);
 }
 
 static void run(void)

@@ -31,8 +31,8 @@ static void run(void)
 	}
 	ok(kmsg_wait(&kmsg, "cannot be removed (-ENODEV): the module stays loaded, and this task waits, until the next boot", 20),
 	   "an unload that cannot remove a hook logs what happens now");
-	usleep(500000);
-	ok(waitpid(pid, NULL, WNOHANG) == 0, "an unload that cannot remove a hook waits");
+	ok(wait_until(sleeps_in(pid, "[twostage]"), 20) && waitpid(pid, NULL, WNOHANG) == 0,
+	   "an unload that cannot remove a hook waits");
 	ok(module_loaded("twostage"), "the module stays loaded if a hook cannot be removed");
 	ok(kmsg_lines(&kmsg, "cannot be removed (", NULL, 0) == 0, "only one hook is tried then");
 	kmsg_close(&kmsg);

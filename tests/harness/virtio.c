@@ -5,6 +5,7 @@
  * Copyright (C) 2026 the twostage developers
  */
 #include <errno.h>
+#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,14 +14,34 @@
 
 #include "harness.h"
 
+/* Their PCI class */
+#define SHARED_MEMORY 0x0500
 #define DEVICES "/sys/bus/virtio/devices"
 #define DRIVERS "/sys/bus/virtio/drivers"
+
+/* Whether each PCI device of virtio's vendor has its device on the virtio bus */
+static bool all_on_the_bus(void)
+{
+	bool all = true;
+	glob_t devices;
+	size_t i;
+
+	if (glob("/sys/bus/pci/devices/*", 0, NULL, &devices))
+		return true;
+	for (i = 0; i < devices.gl_pathc; i++)
+		if (!strcmp(read_file("%s/vendor", devices.gl_pathv[i]), "0x1af4") &&
+		    read_number("%s/class", devices.gl_pathv[i]) >> 8 != SHARED_MEMORY)
+			all &= exists("%s/driver", devices.gl_pathv[i]);
+	globfree(&devices);
+	return all;
+}
 
 void virtio_bus(void)
 {
 	if (architecture.virtio_bus)
 		module_load_system(architecture.virtio_bus, NULL);
-	usleep(500000);
+	if (!wait_until(all_on_the_bus(), 30))
+		ok(false, "the driver of the virtio bus takes each virtio device");
 }
 
 const char *virtio_device(int id, int n)

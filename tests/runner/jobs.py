@@ -59,6 +59,9 @@ def host_jobs(report, args, kernels, seconds):
                 after=[build],
             )
         )
+    if args.unit:
+        argv = ["make", "-s", "-C", os.path.join(tests, "unit")]
+        jobs.append(Job("unit", step("unit", argv, "unit.log", ktap=True), seconds("unit", 3)))
     if args.packaging:
         jobs.append(
             Job(

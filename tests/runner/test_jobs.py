@@ -30,7 +30,7 @@ harness = d
 debug_only = yes
 """
 
-ALL = {"build": True, "self_test": False, "lint": True, "cli": True, "packaging": True}
+ALL = {"build": True, "self_test": False, "lint": True, "cli": True, "packaging": True, "unit": True}
 
 
 class Runs(unittest.TestCase):
@@ -83,7 +83,7 @@ class Runs(unittest.TestCase):
             sorted(self.done),
             ["6.1 a", "6.1 b", "6.12 a", "6.12 b"]
             + ["build-modules --strict 6.1", "build-modules --strict 6.12", "lacking 6.12"]
-            + ["lint --quick", "make -s cli harness", "packaging", "run"],
+            + ["lint --quick", "make -s cli harness", "packaging", "run", "unit"],
         )
         self.assertEqual((report.counts["fail"], report.counts["skip"]), (0, 2))
         self.assertEqual(report.table.releases, {"6.1": "6.1.1", "6.12": "6.12.1"})
