@@ -198,7 +198,7 @@ static void removed_meanwhile(void)
 	pid_t pid;
 
 	ok(add_slow() == 0, "a region of a slow provider is added");
-	slow("400", "0");
+	slow("200", "0");
 	/* The removal starts while the first block comes online. */
 	pid = meanwhile(online_all);
 	wait_until(sleeps_in(pid, "[twostage_test]"), 20);
