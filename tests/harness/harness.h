@@ -193,6 +193,11 @@ struct architecture {
 	uint64_t devices_start;
 	const char *devices_name;
 	bool numa;
+	/*
+	 * /proc/kpageflags shows pages above those at boot. (s390 does not
+	 * change max_pfn when memory is added.)
+	 */
+	bool shows_added_pages;
 	/* /sys/firmware/memmap */
 	bool firmware_memmap;
 	/* The module with the driver of the bus; NULL: the kernel has it built in */

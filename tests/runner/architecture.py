@@ -15,7 +15,7 @@ from runner import Failure
 RAM_START = {"arm64": 1 << 30, "s390x": 0}
 
 # They are emulated more slowly: a guest gets this many times as long.
-SLOWNESS = 2
+SLOWNESS = 3
 
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 RESERVED = re.compile(r"memmap=([0-9a-fx]+[KMGT]?)\$([0-9a-fx]+[KMGT]?)$")

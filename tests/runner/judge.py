@@ -76,7 +76,7 @@ KILLED = re.compile(r"Out of memory: Killed process \d+ \(harness\)")
 
 # Kernels of which it is known what they have. A test that is skipped there
 # without need would hide what it could find.
-KNOWN_KERNELS = ("6.1", "6.12", "6.12-debug")
+KNOWN_KERNELS = ("6.1", "6.12", "6.12-debug", "6.12-arm64", "sid-s390x")
 
 # Exit statuses of scripts/vm: the guest was killed after its time limit, or
 # QEMU exited before the guest's command had ended.
