@@ -52,6 +52,34 @@ static const char *stages_of_blocks(void)
 	return letters;
 }
 
+/*
+ * Whether "stages", read from each offset on, has the stages from that block
+ * on, and is empty from its end on
+ */
+static bool stages_from_offsets(void)
+{
+	const char *all = stages_of_blocks();
+	char path[64], text[2 * BLOCKS];
+	ssize_t length;
+	int offset, fd;
+	bool same = true;
+
+	snprintf(path, sizeof(path), REGION "/stages", 0);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (offset = 0; offset <= BLOCKS + 1; offset++) {
+		const char *rest = all + (offset < BLOCKS ? offset : BLOCKS);
+
+		length = pread(fd, text, sizeof(text), offset);
+		if (length == (ssize_t)strlen(rest) && !memcmp(text, rest, length))
+			continue;
+		diag("from offset %d on: \"%.*s\" (%zd bytes), expected \"%s\"", offset,
+		     length > 0 ? (int)length : 0, text, length, rest);
+		same = false;
+	}
+	close(fd);
+	return same;
+}
+
 static void check_standby(long long total, long long mapped)
 {
 	int block = block_at(START), i, offline = 0, standby = 0, in_region = 0, under_node = 0;
@@ -245,6 +273,8 @@ static void used_and_given_back(long long total)
 		"after the offline of 2 blocks by their number the lowest block is populated");
 	ok_text(read_file(REGION "/stages", 0), stages_of_blocks(),
 		"a region's stages are those of its blocks, some of them populated");
+	ok(stages_from_offsets(),
+	   "a region's stages, read from an offset, begin with the block of that number");
 	ok_return(region_online(0, "2 online_movable"), 0,
 		  "blocks that went offline come online again");
 

@@ -5,6 +5,9 @@
  * Copyright (C) 2026 the twostage developers
  */
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -59,6 +62,19 @@ static void check_linear(const struct cost *small, const struct cost *large, int
 	   small->kib, large->kib);
 }
 
+/* The attribute is longer than a page. */
+static void check_stages(int id, uint64_t size)
+{
+	char path[64], *stages;
+
+	snprintf(path, sizeof(path), REGION "/stages", id);
+	stages = read_whole(path);
+	ok_number(strspn(stages, "s"), size / block_size,
+		  "stages of a standby region of %" PRIu64 " GiB has an s for each block",
+		  size / GIB);
+	free(stages);
+}
+
 static void remove_all(int count)
 {
 	bool removed = true;
@@ -77,6 +93,7 @@ static void run(void)
 	small = add(1024 * GIB, 64 * GIB);
 	medium = add(1280 * GIB, 256 * GIB);
 	large = add(2048 * GIB, 1024 * GIB);
+	check_stages(2, 1024 * GIB);
 	check_linear(&small, &medium, 4);
 	check_linear(&medium, &large, 4);
 	if (kernel_debugs())

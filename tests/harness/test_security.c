@@ -43,7 +43,7 @@ static const char *const driver_places[] = {
 	device_place,
 };
 
-/* Modes of files, as in the README; name is the last part of the path */
+/* Modes of files, as in docs/abi.md; name is the last part of the path */
 struct mode {
 	const char *directory, *name;
 	mode_t mode;
@@ -302,7 +302,7 @@ static void module_files(void)
 	int seen, found;
 
 	ok(modes_are(modes, ARRAY_SIZE(modes)),
-	   "each file of the module has the mode that the README lists and belongs to root");
+	   "each file of the module has the mode that docs/abi.md lists and belongs to root");
 	found = run_unprivileged(look_at_places, &seen);
 	ok(seen > 30,
 	   "an unprivileged user finds the files of the module (%d, expected more than 30)", seen);
@@ -341,7 +341,7 @@ static void device_files(void)
 		"a virtio-mem device has a region"))
 		return;
 	ok(modes_are(driver_modes, ARRAY_SIZE(driver_modes)),
-	   "each file of a virtio-mem device has the mode that the README lists and belongs to root");
+	   "each file of a virtio-mem device has the mode that docs/abi.md lists and belongs to root");
 	found = run_unprivileged(look_at_driver_places, &seen);
 	ok(seen > (int)ARRAY_SIZE(driver_modes),
 	   "an unprivileged user finds files of a virtio-mem device and its driver (%d, at least %zu)",
