@@ -107,12 +107,18 @@ static void __noreturn stay_loaded(const char *function, int error)
 		schedule_timeout_idle(MAX_SCHEDULE_TIMEOUT);
 }
 
-/*
+/**
+ * probe_remove() - remove a registered kprobe whose handler is in the module
+ * @kprobe: the probe
+ * @function: the probed function, for the log
+ *
  * Disarming a probe needs memory and may fail. unregister_kprobe() does not
  * report that, so call disable_kprobe() first, which does. It returns -EINVAL
  * for a probe that is not registered, and therefore not armed.
+ *
+ * Context: Process context, at unload. Does not return if that fails.
  */
-static void remove_probe(struct kprobe *kprobe, const char *function)
+void probe_remove(struct kprobe *kprobe, const char *function)
 {
 	int ret = disable_kprobe(kprobe);
 
@@ -208,7 +214,7 @@ int hooks_init(void)
 	return 0;
 
 unregister:
-	remove_probe(&canary_probe, "canary");
+	probe_remove(&canary_probe, "canary");
 unpin:
 	remove_ftrace(&pin, "canary");
 	return ret;
@@ -220,7 +226,7 @@ free_filter:
 /** hooks_exit() - undo hooks_init(); no hook is installed any more */
 void hooks_exit(void)
 {
-	remove_probe(&canary_probe, "canary");
+	probe_remove(&canary_probe, "canary");
 	remove_ftrace(&pin, "canary");
 }
 
@@ -263,7 +269,7 @@ static int install_probe(struct hook *hook, unsigned long address)
 	ret = register_kprobe(&hook->kprobe);
 	if (!ret && IS_ENABLED(CONFIG_KPROBES_ON_FTRACE) && hook->claimed &&
 	    !kprobe_ftrace(&hook->kprobe)) {
-		remove_probe(&hook->kprobe, hook->symbol);
+		probe_remove(&hook->kprobe, hook->symbol);
 		ret = -EINVAL;
 	}
 	if (ret)
@@ -319,7 +325,7 @@ static void hook_remove(struct hook *hook)
 	if (hook->guard) {
 		remove_ftrace(&hook->ops, hook->symbol);
 	} else {
-		remove_probe(&hook->kprobe, hook->symbol);
+		probe_remove(&hook->kprobe, hook->symbol);
 		unclaim(hook);
 	}
 	hook->installed = false;

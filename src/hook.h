@@ -74,6 +74,7 @@ void hooks_exit(void);
 int hooks_install(struct hook_table *table);
 void hooks_remove(struct hook_table *table);
 bool hooks_armed(void);
+void probe_remove(struct kprobe *kprobe, const char *function);
 void hooks_show(struct seq_file *m);
 
 #endif /* _TWOSTAGE_HOOK_H */

@@ -16,23 +16,46 @@
 #include "hotplug_lock.h"
 #include "mm_internals.h"
 
+/*
+ * The task that has taken device_hotplug_lock by one of the functions below.
+ * Without the lock it can be equal to current only if current holds it.
+ */
+static struct task_struct *owner;
+
 /** hotplug_lock() - take device_hotplug_lock */
 void hotplug_lock(void)
 {
 	mm_call(lock_device_hotplug)();
+	WRITE_ONCE(owner, current);
+}
+
+/**
+ * hotplug_lock_is_own() - whether the calling task has taken
+ *	device_hotplug_lock by a function of this file
+ *
+ * Context: Any.
+ */
+bool hotplug_lock_is_own(void)
+{
+	return READ_ONCE(owner) == current;
 }
 
 /** hotplug_unlock() - give up device_hotplug_lock */
 void hotplug_unlock(void)
 {
+	WRITE_ONCE(owner, NULL);
 	mm_call(unlock_device_hotplug)();
 }
 
-/*
- * Recompute TIF_SIGPENDING of current, which restart_syscall() has set without
- * a signal.
+/**
+ * recalc_sigpending_current() - recompute TIF_SIGPENDING of current, which may
+ *	have been set without a signal
+ *
+ * By restart_syscall(), or by offline_give_way().
+ *
+ * Context: Process context.
  */
-static void recalc_sigpending_current(void)
+void recalc_sigpending_current(void)
 {
 	/* current->sighand does not change while the task runs. */
 	struct sighand_struct *sighand = rcu_dereference_protected(current->sighand, true);
@@ -54,8 +77,10 @@ bool hotplug_trylock(void)
 	 * On failure it has called restart_syscall(), since its usual callers
 	 * are writes to sysfs that are to be restarted.
 	 */
-	if (!mm_call(lock_device_hotplug_sysfs)())
+	if (!mm_call(lock_device_hotplug_sysfs)()) {
+		WRITE_ONCE(owner, current);
 		return true;
+	}
 	recalc_sigpending_current();
 	return false;
 }

@@ -13,6 +13,8 @@ void hotplug_lock(void);
 bool hotplug_trylock(void);
 int hotplug_lock_timeout(unsigned int seconds);
 void hotplug_unlock(void);
+bool hotplug_lock_is_own(void);
+void recalc_sigpending_current(void);
 
 void hotplug_section_begin(void);
 int hotplug_section_trybegin(void);

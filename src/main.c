@@ -24,6 +24,7 @@
 #include "memory_failure.h"
 #include "mm_internals.h"
 #include "online.h"
+#include "oom.h"
 #include "page_owner.h"
 #include "parse.h"
 #include "pfn_walkers.h"
@@ -108,6 +109,10 @@ static bool adopt;
 module_param(adopt, bool, 0);
 MODULE_PARM_DESC(adopt, "adopt DIMMs that are plugged, as /sys/bus/twostage/adopt does (default: 0)");
 
+static bool online_on_oom;
+module_param(online_on_oom, bool, 0);
+MODULE_PARM_DESC(online_on_oom, "the online_on_oom attribute of new regions: set standby blocks online instead of an OOM kill (default: 0)");
+
 static int add_region_parameters(void)
 {
 	struct twostage_region_params *params;
@@ -156,6 +161,7 @@ static const struct {
 	{ online_init, online_exit },
 	{ regions_init, regions_exit },
 	{ dimm_init, dimm_exit },
+	{ oom_init, oom_exit },
 	{ sysfs_init, sysfs_exit },
 	{ sysfs_block_init, sysfs_block_exit },
 	{ twostage_debugfs_init, twostage_debugfs_exit },
@@ -189,6 +195,7 @@ static int __init twostage_init(void)
 		if (ret)
 			goto exit;
 	}
+	oom_default(online_on_oom);
 	ret = add_region_parameters();
 	if (ret)
 		goto exit;

@@ -38,11 +38,14 @@
 #define pr_fmt(fmt) "twostage: " fmt
 
 #include <linux/firmware-map.h>
+#include <linux/jiffies.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/notifier.h>
 #include <linux/numa.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/spinlock.h>
 #include <linux/sysfs.h>
 
 #include "dma.h"
@@ -144,12 +147,25 @@ static int check_online(const struct twostage_block *block, unsigned long nr_pag
 	return dma_check_online(block);
 }
 
+/*
+ * With online_on_oom an OOM waits for an operation that is in flight, and the
+ * operation's own allocations must not wait for that OOM. So they use the
+ * reserves instead of reclaim, where they are few: not for a memmap from
+ * ordinary memory.
+ */
+static bool uses_reserves(const struct twostage_block *block)
+{
+	return READ_ONCE(block->region->online_on_oom) && block_memmap_pages(block);
+}
+
 static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
 				struct memory_group *group)
 {
 	struct twostage_block *block = block_at_pfn(pfn);
 	const unsigned long memmap_pages = block_memmap_pages(block);
 	u64 started = trace_start();
+	const bool reserves = uses_reserves(block);
+	unsigned int flags = 0;
 	int ret;
 
 	/* The error ends the core's auto-online at the first block. */
@@ -159,6 +175,8 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
 	if (ret)
 		return ret;
 
+	if (reserves)
+		flags = memalloc_noreclaim_save();
 	operation_begin(block, PHASE_STANDBY);
 	ret = mm_online_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
 	if (!ret && memmap_pages)
@@ -172,6 +190,8 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
 		block_depopulate(block);
 	}
 	operation_end();
+	if (reserves)
+		memalloc_noreclaim_restore(flags);
 
 	trace_block_online(block->region->id, PFN_PHYS(pfn), PFN_PHYS(nr_pages),
 			   trace_duration(started), ret);
@@ -189,10 +209,17 @@ static void wait_for_walkers(const struct twostage_region *region, u64 start, u6
 /* The block is offline, and pfn_walkers_wait() has been called since. */
 static void depopulate_or_keep(struct twostage_block *block)
 {
+	const bool reserves = uses_reserves(block);
+	unsigned int flags = 0;
+
+	if (reserves)
+		flags = memalloc_noreclaim_save();
 	if (block_has_hwpoison(block))
 		block_keep_poisoned(block);
 	else
 		block_depopulate(block);
+	if (reserves)
+		memalloc_noreclaim_restore(flags);
 }
 
 static void depopulate_or_defer(struct twostage_block *block)
@@ -257,6 +284,68 @@ void online_batch_end(struct twostage_region *region)
 	WRITE_ONCE(batch_task, NULL);
 }
 
+/*
+ * The offline in flight, while it can be made to give up, and the time before
+ * which no other begins.
+ */
+static struct {
+	spinlock_t lock;
+	struct task_struct *task;
+	bool aborted;
+	unsigned long not_before;
+} offline = {
+	.lock = __SPIN_LOCK_UNLOCKED(offline.lock),
+};
+
+/**
+ * offline_give_way() - the system is out of memory: the offline in flight gives
+ *	up, and no other one begins for a while
+ * @seconds: how long
+ *
+ * An offline looks for a place for each of its pages, with
+ * device_hotplug_lock held, until it has found one or a signal is pending. So
+ * the task is made to believe that there is a signal.
+ *
+ * Context: Any.
+ */
+void offline_give_way(unsigned int seconds)
+{
+	spin_lock(&offline.lock);
+	offline.not_before = jiffies + seconds * HZ;
+	if (offline.task) {
+		offline.aborted = true;
+		set_tsk_thread_flag(offline.task, TIF_SIGPENDING);
+	}
+	spin_unlock(&offline.lock);
+}
+
+static bool offline_begin(void)
+{
+	bool allowed;
+
+	spin_lock(&offline.lock);
+	allowed = !time_before(jiffies, offline.not_before);
+	if (allowed)
+		offline.task = current;
+	offline.aborted = false;
+	spin_unlock(&offline.lock);
+	return allowed;
+}
+
+/* Whether the offline was made to give up */
+static bool offline_end(void)
+{
+	bool aborted;
+
+	spin_lock(&offline.lock);
+	offline.task = NULL;
+	aborted = offline.aborted;
+	spin_unlock(&offline.lock);
+	if (aborted)
+		recalc_sigpending_current();
+	return aborted;
+}
+
 static int offline_without_memmap(unsigned long pfn, unsigned long nr_pages,
 				  unsigned long memmap_pages, struct zone *zone,
 				  struct memory_group *group)
@@ -290,6 +379,26 @@ static int check_offline(const struct twostage_block *block)
 	return -EBUSY;
 }
 
+static int offline_or_give_way(struct twostage_block *block, unsigned long pfn,
+			       unsigned long nr_pages, unsigned long memmap_pages,
+			       struct zone *zone, struct memory_group *group)
+{
+	int ret;
+
+	if (!offline_begin()) {
+		twostage_region_report(block->region, block_start(block),
+				       "cannot go offline: the system ran out of memory a moment ago: try again later");
+		return -EAGAIN;
+	}
+	ret = offline_without_memmap(pfn, nr_pages, memmap_pages, zone, group);
+	if (offline_end() && ret == -EINTR) {
+		twostage_region_report(block->region, block_start(block),
+				       "its offline is given up: the system is out of memory: try again later");
+		ret = -EAGAIN;
+	}
+	return ret;
+}
+
 static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
 				 struct memory_group *group)
 {
@@ -305,7 +414,7 @@ static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, stru
 		return ret;
 
 	operation_begin(block, PHASE_BUSY);
-	ret = offline_without_memmap(pfn, nr_pages, memmap_pages, zone, group);
+	ret = offline_or_give_way(block, pfn, nr_pages, memmap_pages, zone, group);
 	if (!ret)
 		depopulate_or_defer(block);
 	operation_end();
@@ -538,6 +647,7 @@ int online_init(void)
 {
 	int ret;
 
+	offline.not_before = jiffies;
 	ret = hooks_install(&table);
 	if (ret)
 		return ret;

@@ -11,6 +11,7 @@ struct twostage_region;
 
 int online_init(void);
 void online_exit(void);
+void offline_give_way(unsigned int seconds);
 void online_batch_begin(void);
 void online_batch_end(struct twostage_region *region);
 

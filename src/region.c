@@ -43,6 +43,8 @@ struct bus_type region_bus = {
 	.name = "twostage",
 };
 
+BLOCKING_NOTIFIER_HEAD(region_notifiers);
+
 /* The parent of all regions in sysfs */
 static struct device *root;
 
@@ -360,6 +362,7 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 
 	/* Before stage 1, in which blocks may come online. */
 	regions_list_add(region);
+	blocking_notifier_call_chain(&region_notifiers, REGION_ADDING, region);
 	ret = stage_one(region);
 	if (ret)
 		goto abandon;
@@ -463,6 +466,7 @@ static void region_drop(struct twostage_region *region)
 
 	report_assigned(region);
 	device_del(&region->dev);
+	blocking_notifier_call_chain(&region_notifiers, REGION_DROPPED, region);
 	report_exit(region);
 	region_free(region);
 	module_put(owner);

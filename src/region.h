@@ -7,7 +7,22 @@
 #ifndef _TWOSTAGE_REGION_H
 #define _TWOSTAGE_REGION_H
 
+#include <linux/notifier.h>
+
 #include "region_table.h"
+
+/*
+ * Calls of region_notifiers, with the region. At REGION_ADDING it has its
+ * directory, and no block has come online; device_hotplug_lock is held. At
+ * REGION_DROPPED no task is in one of its attributes any more; the lock is not
+ * held.
+ */
+enum region_event {
+	REGION_ADDING,
+	REGION_DROPPED,
+};
+
+extern struct blocking_notifier_head region_notifiers;
 
 /* The bus of regions; the file that has their attributes registers it. */
 extern struct bus_type region_bus;

@@ -27,7 +27,7 @@ static enum block_stage target_stage(int online_type)
 	return online_type == MMOP_OFFLINE ? BLOCK_STANDBY : BLOCK_POPULATED;
 }
 
-/* Return: -EAGAIN if the block needs no change, or is poisoned: skip it. */
+/* Return: 1 if the block needs no change, or is poisoned: skip it. */
 static int change_block(struct twostage_block *block, int online_type)
 {
 	struct memory_block *memory;
@@ -36,7 +36,7 @@ static int change_block(struct twostage_block *block, int online_type)
 	if (block->region->removed)
 		return -ENODEV;
 	if (block->stage == target_stage(online_type) || block->stage == BLOCK_POISONED)
-		return -EAGAIN;
+		return 1;
 
 	memory = mm_find_memory_block(block_first_pfn(block));
 	if (!memory)
@@ -48,8 +48,7 @@ static int change_block(struct twostage_block *block, int online_type)
 		ret = mm_call(device_online)(&memory->dev);
 	}
 	put_device(&memory->dev);
-	/* A positive value: there was nothing to do. */
-	return ret > 0 ? -EAGAIN : ret;
+	return ret;
 }
 
 /*
@@ -75,7 +74,7 @@ static int change_batch(struct twostage_region *region, unsigned long *position,
 
 		ret = change_block(&region->blocks[down ? last - *position : *position],
 				   online_type);
-		if (ret && ret != -EAGAIN)
+		if (ret < 0)
 			break;
 		*changed += !ret;
 		ret = 0;
@@ -154,6 +153,31 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
 int region_online(struct twostage_region *region, unsigned long count, int online_type)
 {
 	return change_blocks(region, count, online_type);
+}
+
+/**
+ * region_online_next() - set one standby block online
+ * @region: the region
+ * @from: number of the block to begin with; beyond the last one stands for 0
+ * @online_type: as for region_online()
+ * @index: the result: number of the block that was tried
+ *
+ * Context: Process context, device_hotplug_lock held.
+ * Return: 0; -ENOENT if there is no standby block; or the error of the block.
+ */
+int region_online_next(struct twostage_region *region, unsigned long from, int online_type,
+		       unsigned long *index)
+{
+	unsigned long i;
+	int ret;
+
+	for (i = 0; i < region->nr_blocks; i++) {
+		*index = (from + i) % region->nr_blocks;
+		ret = change_block(&region->blocks[*index], online_type);
+		if (ret <= 0)
+			return ret;
+	}
+	return -ENOENT;
 }
 
 /**

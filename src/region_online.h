@@ -15,6 +15,8 @@ struct twostage_region;
 #define REGION_ALL_BLOCKS ULONG_MAX
 
 int region_online(struct twostage_region *region, unsigned long count, int online_type);
+int region_online_next(struct twostage_region *region, unsigned long from, int online_type,
+		       unsigned long *index);
 int region_offline(struct twostage_region *region, unsigned long count);
 
 #endif /* _TWOSTAGE_REGION_ONLINE_H */

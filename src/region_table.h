@@ -124,6 +124,11 @@ struct report {
  * @assigned: a bit for every unit: the provider has made it accessible;
  *	mem_hotplug_lock
  * @report: what was logged about the blocks
+ * @online_on_oom: standby blocks come online instead of an OOM kill; changed
+ *	under a lock of oom.c, read without
+ * @oom_onlined: number of blocks that did; device_hotplug_lock, read without
+ * @oom_next: number of the block to begin with at the next OOM;
+ *	device_hotplug_lock
  * @blocks: one for every memory block
  */
 struct twostage_region {
@@ -160,6 +165,10 @@ struct twostage_region {
 	unsigned long *assigned;
 	/* report.c */
 	struct report report;
+	/* oom.c */
+	bool online_on_oom;
+	unsigned long oom_onlined;
+	unsigned long oom_next;
 
 	struct twostage_block blocks[];
 };

@@ -20,6 +20,7 @@
 
 #include "log.h"
 #include "mm_internals.h"
+#include "oom.h"
 #include "parse.h"
 #include "providers/dimm.h"
 #include "providers/ram.h"
@@ -232,6 +233,32 @@ static ssize_t memmap_on_memory_store(struct device *dev, struct device_attribut
 }
 static DEVICE_ATTR_RW(memmap_on_memory);
 
+static ssize_t online_on_oom_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%d\n", READ_ONCE(to_region(dev)->online_on_oom));
+}
+
+static ssize_t online_on_oom_store(struct device *dev, struct device_attribute *attr,
+				   const char *buf, size_t count)
+{
+	bool on = sysfs_streq(buf, "1");
+	int ret;
+
+	if (!on && !sysfs_streq(buf, "0")) {
+		pr_err("%s: online_on_oom: takes 0 or 1\n", dev_name(dev));
+		return -EINVAL;
+	}
+	ret = oom_set(to_region(dev), on);
+	return ret ? ret : count;
+}
+static DEVICE_ATTR_RW(online_on_oom);
+
+static ssize_t oom_onlined_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lu\n", READ_ONCE(to_region(dev)->oom_onlined));
+}
+static DEVICE_ATTR_RO(oom_onlined);
+
 static int parse_count(const char *word, unsigned long *count)
 {
 	if (!strcmp(word, "all")) {
@@ -356,6 +383,8 @@ static struct attribute *region_attrs[] = {
 	&dev_attr_plugged.attr,
 	&dev_attr_online.attr,
 	&dev_attr_offline.attr,
+	&dev_attr_online_on_oom.attr,
+	&dev_attr_oom_onlined.attr,
 	NULL
 };
 

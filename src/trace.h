@@ -96,6 +96,11 @@ DEFINE_STEP(unassign);
 DEFINE_STEP(depopulate);
 /* All of offline_pages() */
 DEFINE_STEP(block_offline);
+/*
+ * A block that comes online instead of an OOM kill: from the OOM on, to usable
+ * memory
+ */
+DEFINE_STEP(oom_online);
 
 #endif /* _TWOSTAGE_TRACE_H */
 
