@@ -20,7 +20,7 @@
 enum region_column {
 	REGION_NAME, REGION_RANGE, REGION_SIZE, REGION_NODE, REGION_PROVIDER, REGION_BLOCK, REGION_BLOCKS,
 	REGION_ONLINE, REGION_STANDBY, REGION_POISONED, REGION_MEMMAP, REGION_ON_MEMORY, REGION_BUDGET,
-	REGION_PLUGGED, REGION_COLUMNS
+	REGION_PLUGGED, REGION_ON_OOM, REGION_OOM_ONLINED, REGION_COLUMNS
 };
 
 static struct column region_columns[] = {
@@ -40,6 +40,9 @@ static struct column region_columns[] = {
 	/* Shown by default if the provider of a region has a budget */
 	[REGION_BUDGET]    = { "BUDGET", COLUMN_SIZE, false, "memory that the provider allows to be online" },
 	[REGION_PLUGGED]   = { "PLUGGED", COLUMN_SIZE, false, "memory that the provider has made accessible" },
+	/* Shown by default if it is set for a region */
+	[REGION_ON_OOM]    = { "ON-OOM", COLUMN_BOOLEAN, false, "whether blocks come online instead of an OOM kill" },
+	[REGION_OOM_ONLINED] = { "OOM-ONLINED", COLUMN_NUMBER, false, "number of memory blocks that did" },
 };
 
 enum block_column {
@@ -100,6 +103,8 @@ static void add_region_line(struct table *table, const struct region *region, ui
 	table_set(table, REGION_POISONED, "%" PRIu64, region->poisoned);
 	table_set_size(table, REGION_MEMMAP, region->memmap_pages * sysconf(_SC_PAGESIZE));
 	table_set(table, REGION_ON_MEMORY, "%s", region->memmap_on_memory ? "yes" : "no");
+	table_set(table, REGION_ON_OOM, "%s", region->online_on_oom ? "yes" : "no");
+	table_set(table, REGION_OOM_ONLINED, "%" PRIu64, region->oom_onlined);
 	if (region->has_budget) {
 		table_set_size(table, REGION_BUDGET, region->budget);
 		table_set_size(table, REGION_PLUGGED, region->plugged);
@@ -274,6 +279,8 @@ int command_list(int argc, char **argv)
 	region_columns[REGION_BUDGET].by_default = any_region_has_budget();
 	region_columns[REGION_POISONED].by_default = any_region_is_poisoned();
 	region_columns[REGION_PLUGGED].by_default = region_columns[REGION_BUDGET].by_default;
+	region_columns[REGION_ON_OOM].by_default = any_region_comes_online_on_oom();
+	region_columns[REGION_OOM_ONLINED].by_default = region_columns[REGION_ON_OOM].by_default;
 	return list("list", argv + optind, argc - optind, &table_options, false, false);
 }
 

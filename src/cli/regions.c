@@ -35,7 +35,7 @@ static int region_read(struct region *region, const char *name)
 		{ "blocks_online", &region->online },
 		{ "memmap_pages", &region->memmap_pages },
 	};
-	char node[16], memmap_on_memory[16];
+	char node[16], memmap_on_memory[16], online_on_oom[16];
 	size_t i;
 	int ret;
 
@@ -60,9 +60,14 @@ static int region_read(struct region *region, const char *name)
 	/* Only providers with a budget have these attributes. */
 	region->has_budget = !sysfs_read_number(&region->budget, 0, DEVICES "/%s/budget", name) &&
 			  !sysfs_read_number(&region->plugged, 0, DEVICES "/%s/plugged", name);
-	/* An older module, loaded before an upgrade, lacks this attribute. */
+	/* An older module, loaded before an upgrade, lacks these attributes. */
 	if (sysfs_read_number(&region->poisoned, 0, DEVICES "/%s/blocks_poisoned", name))
 		region->poisoned = 0;
+	if (sysfs_read_number(&region->oom_onlined, 0, DEVICES "/%s/oom_onlined", name))
+		region->oom_onlined = 0;
+	region->online_on_oom = !sysfs_read(online_on_oom, sizeof(online_on_oom),
+					    DEVICES "/%s/online_on_oom", name) &&
+				!strcmp(online_on_oom, "1");
 	region->node = atoi(node);
 	region->memmap_on_memory = !strcmp(memmap_on_memory, "1");
 	return 0;
@@ -150,10 +155,7 @@ bool any_region_has_budget(void)
 	return any;
 }
 
-/**
- * any_region_is_poisoned() - whether any region has a poisoned block
- */
-bool any_region_is_poisoned(void)
+static bool any_region(bool (*has)(const struct region *region))
 {
 	struct regions regions;
 	bool any = false;
@@ -162,9 +164,35 @@ bool any_region_is_poisoned(void)
 	if (!sysfs_exists("/sys/bus/twostage") || regions_read(&regions))
 		return false;
 	for (i = 0; i < regions.count; i++)
-		any |= regions.region[i].poisoned > 0;
+		any |= has(&regions.region[i]);
 	regions_free(&regions);
 	return any;
+}
+
+static bool is_poisoned(const struct region *region)
+{
+	return region->poisoned > 0;
+}
+
+/**
+ * any_region_is_poisoned() - whether any region has a poisoned block
+ */
+bool any_region_is_poisoned(void)
+{
+	return any_region(is_poisoned);
+}
+
+static bool comes_online_on_oom(const struct region *region)
+{
+	return region->online_on_oom;
+}
+
+/**
+ * any_region_comes_online_on_oom() - whether any region has online_on_oom set
+ */
+bool any_region_comes_online_on_oom(void)
+{
+	return any_region(comes_online_on_oom);
 }
 
 /**

@@ -31,6 +31,8 @@
  * @budget: memory that the provider allows to be assigned now, in bytes
  * @plugged: memory that the provider has assigned now, in bytes
  * @memmap_on_memory: whether blocks that are set online hold their own memmap
+ * @online_on_oom: whether standby blocks come online instead of an OOM kill
+ * @oom_onlined: number of blocks that did
  */
 struct region {
 	char name[32];
@@ -47,6 +49,8 @@ struct region {
 	uint64_t budget;
 	uint64_t plugged;
 	bool memmap_on_memory;
+	bool online_on_oom;
+	uint64_t oom_onlined;
 };
 
 /* Sorted by id */
@@ -76,6 +80,7 @@ const struct region *regions_find(const struct regions *regions, const char *nam
 int regions_select(struct regions *regions, char *const *names, int count);
 bool any_region_has_budget(void);
 bool any_region_is_poisoned(void);
+bool any_region_comes_online_on_oom(void);
 bool region_name_valid(const char *name);
 
 int memory_block_size(uint64_t *size);

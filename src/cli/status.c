@@ -32,7 +32,7 @@
 
 enum fact {
 	FACT_MODULE, FACT_VERSION, FACT_INSTALLED, FACT_PARAMETERS, FACT_OPTIONS, FACT_HOOKS, FACT_ADOPT,
-	FACT_REGIONS, FACT_STANDBY, FACT_POPULATED, FACT_POISONED, FACT_MEMMAP, FACT_ORDINARY, FACT_STOCK,
+	FACT_REGIONS, FACT_STANDBY, FACT_ON_OOM, FACT_POPULATED, FACT_POISONED, FACT_MEMMAP, FACT_ORDINARY, FACT_STOCK,
 	FACT_BLOCK_SIZE, FACT_AUTO_ONLINE, FACT_ONLINE_POLICY, FACT_MEMMAP_ON_MEMORY,
 	FACT_KERNEL_ZONES, FACT_MOVABLE_ZONE, FACT_MOVABLE_RATIO, FACT_MOVABLE_LIMIT, FACTS
 };
@@ -47,6 +47,7 @@ static const struct column columns[] = {
 	[FACT_ADOPT]            = { "ADOPT", COLUMN_BOOLEAN, true, "whether DIMMs that are plugged become regions" },
 	[FACT_REGIONS]          = { "REGIONS", COLUMN_NUMBER, true, "number of regions" },
 	[FACT_STANDBY]          = { "STANDBY", COLUMN_SIZE, true, "memory of regions in stage 1" },
+	[FACT_ON_OOM]           = { "ON-OOM", COLUMN_SIZE, true, "such memory that comes online instead of an OOM kill" },
 	[FACT_POPULATED]        = { "POPULATED", COLUMN_SIZE, true, "memory of regions in stage 2" },
 	[FACT_POISONED]         = { "POISONED", COLUMN_SIZE, true, "memory of blocks with a hardware-poisoned page" },
 	[FACT_MEMMAP]           = { "MEMMAP", COLUMN_SIZE, true, "memmap of regions that their own memory holds" },
@@ -73,6 +74,7 @@ static const char *const labels[FACTS] = {
 	[FACT_ADOPT]            = "Adopt DIMMs",
 	[FACT_REGIONS]          = "Regions",
 	[FACT_STANDBY]          = "Standby memory",
+	[FACT_ON_OOM]           = "Standby memory for an OOM",
 	[FACT_POPULATED]        = "Populated memory",
 	[FACT_POISONED]         = "Poisoned memory",
 	[FACT_MEMMAP]           = "Memmap in the memory itself",
@@ -312,7 +314,7 @@ static void find_hooks(struct status *status)
 
 static int find_memory(struct status *status)
 {
-	uint64_t size = 0, populated = 0, poisoned = 0, self_hosted = 0, elsewhere = 0, block_size;
+	uint64_t size = 0, on_oom = 0, populated = 0, poisoned = 0, self_hosted = 0, elsewhere = 0, block_size;
 	const uint64_t page_size = sysconf(_SC_PAGESIZE);
 	struct regions regions;
 	size_t i;
@@ -324,6 +326,8 @@ static int find_memory(struct status *status)
 		uint64_t online = region->online * block_size, kept = region->poisoned * block_size;
 
 		size += region->size;
+		if (region->online_on_oom)
+			on_oom += region->size - online - kept;
 		populated += online;
 		poisoned += kept;
 		/* memmap_on_memory cannot change while a block is online. */
@@ -333,6 +337,7 @@ static int find_memory(struct status *status)
 	}
 	set(status, FACT_REGIONS, "%zu", regions.count);
 	set_size(status, FACT_STANDBY, size - populated - poisoned);
+	set_size(status, FACT_ON_OOM, on_oom);
 	set_size(status, FACT_POPULATED, populated);
 	set_size(status, FACT_POISONED, poisoned);
 	set_size(status, FACT_MEMMAP, self_hosted);

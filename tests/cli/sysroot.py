@@ -122,7 +122,7 @@ class Sysroot:
     # Regions and memory blocks
 
     def add_region(self, first, blocks, online=(), memmap_on_memory=True, provider="ram", node=0,
-                   number=None, budget=None, poisoned=()):
+                   number=None, budget=None, poisoned=(), online_on_oom=False, oom_onlined=0):
         """Add a region.
 
         first: ID of its first memory block
@@ -138,6 +138,7 @@ class Sysroot:
             "blocks_poisoned": len(poisoned),
             "memmap_pages": (len(online) + len(poisoned)) * 512 if memmap_on_memory else 0,
             "memmap_on_memory": int(memmap_on_memory),
+            "online_on_oom": int(online_on_oom), "oom_onlined": oom_onlined,
         }
         if budget is not None:
             values["budget"] = f"{budget * BLOCK:#x}"

@@ -295,7 +295,7 @@ def complete_regions(offered, root):
 @completion("output columns")
 def complete_columns(offered, _):
     same(offered("twostage", "list", "-o", "r"), ["REGION", "RANGE"])
-    same(offered("twostage", "list", "--output=SIZE,on"), ["SIZE,ONLINE", "SIZE,ON-MEMORY"])
+    same(offered("twostage", "list", "--output=SIZE,on"), ["SIZE,ONLINE", "SIZE,ON-MEMORY", "SIZE,ON-OOM"])
     same(offered("twostage", "blocks", "--output", "+st"), ["+STAGE", "+STATE"])
     same(offered("twostage", "status", "--output", "st"), ["STANDBY", "STOCK"])
     same(offered("twostage", "status", "--hooks", "--output", "st"), ["STATE"])

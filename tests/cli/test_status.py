@@ -27,6 +27,13 @@ def counted(root):
           "online-policy": "contig-zones", "memmap-on-memory": "N", "parameters": "adopt=N"})
 
 
+@test("status --json counts standby memory that comes online instead of an OOM kill")
+def counted_on_oom(root):
+    root.add_region(32, 8, online=(32, 33, 35), online_on_oom=True)
+    root.add_region(64, 8)
+    same(facts(root)["on-oom"], 5 * BLOCK)
+
+
 @test("status prints a line for each fact, with aligned values")
 def for_users(root):
     root.add_region(32, 8, online=(32,))

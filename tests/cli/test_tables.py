@@ -37,10 +37,11 @@ def list_json(root):
     same(listed(root, "list", "--output-all", "--bytes"), {"regions": [
         {"region": "region0", "range": "0x0000000100000000-0x000000013fffffff", "size": GIB, "node": 0,
          "provider": "ram", "block": "32-39", "blocks": 8, "online": 3, "standby": 5, "poisoned": 0, "memmap": 6 * MIB,
-         "on-memory": True, "budget": None, "plugged": None},
+         "on-memory": True, "budget": None, "plugged": None, "on-oom": False, "oom-onlined": 0},
         {"region": "region1", "range": "0x0000000200000000-0x000000021fffffff", "size": 4 * BLOCK,
          "node": 1, "provider": "dimm", "block": "64-67", "blocks": 4, "online": 0, "standby": 4,
-         "poisoned": 0, "memmap": 0, "on-memory": False, "budget": None, "plugged": None}]})
+         "poisoned": 0, "memmap": 0, "on-memory": False, "budget": None, "plugged": None,
+         "on-oom": False, "oom-onlined": 0}]})
 
 
 @test("list shows the budget columns by default if a region has a budget")
@@ -69,6 +70,24 @@ def list_without_poisoned(root):
     for region in ("region0", "region1"):
         root.remove(f"{DEVICES}/{region}/blocks_poisoned")
     same([region["standby"] for region in listed(root, "list", "--output-all")["regions"]], [5, 4])
+
+
+@test("list shows by default which regions come online instead of an OOM kill if there are any")
+def list_on_oom(root):
+    fill(root)
+    root.add_region(96, 8, online=(96, 97), online_on_oom=True, oom_onlined=5)
+    same([(region["on-oom"], region["oom-onlined"]) for region in listed(root, "list")["regions"]],
+         [(False, 0), (False, 0), (True, 5)])
+    contains(root.run("list").expect(0).out, "ON-OOM", "OOM-ONLINED")
+
+
+@test("list works with an older module that has no attribute online_on_oom")
+def list_without_on_oom(root):
+    fill(root)
+    for attribute in ("online_on_oom", "oom_onlined"):
+        root.remove(f"{DEVICES}/region0/{attribute}")
+    region = listed(root, "list", "--output-all")["regions"][0]
+    same((region["on-oom"], region["oom-onlined"]), (False, 0))
 
 
 @test("list --json prints sizes as strings, and with --bytes as numbers")
