@@ -63,6 +63,8 @@ static const struct mode modes[] = {
 	{ BUS "/devices/region0", "stages", 0444 },
 	{ BUS "/devices/region0", "memmap_pages", 0444 },
 	{ BUS "/devices/region0", "memmap_on_memory", 0644 },
+	{ BUS "/devices/region0", "online_on_oom", 0644 },
+	{ BUS "/devices/region0", "oom_onlined", 0444 },
 	{ BUS "/devices/region0", "online", 0200 },
 	{ BUS "/devices/region0", "offline", 0200 },
 	{ MEMORY "/memory32/twostage", "stage", 0444 },

@@ -36,7 +36,8 @@ SPLATS = re.compile(
             r"kernel BUG at",
             r"Bad page (?:state|map)",
             r"memmap leaked",
-            r"Out of memory",
+            # The harness names a process "hog" that is to be killed.
+            r"Out of memory(?!: Killed process \d+ \(hog\))",
         ]
     )
 )
@@ -67,7 +68,7 @@ KNOWN_TO_KASAN = (
 )
 
 # The first line of a report that ends with a call trace
-REPORT = re.compile(r"cut here|WARNING: |BUG: KASAN: |alloc(?:ation)? failure: |vmalloc error: ")
+REPORT = re.compile(r"cut here|WARNING: |BUG: KASAN: |alloc(?:ation)? failure: |vmalloc error: |invoked oom-killer")
 
 # The harness crashes the guest on purpose
 CRASH = re.compile(r"sysrq: Trigger a crash")
