@@ -251,7 +251,8 @@ static void play(const struct policy_config *limits, struct policy_state *state,
 			*(action.kind == POLICY_GROW ? &totals->online : &totals->offline) += action.count;
 			if (totals->online - totals->offline > totals->most)
 				totals->most = totals->online - totals->offline;
-		} else if (action.wanted && (action.wanted != totals->wanted || action.why != totals->why)) {
+		} else if (action.wanted && action.wanted != POLICY_SURPLUS &&
+			   (action.wanted != totals->wanted || action.why != totals->why)) {
 			describe_nothing(text, &action, limits, &input);
 			printf("%" PRIu64 " ms: %s\n", *now - 1, text);
 		}
