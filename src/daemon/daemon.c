@@ -107,7 +107,7 @@ static void write_status(const struct policy_action *action)
 	else
 		describe_nothing(now, action, &self.limits, &self.input);
 	instance_write("pid=%d\nmin=%s\nmax=%s\nlow=%s\ntarget=%s\nhigh=%s\nkernel-low=%s\nlast=%s\nlast-time=%lld\n"
-		       "now=%s\nown=%s\n",
+		       "now=%s\n" "own=%s\n",
 		       getpid(), format_exact_size(sizes[0], self.limits.min),
 		       self.limits.max == UINT64_MAX ? "none" : format_exact_size(sizes[1], self.limits.max),
 		       format_size(sizes[2], self.limits.low), format_size(sizes[3], self.limits.target),

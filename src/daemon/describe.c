@@ -27,7 +27,7 @@ void describe_numbers(char text[DESCRIPTION], const struct policy_config *limits
 
 	for (node = 0; node < POLICY_NODES; node++)
 		kernel_available += input->node[node][POLICY_KERNEL].available;
-	snprintf(text, DESCRIPTION, "%s of %s available (low %s, target %s, high %s), %s of it in kernel zones (low %s), pressure %" PRIu64 " %%",
+	snprintf(text, DESCRIPTION, "%s of %s available (low %s, target %s, high %s), %s in kernel zones (low %s), pressure %" PRIu64 " %%",
 		 format_size(available, input->available),
 		 format_size(total, policy_total(input, POLICY_KERNEL) + policy_total(input, POLICY_MOVABLE)),
 		 format_size(low, limits->low), format_size(target, limits->target), format_size(high, limits->high),
