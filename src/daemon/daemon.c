@@ -195,7 +195,7 @@ static void finish(const struct writer_job *job)
 	}
 	describe_action(text, &self.running, &self.limits, &self.before, self.name, job);
 	/* Tries that fail again for the same reason are not said again. */
-	if (job->done || job->error != self.said_error || !grow)
+	if (job->done || job->error != self.said_error)
 		say(!job->error ? LOG_INFO : grow ? LOG_WARNING : LOG_NOTICE, "%s", text);
 	self.said_error = job->error;
 	remember(text);
@@ -341,9 +341,9 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 		say(LOG_ERR, "the configuration stays as it was: %s", error);
 		return 0;
 	}
+	/* The speed was measured. */
+	config.limits.speed = self.config.limits.speed;
 	self.config = config;
-	config.limits.speed = self.limits.speed;
-	self.config.limits.speed = self.limits.speed;
 	forget_failures();
 	self.look = true;
 	say(LOG_NOTICE, "the configuration has been read again");

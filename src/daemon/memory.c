@@ -162,6 +162,8 @@ static int open_online(const char *name)
 
 static void add(struct memory *memory, const struct region *found)
 {
+	/* 1 more than the number of the region that was said last */
+	static unsigned int refused;
 	struct memory_region *region = NULL;
 	unsigned int i;
 	int first;
@@ -172,9 +174,13 @@ static void add(struct memory *memory, const struct region *found)
 	if (!region && memory->count < POLICY_REGIONS)
 		region = &memory->region[memory->count++];
 	first = place_for(memory, found->blocks);
-	if (!region || first < 0 || found->node < 0 || found->node >= POLICY_NODES)
-		/* Limits of the tables; it is tried, and not said, each second. */
+	if (!region || first < 0 || found->node < 0 || found->node >= POLICY_NODES) {
+		if (refused != found->id + 1)
+			say(LOG_WARNING, "%s is not used: there are more than %d regions, %d nodes, or %d blocks", found->name,
+			    POLICY_REGIONS, POLICY_NODES, MEMORY_BLOCKS);
+		refused = found->id + 1;
 		return;
+	}
 	*region = (struct memory_region){ .attributes = *found, .first = first, .scan = true };
 	region->online_file = open_online(found->name);
 	region->here = true;

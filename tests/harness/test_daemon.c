@@ -394,6 +394,54 @@ static void run_large(void)
 }
 
 /*
+ * Loads come and go at random, the budget changes, the daemon is killed now and
+ * then, and all data is checked, for SOAK_MINUTES.
+ */
+static void run_soak(void)
+{
+	const char *setting = getenv("SOAK_MINUTES");
+	const double end = now() + 60 * (setting ? atof(setting) : 1);
+	struct kmsg kmsg = kmsg_mark();
+	int rounds = 0, lost = 0, kills = 0, lives = 1;
+	uint64_t budget = RAM_SIZE;
+
+	if (!add_memory())
+		return;
+	ok(daemon_usual(), "twostaged starts");
+	srandom(1);
+	while (now() < end) {
+		/* What the budget allows, and what fits into the guest without it */
+		uint64_t size = 64 * MIB + (uint64_t)random() % (budget * 3 / 4);
+		double seconds, stall;
+		pid_t pid = load(size, &seconds, &stall);
+
+		lost += !pid;
+		if (random() % 4 == 0) {
+			lives += daemon_end(SIGKILL) == -SIGKILL && daemon_usual();
+			kills++;
+		}
+		if (random() % 3 == 0) {
+			budget = (1 + random() % (RAM_SIZE / GIB)) * GIB;
+			set_budget(budget);
+			waits_for("the budget is", 2);
+		}
+		if (pid)
+			load_end(pid);
+		/* A lower budget has to be met before the next load relies on it. */
+		gives_back(budget / block_size, 60);
+		sleep(random() % (2 * SETTLE));
+		rounds++;
+		diag("progress: %d loads, %d lost, %d blocks online, budget %" PRIu64 " MiB", rounds, lost, online(),
+		     budget / MIB);
+	}
+	ok(rounds && !lost && !oom_kills(&kmsg), "in %d loads no data is lost, and nothing is killed", rounds);
+	ok(lives == kills + 1 && daemon_lives(), "twostaged starts again each of the %d times that it is killed", kills);
+	ok(gives_back(4, SETTLE + 60), "at the end memory goes back");
+	ok_number(daemon_end(SIGTERM), 0, "twostaged ends");
+	kmsg_close(&kmsg);
+}
+
+/*
  * Many small files, as when a source tree is unpacked: each has an inode, a
  * dentry and nodes of its page cache in kernel zones. Returns the number.
  */
@@ -460,6 +508,10 @@ GROUP(group_daemon) = {
 
 GROUP(group_daemon_large) = {
 	.name = "daemon-large", .title = "memory on demand, 12 GiB of it", .setup = setup, .run = run_large, .stays = true,
+};
+
+GROUP(group_daemon_soak) = {
+	.name = "daemon-soak", .title = "memory on demand for SOAK_MINUTES", .setup = setup, .run = run_soak, .stays = true,
 };
 
 GROUP(group_daemon_kernel) = {
