@@ -42,7 +42,7 @@ def kernel_zone(root):
     with Daemon(system, *LIMITS, "--kernel-low=64M") as running:
         system.use(900 * MIB, 480 * MIB)
         contains(running.wait_for("online in a kernel zone"), "the kernel's own zones are short")
-        same(root.read(f"{MEMORY}/memory44/valid_zones"), "Normal\n")
+        running.until(lambda: root.read(f"{MEMORY}/memory44/valid_zones") == "Normal\n", "the online")
 
 
 @test("blocks that were set online by hand stay, unless manage=all")
@@ -87,6 +87,8 @@ def terminated(root):
     with Daemon(system, *LIMITS) as running:
         running.wait_for("online in zone Movable")
         running.until(lambda: system.total() - system.used >= 200 * MIB, "the growth")
+        # The artificial system does what is written to it some time later.
+        time.sleep(1)
         before = system.online("region0")
         running.process.send_signal(signal.SIGTERM)
         same(running.process.wait(5), 0)
