@@ -126,9 +126,9 @@ static void scan(struct memory *memory, struct memory_region *region, bool all, 
 	if (all)
 		region->scan = false;
 	if (appeared && !at_start)
-		say(LOG_NOTICE, "%s: %" PRIu64 " blocks were set online by hand", region->attributes.name, appeared);
+		say(LOG_NOTICE, "%s: blocks that were set online by hand: %" PRIu64, region->attributes.name, appeared);
 	if (vanished)
-		say(LOG_NOTICE, "%s: %" PRIu64 " blocks were set offline by hand", region->attributes.name, vanished);
+		say(LOG_NOTICE, "%s: blocks that were set offline by hand: %" PRIu64, region->attributes.name, vanished);
 }
 
 /* A gap that is large enough, or the end; -1 if there is no place */

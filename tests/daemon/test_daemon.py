@@ -54,7 +54,7 @@ def by_hand(root):
         same(system.online("region0"), [32, 33, 34, 35])
         with system.lock:
             system.set_block("region0", 39, True)
-        running.wait_for("region0: 1 blocks were set online by hand")
+        running.wait_for("region0: blocks that were set online by hand: 1")
         time.sleep(2)
         same(system.online("region0"), [32, 33, 34, 35, 39])
     system.stop.clear()
