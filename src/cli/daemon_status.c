@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../daemon/instance.h"
+#include "array_size.h"
 #include "daemon_status.h"
 #include "sysfs.h"
 
@@ -92,7 +93,7 @@ static void read_limits(struct daemon_status *status, const char *text)
 	size_t i, length = 0;
 	char value[32];
 
-	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(keys); i++) {
 		copy(value, sizeof(value), text, keys[i]);
 		length += snprintf(status->limits + length, sizeof(status->limits) - length, "%s%s=%s",
 				   i ? " " : "", keys[i], value);

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../cli/array_size.h"
 #include "../cli/size.h"
 #include "../cli/sysfs.h"
 #include "config.h"
@@ -102,7 +103,7 @@ static int set_time(uint64_t *milliseconds, const char *value)
 
 	if (!isdigit((unsigned char)*value) || sscanf(value, "%7u%n", &number, &length) != 1)
 		return -EINVAL;
-	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(units); i++) {
 		if (!strcmp(value + length, units[i].unit)) {
 			*milliseconds = (uint64_t)number * units[i].factor;
 			return 0;

@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../cli/array_size.h"
 #include "../cli/size.h"
 #include "../cli/sysfs.h"
 #include "daemon.h"
@@ -107,7 +108,7 @@ static void write_status(const struct policy_action *action)
 	else
 		describe_nothing(now, action, &self.limits, &self.input);
 	instance_write("pid=%d\nmin=%s\nmax=%s\nlow=%s\ntarget=%s\nhigh=%s\nkernel-low=%s\nlast=%s\nlast-time=%lld\n"
-		       "now=%s\n" "own=%s\n",
+		       "now=%s\nblocks=%s\n",
 		       getpid(), format_exact_size(sizes[0], self.limits.min),
 		       self.limits.max == UINT64_MAX ? "none" : format_exact_size(sizes[1], self.limits.max),
 		       format_size(sizes[2], self.limits.low), format_size(sizes[3], self.limits.target),
@@ -378,7 +379,7 @@ static int add_signals(void)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	for (i = 0; !ret && i < sizeof(ends) / sizeof(ends[0]); i++)
+	for (i = 0; !ret && i < ARRAY_SIZE(ends); i++)
 		/* Without a handler the loop ends. */
 		ret = sd_event_add_signal(self.event, NULL, ends[i], NULL, NULL);
 	return ret < 0 ? ret : sd_event_add_signal(self.event, NULL, SIGHUP, on_hangup, NULL);
@@ -496,7 +497,7 @@ static int prepare(void)
 		say(LOG_ERR, "cannot write " INSTANCE_DIRECTORY ": %s", strerror(-ret));
 	if (ret)
 		return ret;
-	instance_read("own", own, sizeof(own));
+	instance_read("blocks", own, sizeof(own));
 	memory_inherit(own);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../cli/array_size.h"
 #include "../cli/errors.h"
 #include "../cli/sysfs.h"
 #include "config.h"
@@ -81,7 +82,7 @@ static const struct option *all_options(void)
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 	};
-	static struct option options[CONFIG_KEYS + sizeof(others) / sizeof(others[0]) + 1];
+	static struct option options[CONFIG_KEYS + ARRAY_SIZE(others) + 1];
 	int key;
 
 	for (key = 0; key < CONFIG_KEYS; key++)

@@ -86,30 +86,29 @@ static void add_zone(const struct zone *zone, uint64_t page_size,
 	memory->available += zone_available(zone) * page_size;
 }
 
-/* The value behind a name at the start of a line; NULL if it is another name */
-static const char *value_of(const char *line, const char *name)
+/* Set @value to the number behind a name at the start of a line. */
+static bool has_value(const char *line, const char *name, uint64_t *value)
 {
 	const size_t length = strlen(name);
 
-	return strncmp(line, name, length) || !isspace((unsigned char)line[length]) ? NULL : line + length;
+	if (strncmp(line, name, length) || !isspace((unsigned char)line[length]))
+		return false;
+	*value = number(line + length);
+	return true;
 }
 
 static void parse_zone_line(const char *line, struct zone *zone)
 {
-	const char *value;
+	uint64_t file;
 
 	while (*line == ' ')
 		line++;
-	if ((value = value_of(line, "pages free")))
-		zone->free = number(value);
-	else if ((value = value_of(line, "low")))
-		zone->low = number(value);
-	else if ((value = value_of(line, "present")))
-		zone->present = number(value);
-	else if ((value = value_of(line, "protection:")))
-		zone->protected = protection(value);
-	else if ((value = value_of(line, "nr_zone_inactive_file")) || (value = value_of(line, "nr_zone_active_file")))
-		zone->file += number(value);
+	if (has_value(line, "nr_zone_inactive_file", &file) || has_value(line, "nr_zone_active_file", &file))
+		zone->file += file;
+	else if (!strncmp(line, "protection:", strlen("protection:")))
+		zone->protected = protection(line);
+	else if (!has_value(line, "pages free", &zone->free) && !has_value(line, "low", &zone->low))
+		has_value(line, "present", &zone->present);
 }
 
 /**

@@ -105,12 +105,12 @@ static int parse_setting(struct trace *trace, const char *text)
 
 	while (*text == '#' || *text == ' ')
 		text++;
-	if (sscanf(text, "block=%31[^ \n]", size) == 1)
+	if (sscanf(text, "block=%31s", size) == 1)
 		return parse_size(size, &trace->input.block_size) || !trace->input.block_size ?
 		       wrong(trace, "is not a size", size) : 0;
 	if (strncmp(text, "region=", 7))
 		return 0;
-	if (sscanf(text, "region=%u:%31[^: \n]:%31[^ \n]", &node, size, budget) < 2 || node >= POLICY_NODES ||
+	if (sscanf(text, "region=%u:%31[^: ]:%31s", &node, size, budget) < 2 || node >= POLICY_NODES ||
 	    trace->input.regions == POLICY_REGIONS || parse_size(size, &bytes))
 		return wrong(trace, "is not region=NODE:SIZE[:BUDGET]", text);
 	region = &trace->input.region[trace->input.regions++];
@@ -277,6 +277,7 @@ int simulate(const struct config *config, const char *file)
 	struct policy_config limits = { 0 };
 	struct model model = { 0 };
 	char line[4096], size[SIZE_TEXT];
+	const bool is_file = strcmp(file, "-");
 	bool is_row, started = false;
 	uint64_t now = 1;
 	int ret = 0;
@@ -284,7 +285,7 @@ int simulate(const struct config *config, const char *file)
 
 	trace.file = file;
 	trace.input.block_size = 128 * MIB;
-	stream = strcmp(file, "-") ? fopen(file, "re") : stdin;
+	stream = is_file ? fopen(file, "re") : stdin;
 	if (!stream) {
 		ret = -errno;
 		fprintf(stderr, "twostaged: cannot read %s: %s\n", file, strerror(errno));
@@ -312,7 +313,7 @@ int simulate(const struct config *config, const char *file)
 		printf("%" PRIu64 " blocks online, %" PRIu64 " offline, at most %" PRIu64 " more at a time; at least %s available\n",
 		       totals.online, totals.offline, totals.most, format_size(size, totals.least));
 	}
-	if (stream != stdin)
+	if (is_file)
 		fclose(stream);
 	return ret;
 }

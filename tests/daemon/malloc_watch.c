@@ -59,7 +59,7 @@ void *realloc(void *memory, size_t size)
 
 int sd_notify(int unset, const char *state)
 {
-	int (*original)(int, const char *) = (int (*)(int, const char *))dlsym(RTLD_NEXT, "sd_notify");
+	int (*original)(int unset, const char *state) = dlsym(RTLD_NEXT, "sd_notify");
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
@@ -73,11 +73,11 @@ int sd_notify(int unset, const char *state)
 /* The program's clock: the first reading after the time says so. */
 int clock_gettime(clockid_t clock, struct timespec *time)
 {
-	static int (*original)(clockid_t, struct timespec *);
+	static int (*original)(clockid_t clock, struct timespec *time);
 	int ret;
 
 	if (!original)
-		original = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+		original = dlsym(RTLD_NEXT, "clock_gettime");
 	ret = original(clock, time);
 	if (ready && !begun && clock == CLOCK_MONOTONIC && time->tv_sec >= ready + 2) {
 		begun = true;

@@ -69,7 +69,7 @@ def killed(root):
     system.region(32, 8)
     with Daemon(system, *LIMITS) as running:
         running.wait_for("online in zone Movable")
-        running.until(lambda: "own=32-" in root.read("run/twostaged/status"), "the list of blocks")
+        running.until(lambda: "blocks=32-" in root.read("run/twostaged/status"), "the list of blocks")
         running.process.send_signal(signal.SIGKILL)
         running.process.wait(5)
     before = system.online("region0")
