@@ -63,7 +63,7 @@ def run(root, total, wants, count, after=lambda guests: None):
         guests.append(Guest(root.at(f"g{number}"), want, 0, look))
     for _ in range(2):
         subprocess.run([SCRIPT, "--total", f"{total // GIB}G", "--interval", "0", "--count", str(count)] +
-                       [f"{guest.path}:vm0" for guest in guests], capture_output=True, text=True, check=True, timeout=60)
+                       [f"{guest.path}:vm0" for guest in guests], capture_output=True, text=True, check=True, timeout=120)
         after(guests)
         after = lambda guests: None
     for guest in guests:
