@@ -26,6 +26,7 @@ struct sums {
 	uint64_t total;
 	uint64_t present[POLICY_ZONES];
 	uint64_t free;
+	uint64_t movable_available;
 	uint64_t kernel_available;
 	uint64_t kernel_free;
 };
@@ -63,6 +64,7 @@ static struct sums sum(const struct policy_input *input)
 			sums.present[zone] += memory->present;
 			sums.free += memory->free;
 		}
+		sums.movable_available += input->node[node][POLICY_MOVABLE].available;
 		sums.kernel_available += input->node[node][POLICY_KERNEL].available;
 		sums.kernel_free += input->node[node][POLICY_KERNEL].free;
 	}
@@ -250,17 +252,23 @@ static void grow(struct policy_action *action, const struct policy_config *confi
 	action->wanted = POLICY_NO_REASON;
 }
 
-/* Whether a block of this zone may leave without @reserve being crossed */
+/*
+ * Whether a block of this zone may leave: without @reserve being crossed, and
+ * without making the kernel short. What zone Movable has no place for goes to the
+ * kernel zones.
+ */
 static bool may_leave(const struct policy_config *config, const struct policy_input *input, const struct sums *sums,
-		      enum policy_zone zone, uint64_t reserve)
+		      enum policy_zone zone, bool over_budget, uint64_t reserve)
 {
+	const uint64_t kernel_reserve = over_budget ? config->kernel_low / 2 : 2 * config->kernel_low;
 	const uint64_t size = input->block_size;
 	uint64_t kernel;
 
 	if (input->available < size || input->available - size < reserve)
 		return false;
 	if (zone == POLICY_MOVABLE)
-		return true;
+		return sums->movable_available >= size ||
+		       sums->kernel_available >= kernel_reserve + size - sums->movable_available;
 	kernel = missing(size, sums->present[POLICY_KERNEL]);
 	return sums->kernel_available >= size && sums->kernel_available - size >= 3 * config->kernel_low &&
 	       sums->present[POLICY_MOVABLE] <= (unsigned __int128)kernel * config->ratio / 100;
@@ -290,7 +298,7 @@ static bool block_to_shrink(struct policy_action *action, const struct policy_co
 			if (!region->ready[zone] ||
 			    (over_budget && !(region->has_budget && region->plugged > region->budget)))
 				continue;
-			if (!may_leave(config, input, sums, zone, reserve)) {
+			if (!may_leave(config, input, sums, zone, over_budget, reserve)) {
 				action->why = POLICY_NEEDED;
 				continue;
 			}

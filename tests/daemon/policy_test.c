@@ -341,6 +341,22 @@ static void test_surplus_order(void)
 	check(decide(&s).kind == POLICY_NOTHING, "the ratio");
 }
 
+/* What is in a block of zone Movable must not make the kernel short. */
+static void test_surplus_place(void)
+{
+	struct situation s = surplus();
+
+	s.input.available = 700 * MIB;
+	s.input.node[0][POLICY_MOVABLE].available = BLOCK - 1;
+	s.input.node[0][POLICY_KERNEL].available = 64 * MIB;
+	check(decide(&s).kind == POLICY_NOTHING && decide(&s).why == POLICY_NEEDED, "kind %d", decide(&s).kind);
+	s.input.node[0][POLICY_KERNEL].available++;
+	expect(&s, POLICY_SHRINK, POLICY_SURPLUS, 1);
+	s.input.node[0][POLICY_MOVABLE].available = BLOCK;
+	s.input.node[0][POLICY_KERNEL].available = 32 * MIB;
+	expect(&s, POLICY_SHRINK, POLICY_SURPLUS, 1);
+}
+
 static void test_budget(void)
 {
 	struct situation s = usual();
@@ -777,6 +793,7 @@ static const struct test {
 	{ "the node that is short grows first, then the first region", test_node, false },
 	{ "a block goes offline after settle= and hysteresis=, without pressure", test_surplus, false },
 	{ "blocks in zone Movable go offline before those in kernel zones", test_surplus_order, false },
+	{ "a block goes offline only if what is in it does not make the kernel short", test_surplus_place, false },
 	{ "a budget that is lower than what is plugged is followed", test_budget, false },
 	{ "an offline ends when memory is needed", test_abort, false },
 	{ "limits that are not configured are chosen from the speed", test_resolve, false },
