@@ -35,7 +35,7 @@ struct twostage_region;
  * @assign: make the range [@start, @start + @size) accessible. All of it or
  *	nothing: after an error, no part of the range may be left assigned. Not
  *	called again for a range before it has been unassigned.
- * @unassign: take the range back. The kernel does not refer to it any more.
+ * @unassign: take the range back; the kernel does not access it any more.
  *	After an error the memory counts as still assigned: the error is
  *	reported, and the next online of the range does not call @assign.
  * @budget: how much may be assigned at present, in bytes, if that is limited;

@@ -193,6 +193,6 @@ int claims_init(void)
 {
 	resource_lock = (rwlock_t *)symbol_address("resource_lock");
 	if (!resource_lock)
-		pr_notice("this kernel does not name its variables (CONFIG_KALLSYMS_ALL): a region inside of a reserved range is not checked for PCI devices there, see /proc/iomem\n");
+		pr_notice("this kernel is built without CONFIG_KALLSYMS_ALL: a region inside of a reserved range is not checked for PCI devices there: look for them in /proc/iomem before you add one\n");
 	return 0;
 }

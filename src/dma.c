@@ -6,15 +6,16 @@
  * bounce buffers (SWIOTLB) or an IOMMU. On x86 the kernel decides at boot
  * whether it needs bounce buffers: from the highest address that is RAM, or
  * that the firmware says may become RAM (SRAT). RAM that is hidden by memmap=
- * or mem= does not count. Where it decided against them, and memory above 4 GiB
- * is added later, each I/O of such a device to that memory fails.
+ * or mem= does not count. If the kernel decided against bounce buffers, and
+ * memory above 4 GiB is added later, each I/O of such a device to that memory
+ * fails. So memory that a device in use cannot reach is refused.
  *
- * Bounce buffers that are set up later are no way out. swiotlb_init_late() does
- * reach devices that exist already, since they all refer to the one default
- * pool. But it gets no more than one allocation of the page allocator (4 MiB
- * instead of 64 MiB), so that I/O fails under load; and drivers that are bound
- * have sized their requests for a system without bounce buffers. It has no
- * inverse, either. So memory that a device in use cannot reach is refused.
+ * Setting up bounce buffers later (swiotlb_init_late()) is no alternative. They
+ * would reach devices that exist already, since all devices refer to the one
+ * default pool. But the pool would be limited to one allocation of the page
+ * allocator (4 MiB instead of 64 MiB), so I/O would fail under load; drivers
+ * that are bound have sized their requests for a system without bounce buffers;
+ * and it cannot be undone.
  *
  * Only PCI devices are looked at. A device is in use if it has a driver that
  * has enabled bus mastering: a PCI device cannot do DMA without that, and the
@@ -24,8 +25,8 @@
  * devices have no such mark: a platform device has a mask of 32 bits whether it
  * does DMA or not.
  *
- * The coherent mask does not matter. What is allocated by it comes from memory
- * that the device can reach.
+ * The coherent mask does not matter, because coherent allocations come from
+ * memory that the device can reach.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -95,7 +96,7 @@ static u64 dma_limit(struct device *dev)
 	return min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
 }
 
-/* A device in use that cannot reach @last; pci_dev_put(). */
+/* A device in use that cannot reach @last; the caller drops the reference. */
 static struct pci_dev *find_limited(u64 last)
 {
 	struct pci_dev *pdev = NULL;

@@ -5,8 +5,8 @@
  * The kernel that resumes from hibernation starts without regions, so the
  * contents of populated blocks would be lost, and with them the memmap in
  * populated and poisoned blocks. Hibernation is refused while there are such
- * blocks. Once it has begun, no block comes online: until tasks are frozen, or
- * as long as a program has /dev/snapshot open, that could still happen.
+ * blocks. After this check, tasks still run until they are frozen, or as long
+ * as a program has /dev/snapshot open: they cannot set blocks online.
  *
  * Copyright (C) 2026 the twostage developers
  */

@@ -108,9 +108,9 @@ static void __noreturn stay_loaded(const char *function, int error)
 }
 
 /*
- * unregister_kprobe() does not report that it failed to disarm the probe, for
- * which it needs memory. disable_kprobe() does; it returns -EINVAL for a probe
- * whose code is gone, which cannot be the case here.
+ * Disarming a probe needs memory and may fail. unregister_kprobe() does not
+ * report that, so call disable_kprobe() first, which does. It returns -EINVAL
+ * for a probe that is not registered, and therefore not armed.
  */
 static void remove_probe(struct kprobe *kprobe, const char *function)
 {
@@ -154,12 +154,15 @@ static const char *why_not(int error)
  * registered, ftrace cannot be switched off; while it is off, they cannot be
  * registered.
  *
- * These ops are on all wrapped functions, too, and claim the right to change
- * the instruction pointer there (IPMODIFY). So ftrace refuses a second user of
- * that right (a live patch), instead of silently losing one of the two. A
- * kprobe with a post_handler makes this claim by itself, but not if it joins an
- * existing probe; in that case the kernel gives up a claim that it never made,
- * which is a WARNING, and an Oops later. So the hooks' probes have none.
+ * These ops are also set on all functions that are wrapped by a kprobe, and
+ * claim the right to change the instruction pointer there (IPMODIFY). ftrace
+ * allows only one such claim for each function, so it refuses a live patch of a
+ * wrapped function; without the claim, one of the two redirections would
+ * silently be lost. A kprobe with a post_handler makes the claim by itself, but
+ * not if it is added to a function that already has a probe. When such a kprobe
+ * is removed, the kernel gives up a claim that it never made: a WARNING, and
+ * later an Oops. So a hook's probe has no post_handler if ftrace can trace the
+ * function.
  */
 static void notrace pin_callback(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 				 struct ftrace_regs *fregs)
@@ -221,9 +224,9 @@ void hooks_exit(void)
 }
 
 /*
- * For a function that ftrace cannot trace (some memory hotplug functions): the
- * probe is a breakpoint. This keeps it from being optimised into a jump, which
- * could not redirect.
+ * The probe of a function that ftrace cannot trace (some memory hotplug
+ * functions) is a breakpoint. A post_handler keeps the kernel from optimising
+ * the breakpoint into a jump, which could not redirect the call.
  */
 static void hook_post_handler(struct kprobe *kprobe, struct pt_regs *regs, unsigned long flags)
 {

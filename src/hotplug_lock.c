@@ -51,7 +51,8 @@ static void recalc_sigpending_current(void)
 bool hotplug_trylock(void)
 {
 	/*
-	 * If this fails, it has called restart_syscall() for its usual callers.
+	 * On failure it has called restart_syscall(), since its usual callers
+	 * are writes to sysfs that are to be restarted.
 	 */
 	if (!mm_call(lock_device_hotplug_sysfs)())
 		return true;
@@ -115,14 +116,14 @@ void wrappers_wait(void)
 /*
  * The task inside of a hotplug section: a wrapper that holds
  * device_hotplug_lock while it calls the original. Changed under that lock. A
- * hook's wanted() looks at it without the lock: the task can only be current
- * if current is in the section.
+ * hook's wanted() only compares it with current, which needs no lock: no other
+ * task sets it to current, or changes it while it is.
  */
 static struct task_struct *hotplug_section_owner;
 
 /**
- * in_hotplug_section() - whether a call comes from the original, which a
- *	wrapper has called in a hotplug section
+ * in_hotplug_section() - whether the calling task is in a hotplug section, so
+ *	that the call comes from a wrapper and must not be redirected again
  *
  * Context: Any, for a hook's wanted().
  */

@@ -5,8 +5,9 @@
  * Without the hooks the core would initialise a memmap that does not exist, or
  * take a block offline and leave stage 2 behind. So memory_subsys_online() and
  * memory_subsys_offline(), through which all online and offline requests come,
- * are guarded by ftrace: for blocks of a region they run only while the hooks
- * do. A switch of debugfs kprobes/enabled is serialised with them.
+ * are guarded by ftrace: for blocks of a region they fail while the hooks are
+ * disarmed. Writes to debugfs kprobes/enabled are serialised with them, so the
+ * hooks cannot be disarmed in the middle of an operation.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -40,11 +41,12 @@ static int guarded_call(struct device *dev, int (*original)(struct device *dev))
 		const struct twostage_block *block = block_of_device(dev);
 
 		/*
-		 * As the original does: the next request starts without a zone.
+		 * Reset the zone that was asked for, as the original does, or
+		 * the next request would use it.
 		 */
 		container_of(dev, struct memory_block, dev)->online_type = MMOP_OFFLINE;
 		twostage_region_report(block->region, block_start(block),
-				       "refused, the hooks are switched off: echo 1 > /sys/kernel/debug/kprobes/enabled, then try again");
+				       "refused: the hooks are switched off: echo 1 > /sys/kernel/debug/kprobes/enabled, then try again");
 		return -EIO;
 	}
 	WRITE_ONCE(calling_original, current);

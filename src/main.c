@@ -126,14 +126,17 @@ static int add_region_parameters(void)
 	kfree(params);
 
 	if (ret)
-		pr_err("a region= cannot be added, so the module is not loaded\n");
+		pr_err("not loaded: the region of a region= parameter cannot be added (see above)\n");
 	/*
 	 * modprobe takes -EEXIST for "the module is loaded already", a success.
 	 */
 	return ret == -EEXIST ? -EBUSY : ret;
 }
 
-/* In the order of the floors: a file uses only those above it in this table. */
+/*
+ * In the order of initialisation: a file uses only those above it in this table
+ * (see "Floors" in docs/design.md).
+ */
 static const struct {
 	int (*init)(void);
 	void (*exit)(void);
@@ -171,10 +174,10 @@ static int __init twostage_init(void)
 	int ret;
 
 	/*
-	 * The memory of the kernel that crashed looks unused here, and is what
-	 * the dump is made of. Without the module no provider can set it
-	 * online, and no DIMM is adopted. -ENODEV: there is nothing to do for
-	 * the module, so a boot that loads it does not fail.
+	 * This kernel sees the memory of the crashed kernel as unused, but the
+	 * dump is made of it: setting it online would overwrite the dump, so no
+	 * provider may add regions. -ENODEV, which tells user space that there
+	 * is nothing to do, keeps a boot that loads the module from failing.
 	 */
 	if (is_kdump_kernel()) {
 		pr_err("not loaded: this kernel takes a crash dump, which memory that comes online would overwrite\n");

@@ -2,12 +2,13 @@
 /*
  * Hardware-poisoned pages of populated blocks
  *
- * A page that the hardware has reported as broken is hardware-poisoned
- * (hwpoison): memory_failure() takes it away from its users and marks its
- * struct page. References to it remain, in the form of page table entries that
- * hold its PFN but no reference, and of tasks that hold the page. An offline
- * passes over such a page, even if it is in use. In the stock kernel that does
- * no harm, because the memmap of offline memory stays.
+ * When the hardware reports that a page is broken, memory_failure() takes it
+ * away from its users and marks its struct page as hardware-poisoned
+ * (hwpoison). The struct page is still used afterwards: by tasks that hold a
+ * reference to the page, and through hwpoison entries in page tables, which
+ * hold its PFN but no reference. An offline passes over such a page, even if it
+ * is in use. In the stock kernel that does no harm, because the memmap of
+ * offline memory stays.
  *
  * So a block with a hardware-poisoned page keeps its memmap when it goes
  * offline, and its direct map and its assignment with it (BLOCK_POISONED). This
@@ -24,7 +25,8 @@
 #include "mm_internals.h"
 
 /*
- * No other caller of memory_failure() passes this flag: the wrapper's own call
+ * Marks the wrapper's own call of memory_failure(). No caller in the kernel
+ * passes this flag.
  */
 #define MF_TWOSTAGE_NESTED BIT(30)
 
@@ -32,9 +34,9 @@
  * block_has_hwpoison() - whether a block has to keep its memmap
  * @block: the block
  *
- * Context: For a final answer, when the block is offline, after
- * pfn_walkers_wait(): a wrapper that has found a page of the block online has
- * noted that by now.
+ * Context: Any. The answer is final if the block is offline and
+ * pfn_walkers_wait() has been called since: a wrapper that found a page of the
+ * block online before that has noted it by now.
  */
 bool block_has_hwpoison(const struct twostage_block *block)
 {
@@ -65,8 +67,9 @@ static bool memory_failure_wanted(const unsigned long *arguments)
 }
 
 /*
- * Note the block before the original looks at the page: the original sleeps
- * while it holds no reference that an offline would wait for.
+ * Note the block before the original looks at the page. The original sleeps
+ * without a reference that an offline would wait for, so meanwhile the block
+ * may go offline; without the note it would lose its memmap.
  */
 static int wrapped_memory_failure(unsigned long pfn, int flags)
 {
@@ -99,7 +102,7 @@ static int wrapped_soft_offline_page(unsigned long pfn, int flags)
 	struct page *page;
 	int ret;
 
-	/* put_page() may sleep on PREEMPT_RT. */
+	/* Before put_page(), which may sleep on PREEMPT_RT */
 	wrapper_enter();
 	if (flags & MF_COUNT_INCREASED)
 		put_page(pfn_to_page(pfn));
@@ -120,8 +123,8 @@ static typeof(memory_failure) wrapped_memory_failure __maybe_unused;
 static typeof(soft_offline_page) wrapped_soft_offline_page __maybe_unused;
 
 /*
- * Guards, so that pages which are poisoned while kprobes are disarmed are
- * noted.
+ * Guards, because a page may also be poisoned while kprobes are disarmed, and
+ * its block has to be noted then, too.
  */
 static struct hook hooks[] = {
 	{

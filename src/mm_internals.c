@@ -31,8 +31,8 @@ MM_INTERNALS(DEFINE_INTERNAL)
 static online_page_callback_t *page_callback;
 
 /**
- * mm_online_pages() - online_pages() of mm/memory_hotplug.c, for which all
- *	pages are handed out
+ * mm_online_pages() - online_pages() of mm/memory_hotplug.c, without the
+ *	online_page_callback of a balloon driver
  * @pfn: first page, pageblock aligned
  * @nr_pages: up to the end of a section
  * @zone: where the pages go
@@ -398,6 +398,6 @@ int mm_internals_init(void)
 
 	page_callback = (online_page_callback_t *)symbol_address("online_page_callback");
 	if (!page_callback)
-		pr_notice("this kernel does not name its variables (CONFIG_KALLSYMS_ALL): do not use a balloon driver of Hyper-V or Xen, it would keep pages of blocks that come online\n");
+		pr_notice("this kernel is built without CONFIG_KALLSYMS_ALL: do not use a balloon driver of Hyper-V or Xen, it would keep pages of blocks that come online\n");
 	return 0;
 }

@@ -81,8 +81,9 @@ MM_INTERNALS(DECLARE_INTERNAL)
 
 /*
  * mm_call(function)(arguments) calls a function of the lists above, with the
- * types of its prototype in the kernel's headers. Of a wrapped function this
- * is the original: the hook's wanted() tells such a call from others.
+ * types of its prototype in the kernel's headers. If the function is wrapped,
+ * the original runs: the hook's wanted() recognises such a call and does not
+ * redirect it.
  *
  * It is a static call, which is a direct call where the architecture can do
  * that: an indirect call of a function that the kernel never calls indirectly
@@ -163,6 +164,18 @@ void mm_move_pfn_range_to_zone(const struct zone_move *move);
 typedef const struct bus_type bus_attribute_bus;
 #else
 typedef struct bus_type bus_attribute_bus;
+#endif
+
+/*
+ * A binary attribute, as its functions get it, and the start of a definition of
+ * a group's list of them.
+ */
+#ifdef HAVE_BIN_ATTRIBUTE_CONST
+typedef const struct bin_attribute binary_attribute;
+#define BINARY_ATTRIBUTES(name) const struct bin_attribute *const name[]
+#else
+typedef struct bin_attribute binary_attribute;
+#define BINARY_ATTRIBUTES(name) struct bin_attribute *name[]
 #endif
 
 /* Flags of a workqueue whose works run on the CPU that they are queued on */

@@ -4,27 +4,31 @@
  *
  * Every request to set a block online ends in the core's online_pages(). For a
  * standby block our wrapper runs in its place. It calls the original for the
- * block without the pages that its own memmap will take, and of what the
- * original does
+ * block without the pages that the block's own memmap will take. The steps of
+ * the original:
  *
- *   1. move_pfn_range_to_zone()	initialises struct pages that do not exist
- *					yet: the wrapper only notes the arguments;
- *   2. MEM_GOING_ONLINE		our callback comes first: stage 2, and then
- *					the zone move of 1, so that all other
- *					callbacks find their struct pages;
- *   3. the onlining itself		is the core's.
+ *   1. move_pfn_range_to_zone()	would initialise struct pages that do
+ *					not exist yet: its wrapper only notes
+ *					the arguments;
+ *   2. MEM_GOING_ONLINE		our callback runs first: it does stage 2
+ *					and then the zone move of step 1, so
+ *					that all others find the struct pages;
+ *   3. the onlining itself		is left to the core.
  *
  * If a callback refuses, the core calls MEM_CANCEL_ONLINE and then
  * remove_pfn_range_from_zone(). Both still touch the struct pages, so stage 2
  * is undone only after the original has returned. If stage 2 itself failed,
- * there are no struct pages, and the wrapper of the latter does nothing.
+ * there are no struct pages, and the wrapper of remove_pfn_range_from_zone()
+ * does nothing.
  *
- * Offline: the original for the shortened range, then stage 2 is undone.
+ * The wrapper of offline_pages() calls the original for the same shortened
+ * range, and then undoes stage 2.
  *
  * At stage 1 and at the removal, arch_add_memory() and arch_remove_memory()
- * have nothing to map or to unmap. The sections of standby memory are not even
- * marked present: the core does not check that for memory that is added, but
- * makedumpfile takes a present section for one with a memmap, and gives up.
+ * have nothing to map or to unmap, so their wrappers do not call the originals.
+ * The sections of standby memory are not even marked present. The core does not
+ * need that, while makedumpfile expects a memmap in each section that is
+ * present, and fails without.
  *
  * online_pages() and offline_pages() run with mem_hotplug_lock held for
  * writing, so there is one operation at a time.
@@ -68,9 +72,9 @@ enum operation_phase {
 /*
  * The online or offline of a block that is in flight.
  *
- * Written under mem_hotplug_lock. Hooks read @task without it: it can be equal
- * to current only if current itself is in the operation, and then the other
- * members are current's own.
+ * Written under mem_hotplug_lock. Hooks read @task without that lock: only the
+ * task that runs the operation can find itself there, and while it does, no
+ * other task changes the other members.
  */
 static struct operation {
 	struct task_struct *task;
@@ -104,7 +108,10 @@ static bool in_batch(void)
 	return READ_ONCE(batch_task) == current;
 }
 
-/* Calls by the core: wrappers call the originals from within an operation. */
+/*
+ * Wrappers call the originals from within an operation: redirect only calls
+ * that come from outside of one.
+ */
 static bool block_call_wanted(const unsigned long *arguments)
 {
 	return block_at_pfn(arguments[0]) && !in_operation();
@@ -144,7 +151,7 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
 	u64 started = trace_start();
 	int ret;
 
-	/* The core's walk over the blocks ends with this. */
+	/* The error ends the core's auto-online at the first block. */
 	if (is_unwanted_auto_online(block->region))
 		return -ECANCELED;
 	ret = check_online(block, nr_pages);
@@ -156,7 +163,10 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
 	if (!ret && memmap_pages)
 		mm_call(adjust_present_page_count)(pfn_to_page(pfn), group, memmap_pages);
 	if (ret && block->stage == BLOCK_POPULATED) {
-		/* The sections have never been online: no walker can have found them. */
+		/*
+		 * The sections have never been online, so no walker can have
+		 * found their struct pages: pfn_walkers_wait() is not needed.
+		 */
 		block_withdraw(block);
 		block_depopulate(block);
 	}
@@ -194,7 +204,10 @@ static void depopulate_or_defer(struct twostage_block *block)
 	depopulate_or_keep(block);
 }
 
-/* Gives up mem_hotplug_lock after each block: a provider may take its time. */
+/*
+ * Gives up mem_hotplug_lock after each block, because an unassign may take long
+ * and other tasks need the lock.
+ */
 static void depopulate_pending(struct twostage_region *region)
 {
 	bool waited = false;
@@ -249,7 +262,10 @@ static int offline_without_memmap(unsigned long pfn, unsigned long nr_pages,
 {
 	int ret;
 
-	/* First, so that the original recognises a zone that becomes empty. */
+	/*
+	 * Subtract the pages of the memmap before the call, or the original
+	 * would not recognise that the zone has become empty.
+	 */
 	if (memmap_pages)
 		mm_call(adjust_present_page_count)(pfn_to_page(pfn), group, -(long)memmap_pages);
 	ret = mm_call(offline_pages)(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
@@ -261,8 +277,8 @@ static int offline_without_memmap(unsigned long pfn, unsigned long nr_pages,
 /*
  * Once all blocks of a DIMM are offline, its driver lets the firmware eject it,
  * and cannot be told that a poisoned block has to stay. That block's memmap
- * would be ejected with the DIMM, so the block has to stay online. A page that
- * is poisoned after this check is too late: see region_remove_adopted().
+ * would be ejected with the DIMM, so the block has to stay online. If a page is
+ * poisoned only after this check, region_remove_adopted() fails.
  */
 static int check_offline(const struct twostage_block *block)
 {
@@ -314,17 +330,17 @@ static void wrapped_remove_pfn_range_from_zone(struct zone *zone, unsigned long 
 }
 
 /*
- * In a zone without holes, pageblock_pfn_to_page() does not check for each
- * pageblock whether it is online. Compaction walks a span that it has noted
- * before, and sleeps. If a block at the zone's end goes offline meanwhile, the
- * zone is smaller and still has no hole, and compaction goes on beyond its end.
- * The stock kernel still has a memmap there.
+ * In a zone that is marked contiguous (without holes), pageblock_pfn_to_page()
+ * does not check for each pageblock whether it is online. Compaction notes the
+ * end of the zone when it begins, and sleeps in between. If the zone's last
+ * block goes offline meanwhile, the zone shrinks and is still contiguous, so
+ * compaction goes on to the old end. The stock kernel still has a memmap there,
+ * but that of our block has been freed.
  *
- * So zones with blocks of a region count as having holes, as every zone does
- * while it is being resized; and so do other zones of the same node, since
- * compaction may be under way in a zone that has had such a block. That also
- * saves the search for holes, which looks at every pageblock of the zone, twice
- * for a block that hosts its memmap.
+ * So do not mark zones contiguous in nodes that have regions: not only zones
+ * with a block of a region, since compaction may be under way in a zone that
+ * has had such a block. That also saves the search for holes, which looks at
+ * every pageblock of the zone, twice for a block that hosts its memmap.
  */
 static bool set_zone_contiguous_wanted(const unsigned long *arguments)
 {
@@ -384,9 +400,10 @@ static ssize_t wrapped_valid_zones_show(struct device *dev, struct device_attrib
 #ifdef CONFIG_FIRMWARE_MEMMAP
 /*
  * /sys/firmware/memmap tells the next kernel, started by kexec, what memory
- * there is. The core removes the entry of memory that is removed. Ours never
- * had one; but the firmware may have one of its own for exactly this range,
- * which the kernel was told to leave alone, and that one has to stay.
+ * there is. When memory is removed, the core also removes the entry for its
+ * range. A region has none of its own, but the firmware may have reported the
+ * same range as RAM (which memmap= then withheld from the kernel). That entry
+ * has to stay, or the next kernel would not know of the memory.
  */
 static bool firmware_map_remove_wanted(const unsigned long *arguments)
 {

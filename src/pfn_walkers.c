@@ -38,9 +38,9 @@ static void pass_context_switch(struct work_struct *work)
 }
 
 /*
- * Where kernel code is preempted only at explicit points, no task is between
- * pfn_to_online_page() and the use of the page any more once every CPU has
- * switched to this work.
+ * Without kernel preemption a task leaves the CPU only at explicit points, such
+ * as cond_resched(). Walkers have none between pfn_to_online_page() and the
+ * last use of the page, so all are done with it once each CPU has run a work.
  */
 static int switch_every_cpu(void)
 {
@@ -71,8 +71,8 @@ static int switch_every_cpu(void)
 static atomic_t compacting = ATOMIC_INIT(0);
 
 /*
- * The tracepoints are not there, so the number is unknown: as if compaction
- * were running all the time
+ * Value of @compacting if the tracepoints cannot be used: assume that
+ * compaction runs all the time, and do not wait for its end.
  */
 #define COMPACTION_UNKNOWN (INT_MAX / 2)
 

@@ -2,11 +2,11 @@
 /*
  * Stage 2 of one block, and its exact inverse
  *
- * In this order, and undone in the reverse one: the provider makes the memory
- * accessible (assign); the direct map and the memmap are made, the latter at
+ * The steps, which are undone in reverse order: the provider makes the memory
+ * accessible (assign); the direct map and the memmap are made, the memmap at
  * the block's start by way of an altmap; the block becomes System RAM in
- * /proc/iomem; the struct pages are initialised, first those of the memmap's
- * own pages and then the others, which brings the block into its zone.
+ * /proc/iomem; the struct pages are initialised and enter the zone, first those
+ * of the pages that hold the memmap, then the others.
  *
  * Code that walks System RAM expects a memmap there (kcore cannot be opened
  * without), so the resource is made after the memmap and removed before it.
@@ -84,7 +84,8 @@ static void unit_unassign(struct twostage_region *region, unsigned long unit)
 	trace_unassign(region->id, start, size, trace_duration(started), ret);
 	if (ret) {
 		/*
-		 * With its range, so that the first few are listed one by one.
+		 * The range makes each text different, so the first few are not
+		 * suppressed as repetitions.
 		 */
 		twostage_region_report(region, start,
 				       "provider %s does not take [%#llx-%#llx] back, it stays assigned (%pe)",
@@ -116,8 +117,9 @@ static void altmap_free(const struct twostage_block *block, struct vmem_altmap *
 }
 
 /*
- * If a memmap from ordinary memory does not fit, arch_add_memory() notices that
- * half way, with a warning, and leaves the block's direct map behind.
+ * If there is not enough ordinary memory for the memmap, arch_add_memory()
+ * fails half way with a warning, and leaves the block's direct map behind:
+ * check before the call.
  */
 static int check_ordinary_memory(const struct twostage_block *block)
 {
@@ -274,9 +276,9 @@ trace:
  *	System RAM
  * @block: the block, which is populated; its sections are not online
  *
- * kcore, and the kernel for the headers of a loaded kdump kernel, keep lists of
- * System RAM, which they renew at MEM_OFFLINE. So this comes before their
- * callbacks.
+ * kcore, and crash hotplug for the ELF headers of a loaded kdump kernel, build
+ * lists of System RAM, and renew them in their MEM_OFFLINE callbacks. The block
+ * must have left System RAM before these run.
  *
  * Context: mem_hotplug_lock held for writing.
  */

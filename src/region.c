@@ -2,9 +2,9 @@
 /*
  * Adding and removing regions: stage 1
  *
- * Stage 1 is add_memory_resource() for the whole region, with arch_add_memory()
- * wrapped (online.c) to do no more than make sure that there are section
- * structures.
+ * Stage 1 is add_memory_resource() for the whole region. The wrapper of
+ * arch_add_memory() in online.c makes neither a memmap nor a direct map for it,
+ * but only allocates the section structures.
  *
  * Locks, in this order: the core's device_hotplug_lock (one hotplug operation
  * at a time; also protects the list of regions), then its mem_hotplug_lock (for
@@ -55,12 +55,16 @@ static struct device *root;
 #define ADD_LOCK_TIMEOUT_S 10
 #define REMOVE_LOCK_TIMEOUT_S 2
 
-/* For what remains to be done of a region when device_hotplug_lock is free */
+/*
+ * Runs region_drop() for callers that hold device_hotplug_lock: region_drop()
+ * waits for tasks that may wait for this lock.
+ */
 static struct workqueue_struct *drop_workqueue;
 
 /*
- * Regions can be added. False until the load cannot fail any more, because no
- * region may outlive the module. device_hotplug_lock
+ * Whether regions can be added. False until the load cannot fail any more: a
+ * failed load would leave the regions behind without the module's code.
+ * device_hotplug_lock
  */
 static bool accepting_regions;
 
@@ -212,14 +216,15 @@ static bool report_claimed(const struct twostage_region *region)
 /*
  * The resource is exclusive, so standby memory cannot be mapped by /dev/mem. It
  * is not System RAM, or code that walks System RAM (kcore, kexec, kdump) would
- * find memory without a memmap. On a kernel that keeps memblock
- * (ARCH_KEEP_MEMBLOCK), stage 1 enters the region there, and kexec walks
- * memblock: "driver managed" keeps it from putting the next kernel there.
+ * find memory without a memmap. With ARCH_KEEP_MEMBLOCK, stage 1 adds the
+ * region to memblock, which kexec searches for a place for the next kernel: it
+ * passes over memory that is marked "driver managed".
  *
  * __request_region() accepts a range inside a resource that is not busy, even
- * if that is the memory of a PCI device, so search for those: before the
- * request, because even a short-lived resource could make a driver's request
- * fail; and after it, because from then on it keeps others out.
+ * if that is the memory of a PCI device, so search for such resources. Search
+ * before the request, because even a short-lived resource of ours could make a
+ * driver's request fail; and again after it, because only our resource keeps
+ * others from claiming the range after the search.
  */
 static int request_resource_of(struct twostage_region *region)
 {
@@ -249,7 +254,7 @@ static int stage_one(struct twostage_region *region)
 	int ret;
 
 	if (!hooks_armed()) {
-		pr_err("%s: the hooks are switched off, see /sys/kernel/debug/kprobes/enabled\n",
+		pr_err("%s: not added: the hooks are switched off: echo 1 > /sys/kernel/debug/kprobes/enabled, then try again\n",
 		       dev_name(&region->dev));
 		return -EIO;
 	}
@@ -412,8 +417,8 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 	}
 
 	/*
-	 * The directory first, since it may fail; its uevent when the blocks
-	 * are there.
+	 * Make the directory before stage 1, because this may fail, but send
+	 * its uevent after it: user space expects the blocks to exist by then.
 	 */
 	dev_set_uevent_suppress(&region->dev, true);
 	ret = device_add(&region->dev);
@@ -440,8 +445,9 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 abandon:
 	/*
 	 * A task may be in an attribute of the region and wait for
-	 * device_hotplug_lock, so it must be dropped without that lock. The
-	 * module references are for region_drop().
+	 * device_hotplug_lock, so region_drop() must be called without that
+	 * lock. Take the module references that it puts: region_add() puts its
+	 * own.
 	 */
 	WRITE_ONCE(region->removed, true);
 	regions_list_del(region);
@@ -505,7 +511,7 @@ static struct twostage_region *region_add(const struct twostage_region_params *p
 	return region;
 }
 
-/* The last chance to report memory that the provider has never taken back. */
+/* No unassign is tried after this, so report memory that is still assigned. */
 static void report_assigned(const struct twostage_region *region)
 {
 	unsigned long units = region->nr_blocks / region->unit_blocks;
@@ -574,16 +580,15 @@ int region_add_by_name(const struct twostage_region_params *params)
  * because its holder may wait for the caller (a driver in its probe function).
  * The caller holds no lock that the provider's functions take.
  *
- * Return: the region or an ERR_PTR, with a line in the log that says what was
- * wrong with what: -ETIMEDOUT if other tasks were adding, removing or changing
- * memory all the time; -EINVAL for a range that is empty, not aligned or
- * overflowing, and for a node that cannot exist; -ERANGE if the kernel cannot
- * map the range (mhp_get_pluggable_range()), or a device in use cannot reach
- * it;
- * -EEXIST if it overlaps a region;
- * -EBUSY if it overlaps anything in /proc/iomem but reserved memory; -EIO if
- * the hooks are switched off; -ENOMEM; -ENODEV if the provider's module is
- * being unloaded, or this one is not ready yet.
+ * Return: the region, or an ERR_PTR, with the reason in the log unless a module
+ * is being unloaded: -ETIMEDOUT if other tasks were adding, removing or
+ * changing memory all the time; -EINVAL for a range that is empty, not aligned
+ * or overflowing, and for a node that cannot exist; -ERANGE if the kernel
+ * cannot map the range (mhp_get_pluggable_range()), or a device in use cannot
+ * reach it; -EEXIST if it overlaps a region; -EBUSY if it overlaps anything in
+ * /proc/iomem but reserved memory; -EIO if the hooks are switched off; -ENOMEM;
+ * -ENODEV if the provider's module or this one is being unloaded, or this one
+ * is not ready yet.
  */
 struct twostage_region *twostage_region_add(const struct twostage_region_params *params)
 {
@@ -632,7 +637,7 @@ static bool all_offline(const struct twostage_region *region)
 static int check_removable(const struct twostage_region *region)
 {
 	if (!hooks_armed()) {
-		pr_err("%s: the hooks are switched off, see /sys/kernel/debug/kprobes/enabled\n",
+		pr_err("%s: cannot remove it: the hooks are switched off: echo 1 > /sys/kernel/debug/kprobes/enabled, then try again\n",
 		       dev_name(&region->dev));
 		return -EIO;
 	}
@@ -759,9 +764,8 @@ int region_remove_by_name(const char *name)
 }
 
 /*
- * Waits for the holder of device_hotplug_lock: a removal still uses the
- * resource's name after region_remove_adopted(), and an add still reports its
- * error.
+ * The task that queues this holds device_hotplug_lock and may still use the
+ * region: wait until it has given up the lock.
  */
 static void drop_work(struct work_struct *work)
 {
@@ -777,8 +781,9 @@ static void drop_work(struct work_struct *work)
  *	its memory
  * @region: the region; its directory is removed a moment later
  *
- * The driver cannot be told that this fails. If it does, the region stays, none
- * of its blocks comes online any more, and it can be removed by name.
+ * The driver cannot be told that this failed. After a failure the region stays,
+ * its blocks cannot come online any more, and the administrator can remove it
+ * through remove_region.
  *
  * Context: Process context, device_hotplug_lock held.
  */
@@ -822,9 +827,9 @@ int regions_open(const struct twostage_region_params *params, unsigned int count
 		list_for_each_entry_safe_reverse(region, next, &regions, node)
 			if (!region_remove_locked(region))
 				list_add(&region->node, &removed);
-		/* The hooks have been switched off since. */
+		/* Possible if kprobes were disarmed after the first add. */
 		if (!list_empty(&regions)) {
-			pr_err("the module stays, since not all regions can be removed\n");
+			pr_err("the module stays loaded, because not all regions could be removed (see above)\n");
 			ret = 0;
 		}
 	}
@@ -917,8 +922,8 @@ void regions_exit(void)
 {
 	root_device_unregister(root);
 	/*
-	 * A work may still be about to return after it has given up its
-	 * reference.
+	 * drop_work() may still be about to return after region_drop() has put
+	 * the reference to this module: wait for it.
 	 */
 	destroy_workqueue(drop_workqueue);
 	ida_destroy(&region_ids);

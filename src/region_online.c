@@ -27,7 +27,7 @@ static enum block_stage target_stage(int online_type)
 	return online_type == MMOP_OFFLINE ? BLOCK_STANDBY : BLOCK_POPULATED;
 }
 
-/* Return: -EAGAIN if the block needs no change, or cannot take any. */
+/* Return: -EAGAIN if the block needs no change, or is poisoned: skip it. */
 static int change_block(struct twostage_block *block, int online_type)
 {
 	struct memory_block *memory;
@@ -53,8 +53,9 @@ static int change_block(struct twostage_block *block, int online_type)
 }
 
 /*
- * Change up to @most of the blocks from *@position on. Takes
- * device_hotplug_lock just for these, so that other tasks get it in between.
+ * Change up to @most blocks, and at most BATCH_BLOCKS, from *@position on.
+ * Gives up device_hotplug_lock at the end, so that other tasks get it in
+ * between.
  */
 static int change_batch(struct twostage_region *region, unsigned long *position,
 			unsigned long most, int online_type, unsigned long *changed)
@@ -118,8 +119,8 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
 		ret = change_batch(region, &position, count - done, online_type, &changed);
 		done += changed;
 		/*
-		 * Tasks that poll for device_hotplug_lock, as the kernel's own
-		 * attributes do, try every few milliseconds.
+		 * The kernel's own attributes poll for device_hotplug_lock
+		 * every 5 ms: leave it free for longer than that.
 		 */
 		if (!ret && done < count)
 			usleep_range(10000, 12000);

@@ -2,11 +2,12 @@
 /*
  * The table of memory blocks, and the list of regions
  *
- * A hook asks for each call whether an address is in a region: block_at() can
- * be called at any time and without locks. A block stays in the table from
- * before stage 1 until the memory blocks have been removed, so code that holds
- * a reference to the core's memory block, or is called on its behalf, can use
- * what it finds. Code that only looks at it is covered by RCU.
+ * Hooks look up an address on each call of a wrapped function, so block_at()
+ * can be called in any context and without locks. A block stays in the table
+ * from before stage 1 until the memory blocks have been removed, so code that
+ * holds a reference to the core's memory block, or is called on its behalf, can
+ * use the block that it finds. A hook that only reads it runs with preemption
+ * disabled, and the region is freed an RCU grace period after its removal.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -109,8 +110,8 @@ erase:
  * region_table_erase() - take the blocks of a region out of the table
  * @region: the region
  *
- * To be called before the region's resource is released: then other drivers may
- * add memory at these addresses at once.
+ * To be called before the region's resource is released: once it is, another
+ * driver may add memory at these addresses, which must not be taken for ours.
  *
  * Context: Process context. device_hotplug_lock held. The memory blocks have
  * been removed, or have never been added.

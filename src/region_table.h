@@ -20,7 +20,7 @@
 #include "twostage.h"
 
 /**
- * enum block_stage - how much there is of a memory block
+ * enum block_stage - state of a memory block
  * @BLOCK_STANDBY: sections and a directory in sysfs. No memmap, no direct map;
  *	the memory need not be accessible.
  * @BLOCK_POPULATED: stage 2 has happened. The block is online, or about to be.
@@ -101,9 +101,8 @@ struct report {
  * @data: the provider's
  * @auto_online: the core's auto-online may reach the blocks when they are added
  * @group: id of the memory group that the blocks are in
- * @own_group: region.c has made that group, and removes the region; otherwise
- *	the group belongs to the driver that added the memory, and that driver
- *	removes it
+ * @own_group: region.c unregisters that group and removes the region;
+ *	otherwise the driver that added the memory does
  * @resource: "Standby memory (regionN)" in /proc/iomem; belongs to the core
  *	once stage 1 is done
  * @resource_name: that name

@@ -13,6 +13,7 @@
 #include <linux/kernel.h>
 #include <linux/memory.h>
 #include <linux/memory_hotplug.h>
+#include <linux/minmax.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
@@ -311,6 +312,36 @@ static ssize_t offline_store(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_WO(offline);
 
+/*
+ * A letter for each block: a program that lists a region of tens of thousands of
+ * blocks need not open a file of each. Binary, since a text attribute ends at a
+ * page.
+ */
+static ssize_t stages_read(struct file *file, struct kobject *kobj, binary_attribute *attr,
+			   char *buf, loff_t offset, size_t count)
+{
+	static const char letters[] = {
+		[BLOCK_STANDBY] = 's',
+		[BLOCK_POPULATED] = 'p',
+		[BLOCK_POISONED] = 'x',
+	};
+	const struct twostage_region *region = to_region(kobj_to_dev(kobj));
+	size_t i;
+
+	if (offset >= region->nr_blocks)
+		return 0;
+	count = min_t(size_t, count, region->nr_blocks - offset);
+	for (i = 0; i < count; i++)
+		buf[i] = letters[READ_ONCE(region->blocks[offset + i].stage)];
+	return count;
+}
+static binary_attribute bin_attr_stages = __BIN_ATTR_RO(stages, 0);
+
+static BINARY_ATTRIBUTES(region_bin_attrs) = {
+	&bin_attr_stages,
+	NULL
+};
+
 static struct attribute *region_attrs[] = {
 	&dev_attr_start.attr,
 	&dev_attr_size.attr,
@@ -340,6 +371,7 @@ static umode_t region_attr_visible(struct kobject *kobj, struct attribute *attr,
 
 static const struct attribute_group region_group = {
 	.attrs = region_attrs,
+	.bin_attrs = region_bin_attrs,
 	.is_visible = region_attr_visible,
 };
 

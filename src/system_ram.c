@@ -9,9 +9,10 @@
  * is joined with its neighbours, as the core does with MHP_MERGE_RESOURCE, and
  * a run is split when one of its blocks goes offline.
  *
- * The core's own functions for that, merge_system_ram_resource() and
- * release_mem_region_adjustable(), cannot be used: the latter would split the
- * region's resource, in which it does not look for another one.
+ * The core's own functions for that cannot be used: merge_system_ram_resource()
+ * frees resources that a later split needs (see below), and
+ * release_mem_region_adjustable() would split the region's resource, because it
+ * does not search the children of a resource that it has found.
  *
  * A split needs one more resource and must not fail, because it is part of an
  * offline that has already happened. So each populated block brings a resource
@@ -138,7 +139,10 @@ int system_ram_add(const struct twostage_block *block)
 		return -ENOMEM;
 	put_spare(region, spare);
 
-	/* The run that ends where the block starts, or the first one behind */
+	/*
+	 * The run that ends where the block starts; without one, the first run
+	 * after the block
+	 */
 	run = first_run_from(region, start - 1);
 	left = run && run->end < start ? run : NULL;
 	right = left ? left->sibling : run;
@@ -159,8 +163,8 @@ int system_ram_add(const struct twostage_block *block)
 }
 
 /*
- * The two runs that take its place are made children of it, and move up when
- * it is removed.
+ * The two runs that replace @run are made its children first, and take its
+ * place when it is removed.
  */
 static void split(struct twostage_region *region, struct resource *run, resource_size_t start,
 		  resource_size_t end)

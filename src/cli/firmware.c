@@ -176,8 +176,8 @@ struct range whole_blocks(struct range range, uint64_t block_size)
 		return nothing;
 	start -= start % block_size;
 	/*
-	 * Round down without computing the first address behind the range: for
-	 * a range that reaches the last address, that would be 2^64.
+	 * Round down without computing the first address after the range: for a
+	 * range that reaches the last address, that would be 2^64.
 	 */
 	end = range.end - (range.end % block_size);
 	if (range.end % block_size == block_size - 1)

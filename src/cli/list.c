@@ -137,25 +137,34 @@ static void add_span_line(struct table *table, const struct span *span, uint64_t
 			 (struct range){ span->first.id, span->first.id + span->count - 1 });
 }
 
+/*
+ * Standby blocks beside each other differ in nothing but their numbers: a zone
+ * that their memory could join neither begins nor ends where there is no memory
+ * online. So only the first of them is read.
+ */
+static int read_next_block(struct memory_block *block, uint64_t id, const char *stages, uint64_t index)
+{
+	if (stages && index && stages[index] == STAGE_STANDBY && !strcmp(block->stage, "standby")) {
+		block->id = id;
+		return 0;
+	}
+	return memory_block_read(block, id);
+}
+
 static int add_block_lines(struct table *table, const struct region *region, uint64_t block_size,
 			   bool each)
 {
 	struct range ids = region_block_ids(region, block_size);
 	struct span span = { .region = region };
+	char *stages = region_stages(region);
+	struct memory_block block;
 	uint64_t id;
+	int ret = 0;
 
 	for (id = ids.start; id <= ids.end; id++) {
-		struct memory_block block;
-		int ret = memory_block_read(&block, id);
-
-		if (ret == -ENOENT || ret == -ENODEV) {
-			error("%s was removed while its memory blocks were listed", region->name);
-			return EXIT_FAILURE;
-		}
-		if (ret) {
-			error("cannot read the state of memory block %" PRIu64 ": %s", id, strerror(-ret));
-			return EXIT_FAILURE;
-		}
+		ret = read_next_block(&block, id, stages, id - ids.start);
+		if (ret)
+			break;
 		if (!each && span_continues_with(&span, &block)) {
 			span.count++;
 			continue;
@@ -164,6 +173,15 @@ static int add_block_lines(struct table *table, const struct region *region, uin
 			add_span_line(table, &span, block_size);
 		span.first = block;
 		span.count = 1;
+	}
+	free(stages);
+	if (ret == -ENOENT || ret == -ENODEV) {
+		error("%s was removed while its memory blocks were listed", region->name);
+		return EXIT_FAILURE;
+	}
+	if (ret) {
+		error("cannot read the state of memory block %" PRIu64 ": %s", id, strerror(-ret));
+		return EXIT_FAILURE;
 	}
 	if (span.count)
 		add_span_line(table, &span, block_size);

@@ -347,6 +347,24 @@ struct range region_block_ids(const struct region *region, uint64_t block_size)
 }
 
 /**
+ * region_stages() - read the stages of all memory blocks of a region
+ * @region: the region
+ *
+ * Return: a character for each block, STAGE_STANDBY or another, to be freed by
+ * the caller; or NULL if that cannot be read: the region has been removed, or
+ * the module is older than 0.2.0.
+ */
+char *region_stages(const struct region *region)
+{
+	char *stages = realloc_or_die(NULL, region->blocks, 1);
+
+	if (!sysfs_read_bytes(stages, region->blocks, DEVICES "/%s/stages", region->name))
+		return stages;
+	free(stages);
+	return NULL;
+}
+
+/**
  * region_online_blocks() - find the online memory blocks of a region
  * @region: the region
  * @block_size: in bytes
@@ -355,9 +373,14 @@ struct range region_block_ids(const struct region *region, uint64_t block_size)
 void region_online_blocks(const struct region *region, uint64_t block_size, struct ranges *blocks)
 {
 	struct range ids = region_block_ids(region, block_size);
+	char *stages = region_stages(region);
 	uint64_t id;
 
-	for (id = ids.start; id <= ids.end; id++)
+	for (id = ids.start; id <= ids.end; id++) {
+		if (stages && stages[id - ids.start] == STAGE_STANDBY)
+			continue;
 		if (memory_block_is_online(id))
 			ranges_add(blocks, (struct range){ id, id });
+	}
+	free(stages);
 }

@@ -84,6 +84,10 @@ int memory_block_read(struct memory_block *block, uint64_t id);
 bool memory_block_is_online(uint64_t id);
 bool memory_block_is_poisoned(uint64_t id);
 int memory_block_region(uint64_t id, char *name, size_t size);
+/* In the result of region_stages() */
+#define STAGE_STANDBY 's'
+
+char *region_stages(const struct region *region);
 struct range region_block_ids(const struct region *region, uint64_t block_size);
 void region_online_blocks(const struct region *region, uint64_t block_size, struct ranges *blocks);
 

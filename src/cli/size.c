@@ -33,7 +33,7 @@ static int suffix_shift(const char *suffix)
 }
 
 /*
- * Convert the digits behind the decimal point ("5" of "1.5G") to bytes. The
+ * Convert the digits after the decimal point ("5" of "1.5G") to bytes. The
  * result must be a whole number of bytes.
  */
 static int parse_fraction(const char *digits, int length, int shift, uint64_t *bytes)

@@ -95,6 +95,36 @@ int sysfs_read(char *text, size_t size, const char *format, ...)
 }
 
 /**
+ * sysfs_read_bytes() - read the first bytes of a file
+ * @bytes: the result
+ * @size: size of @bytes
+ * @format: the path
+ *
+ * Return: 0 or a negative errno; -ENODATA if the file has less bytes.
+ */
+int sysfs_read_bytes(void *bytes, size_t size, const char *format, ...)
+{
+	char path[PATH_MAX];
+	va_list args;
+	FILE *file;
+	int ret;
+
+	va_start(args, format);
+	ret = make_path(path, format, args);
+	va_end(args);
+	if (ret)
+		return ret;
+
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	if (fread(bytes, 1, size, file) != size)
+		ret = ferror(file) ? -EIO : -ENODATA;
+	fclose(file);
+	return ret;
+}
+
+/**
  * sysfs_read_number() - read a number from a file
  * @number: the number
  * @base: 16 for a file with hexadecimal numbers without 0x; 0 otherwise

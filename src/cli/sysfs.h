@@ -20,6 +20,8 @@ int sysfs_read(char *text, size_t size, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int sysfs_read_number(uint64_t *number, int base, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+int sysfs_read_bytes(void *bytes, size_t size, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 int sysfs_write(const char *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 FILE *sysroot_fopen(const char *path);

@@ -93,14 +93,19 @@ static struct ranges movable_blocks(uint64_t block_size, uint64_t count)
 	if (regions_read(&regions))
 		return found;
 	for (i = regions.count; i-- && count;) {
+		char *stages = region_stages(&regions.region[i]);
+
 		ids = region_block_ids(&regions.region[i], block_size);
 		for (id = ids.end; count && id + 1 > ids.start; id--) {
+			if (stages && stages[id - ids.start] == STAGE_STANDBY)
+				continue;
 			if (!memory_block_is_online(id) || memory_block_read(&block, id) ||
 			    strcmp(block.zones, "Movable"))
 				continue;
 			ranges_add(&found, (struct range){ id, id });
 			count--;
 		}
+		free(stages);
 	}
 	regions_free(&regions);
 	return found;

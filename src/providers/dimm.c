@@ -2,20 +2,22 @@
 /*
  * The dimm provider: memory that the ACPI memory driver adds
  *
- * For a DIMM that is plugged, that driver calls __add_memory() with a memory
- * group of its own, which no other caller passes on architectures with ACPI.
- * Our wrapper makes a region of the range instead. The provider has nothing to
- * do, since the memory is accessible. When the DIMM is ejected, the driver
- * calls __remove_memory(), and the wrapper of that removes the region.
+ * When a DIMM is plugged, that driver calls __add_memory() with a memory group
+ * of its own (MHP_NID_IS_MGID), which no other caller passes on architectures
+ * with ACPI. Our wrapper makes a region of the range instead. The provider has
+ * nothing to do, since the memory is accessible. When the DIMM is ejected, the
+ * driver calls __remove_memory(), whose wrapper removes the region.
  *
- * The original __add_memory() is called, with a line in the log, where the
- * kernel itself takes the memmap out of the added memory, and for ranges that
- * are System RAM already (a DIMM that was there at boot), which the core
- * reports to the driver.
+ * The wrapper calls the original __add_memory(), and logs that, if the kernel
+ * itself takes the memmap out of the added memory, if the hooks are disarmed,
+ * and if the range is System RAM already (a DIMM that was there at boot):
+ * then the core returns -EEXIST, which the driver expects for such a DIMM.
  *
  * Both functions are guarded, so they are wrapped even while kprobes are
- * disarmed: otherwise the driver would take the blocks of a region for those of
- * the DIMM, and the core would tear down a memmap that does not exist.
+ * disarmed. Otherwise the original __add_memory() would fail with -EEXIST for a
+ * range inside a region, so that the driver binds the region's blocks to the
+ * DIMM, and the original __remove_memory() would tear down a memmap that does
+ * not exist.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -89,7 +91,7 @@ static int call_original_add(int group, u64 start, u64 size, mhp_t flags)
 static const char *why_not(u64 start, u64 size, mhp_t flags)
 {
 	if (!hooks_armed())
-		return "the hooks are switched off, see /sys/kernel/debug/kprobes/enabled";
+		return "the hooks are switched off; to have DIMMs adopted, echo 1 > /sys/kernel/debug/kprobes/enabled";
 	if (is_system_ram(start, size))
 		return "some of it is in use as System RAM already";
 	if (flags & MHP_MEMMAP_ON_MEMORY && mm_kernel_hosts_memmap(size))
@@ -126,8 +128,8 @@ static int wrapped_add_memory(int group, u64 start, u64 size, mhp_t flags)
 	 * use already, and binds to it.
 	 */
 	if (block) {
-		pr_err("a DIMM is refused: [%#llx-%#llx] overlaps %s\n", start, start + size - 1,
-		       dev_name(&block->region->dev));
+		pr_err("a DIMM is refused: [%#llx-%#llx] overlaps %s: remove that region, then plug the DIMM again\n",
+		       start, start + size - 1, dev_name(&block->region->dev));
 		return -EBUSY;
 	}
 	if (!READ_ONCE(adopting))

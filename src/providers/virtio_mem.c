@@ -348,8 +348,8 @@ static void retry_soon(struct virtio_mem *vm)
 }
 
 /*
- * Unplug memory that was plugged before a reboot or by another driver. It is not
- * in use: otherwise the region could not have been added.
+ * Unplug memory that was plugged before a reboot or by another driver. It is
+ * not in use: otherwise the region could not have been added.
  */
 static int unplug_leftovers(struct virtio_mem *vm)
 {
@@ -566,7 +566,11 @@ static int add_region(struct virtio_mem *vm)
 	struct twostage_region *region;
 	int ret;
 
-	/* A block may be set online before twostage_region_add() returns. */
+	/*
+	 * Set this before the call: a block may be set online before
+	 * twostage_region_add() returns, and must not be plugged before all
+	 * else is unplugged.
+	 */
 	vm->unplug_all = plugged;
 	region = twostage_region_add(&params);
 	ret = PTR_ERR_OR_ZERO(region);
@@ -826,8 +830,8 @@ static int check_device(const struct virtio_mem *vm)
 }
 
 /*
- * A device has no serial number. If it is the one that was unbound, it reports
- * the memory that is in use as plugged.
+ * Check that a device is the one that was unbound while its memory was in use.
+ * It has no serial number, but only that one reports the memory as plugged.
  */
 static int check_plugged(struct virtio_mem *vm)
 {
@@ -858,8 +862,9 @@ static void stop_device(struct virtio_mem *vm)
 	vm->vdev->config->del_vqs(vm->vdev);
 	vm->vdev = NULL;
 	/*
-	 * The reset has revoked all requests, and the next probe() finds the
-	 * system awake.
+	 * The device does not access a request any more after the reset, so it
+	 * is not broken for the next probe(). A probe() never happens while the
+	 * system is suspended.
 	 */
 	vm->broken = false;
 	vm->frozen = false;
@@ -1150,7 +1155,8 @@ static struct virtio_driver virtio_mem_driver = {
 };
 
 /*
- * Does for devices that are not bound what virtio_mem_freeze() does for others.
+ * virtio_mem_freeze() is called only for bound devices: refuse to suspend while
+ * memory of an unbound one is in use, too.
  */
 static int pm_callback(struct notifier_block *nb, unsigned long action, void *data)
 {

@@ -12,7 +12,12 @@ SCENARIOS = ["bench-breakdown-icount", "bench-breakdown"]
 MAY_DIE = False
 OPERATIONS = ["add", "online", "offline", "remove"]
 BLOCKS = 16
+# In the plot: where the stacks are, and the share below which a kind has no
+# colour of its own
+POSITIONS = [1, 2, 3.6, 4.6]
+SLIVER = 0.02
 
+REST = "the rest"
 # The kind that a function's own time counts as. Other functions count as the
 # kind of their caller.
 KINDS = {
@@ -37,14 +42,14 @@ KINDS = {
                         "register_memory_blocks_under_node", "register_memory_blocks_under_node_hotplug",
                         "link_mem_sections"],
     "wait for readers": ["mm_wait_for_memmap_readers"],
-    "the rest": ["memory_subsys_online", "memory_subsys_offline", "online_pages", "wrapped_online_pages",
+    REST: ["memory_subsys_online", "memory_subsys_offline", "online_pages", "wrapped_online_pages",
                  "wrapped_offline_pages", "memory_callback", "block_populate", "block_depopulate"],
 }
 KIND_OF = {function: kind for kind, functions in KINDS.items() for function in functions}
 WAIT = "waits for RCU"
 
 
-def by_kind(call, result, kind="the rest"):
+def by_kind(call, result, kind=REST):
     """Add the time of a call, in microseconds, to the kinds that it counts as."""
     kind = KIND_OF.get(call.function, kind)
     result[kind] = result.get(kind, 0) + call.us - sum(inner.us for inner in call.calls)
@@ -113,21 +118,40 @@ def print_tables(data):
 
 
 def plot(data, directory):
-    """Draw stacked bars, in instructions."""
+    """Draw a stack for each operation and contender, in instructions.
+
+    Kinds that no stack shows more than a sliver of are drawn as one.
+    """
     heads = [(operation, contender) for operation in ("online", "offline") for contender in ("twostage", "stock")]
-    kinds = [kind for kind in KINDS if kind != WAIT]
-    counted = data[SCENARIOS[0]]
-    rows = [[f"{operation}\\n{contender}"] + [counted[operation][contender]["kinds"].get(kind, 0) / 1000 for kind in kinds]
-            for operation, contender in heads]
-    bars = ", ".join(f"$rows using {i + 2}{':xtic(1)' if not i else ''} title \"{kind}\" lt {i + 1}"
-                     for i, kind in enumerate(kinds))
+    stacks = []
+    for operation, contender in heads:
+        counted = data[SCENARIOS[0]][operation][contender]["kinds"]
+        stacks.append({kind: us / 1000 for kind, us in counted.items() if kind != WAIT})
+    highest = max(sum(stack.values()) for stack in stacks)
+    kinds = [kind for kind in KINDS if kind != REST and any(stack.get(kind, 0) > SLIVER * highest for stack in stacks)]
+    rows = []
+    for x, ((operation, contender), stack) in zip(POSITIONS, zip(heads, stacks)):
+        named = [stack.get(kind, 0) for kind in kinds]
+        total = sum(stack.values())
+        tops = [sum(named[:i + 1]) for i in range(len(named))] + [total]
+        rows.append([x, f"{operation}\\n{contender}", f"{total:.2f}", *tops])
+    # From the highest box to the lowest, so that each covers the part of the
+    # one before it that belongs to the kinds below.
+    titles = [*kinds, REST]
+    boxes = [f"$rows using 1:{4 + i}{':xtic(2)' if not i else ''} with boxes title \"{title}\" lt {i + 1}"
+             for i, title in enumerate(titles)]
     gnuplot.draw(directory, "breakdown", f"""
-set style data histogram
-set style histogram rowstacked
-set boxwidth 0.6
+set boxwidth 0.7
 set bmargin 4
+set border 3
+set tics nomirror
+set xtics scale 0
+set xrange [{POSITIONS[0] - 0.7}:{POSITIONS[-1] + 0.7}]
 set ylabel "million instructions per block"
 set yrange [0:*]
-set key outside right reverse Left invert
-set title "Where the time goes, beside stock with memmap_on_memory=1" noenhanced
-plot {bars}""", {"rows": rows}, size=(900, 520))
+set offsets 0, 0, 0.2, 0
+set key outside right reverse Left
+set style fill solid 1 noborder
+set title "Where it goes, beside stock with memmap_on_memory=1" noenhanced
+plot {", ".join(reversed(boxes))}, $rows using 1:{3 + len(titles)}:3 with labels offset 0,0.8 notitle""",
+                 {"rows": rows}, size=(900, 520))

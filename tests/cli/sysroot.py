@@ -138,6 +138,8 @@ class Sysroot:
             values["plugged"] = f"{len(online) * BLOCK:#x}"
         for file, value in values.items():
             self.write(f"{DEVICES}/{name}/{file}", f"{value}\n")
+        self.write(f"{DEVICES}/{name}/stages", "".join(
+            "p" if block in online else "x" if block in poisoned else "s" for block in range(first, first + blocks)))
         for block in range(first, first + blocks):
             self.add_block(block, block in online)
             self.write(f"{MEMORY}/memory{block}/twostage/region", f"{name}\n")

@@ -112,7 +112,9 @@ def attributes():
         for kind, attribute, mode in re.findall(r"^static struct (bus|device)_attribute .* = __ATTR\((\w+), (\d+),",
                                                 text, re.M):
             found[DIRECTORIES["BUS_ATTR" if kind == "bus" else name] + attribute] = f"({mode})"
-        registered = len(re.findall(r"^\t&(?:dev|bus)_attr_\w+\.attr,$", text, re.M))
+        for mode, attribute in re.findall(r"^static binary_attribute .* = __BIN_ATTR_(RO)\((\w+),", text, re.M):
+            found[DIRECTORIES[name] + attribute] = MODES[mode]
+        registered = len(re.findall(r"^\t&(?:(?:dev|bus)_attr_\w+\.attr|bin_attr_\w+),$", text, re.M))
         same(len([path for path in found if path.startswith(DIRECTORIES[name]) or
                   (name == "sysfs.c" and path.startswith(DIRECTORIES["BUS_ATTR"]))]), registered, name)
     return found

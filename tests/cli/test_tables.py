@@ -149,6 +149,29 @@ def zones(root):
          [("32", "Movable", "region0"), ("33", "Normal", "region0"), ("34", "Movable", "region1")])
 
 
+@test("blocks reads no file of standby blocks that follow another, but takes no block for standby that is not")
+def standby_unread(root):
+    root.add_region(32, 8, online=(36,))
+    for block in (33, 34, 35, 38, 39):
+        root.remove(f"{MEMORY}/memory{block}/state")
+    expected = [("32-35", "standby"), ("36", "populated"), ("37-39", "standby")]
+    same([(span["block"], span["stage"]) for span in listed(root, "blocks")["blocks"]], expected)
+    root.write(f"{DEVICES}/region0/stages", "ssss" + "ssss")
+    root.remove(f"{MEMORY}/memory36/state")
+    same([span["block"] for span in listed(root, "blocks")["blocks"]], ["32-39"])
+    root.write(f"{DEVICES}/region0/stages", "spssssss")
+    contains(root.run("blocks").expect(1).err, "removed while its memory blocks were listed")
+
+
+@test("blocks works with an older module that has no attribute stages")
+def blocks_without_stages(root):
+    fill(root)
+    before = listed(root, "blocks")
+    for region in ("region0", "region1"):
+        root.remove(f"{DEVICES}/{region}/stages")
+    same(listed(root, "blocks"), before)
+
+
 @test("blocks works without the attribute valid_zones")
 def no_zones(root):
     root.add_region(32, 2)

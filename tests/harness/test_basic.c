@@ -47,6 +47,17 @@ static long long direct_map(void)
 	return meminfo("DirectMap4k") + meminfo("DirectMap2M") + meminfo("DirectMap1G");
 }
 
+/* What the region's attribute "stages" has to be by the blocks' own files */
+static const char *stages_of_blocks(void)
+{
+	static char letters[BLOCKS + 1];
+	int i;
+
+	for (i = 0; i < BLOCKS; i++)
+		letters[i] = block_stage(block_at(START) + i)[0];
+	return letters;
+}
+
 static void check_standby(long long total, long long mapped)
 {
 	int block = block_at(START), i, offline = 0, standby = 0, in_region = 0, under_node = 0;
@@ -75,6 +86,8 @@ static void check_standby(long long total, long long mapped)
 	ok(strstr(read_file(MEMORY "/memory%d/valid_zones", block), "Movable"),
 	   "stage 1: valid_zones of a block without struct pages contains Movable");
 	ok_number(blocks_online(0), 0, "stage 1: blocks_online of the region is 0");
+	ok_text(read_file(REGION "/stages", 0), stages_of_blocks(),
+		"stage 1: a region's stages are those of its blocks");
 	ok_number(read_number(REGION "/memmap_pages", 0), 0,
 		  "stage 1: memmap_pages of the region is 0");
 	ok_number(read_number(REGION "/blocks", 0), BLOCKS,
@@ -221,6 +234,8 @@ static void used_and_given_back(long long total)
 		"after the offline of 2 blocks by their number the highest block is standby");
 	ok_text(block_stage(block_at(START)), "populated",
 		"after the offline of 2 blocks by their number the lowest block is populated");
+	ok_text(read_file(REGION "/stages", 0), stages_of_blocks(),
+		"a region's stages are those of its blocks, some of them populated");
 	ok_return(region_online(0, "2 online_movable"), 0,
 		  "blocks that went offline come online again");
 

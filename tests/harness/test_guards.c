@@ -112,7 +112,7 @@ static void every_path(const char *memmap)
 		write_file("0", ARMED);
 		ret = change(path, block);
 		ok_return(ret, -EIO, "kprobes off: %s fails with EIO", write);
-		ok_number(kmsg_lines(&kmsg, "refused, the hooks are switched off", NULL, 0), 1,
+		ok_number(kmsg_lines(&kmsg, "refused: the hooks are switched off", NULL, 0), 1,
 			  "kprobes off: %s logs one line with the reason", write);
 		ok_text(block_stage(block), path->online ? "standby" : "populated",
 			"kprobes off: %s leaves the stage of the block", write);

@@ -60,6 +60,7 @@ static const struct mode modes[] = {
 	{ BUS "/devices/region0", "blocks", 0444 },
 	{ BUS "/devices/region0", "blocks_online", 0444 },
 	{ BUS "/devices/region0", "blocks_poisoned", 0444 },
+	{ BUS "/devices/region0", "stages", 0444 },
 	{ BUS "/devices/region0", "memmap_pages", 0444 },
 	{ BUS "/devices/region0", "memmap_on_memory", 0644 },
 	{ BUS "/devices/region0", "online", 0200 },

@@ -36,7 +36,10 @@ static int given_answer(void *device)
 	return answer;
 }
 
-/* A kprobe without a post_handler may be optimised into a jump, which cannot change ip. */
+/*
+ * A post_handler keeps the kprobe from being optimised into a jump, which
+ * cannot redirect the call.
+ */
 static void after(struct kprobe *kprobe, struct pt_regs *regs, unsigned long flags)
 {
 }
