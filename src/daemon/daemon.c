@@ -138,8 +138,12 @@ static void say_nothing(const struct policy_action *action)
 
 static void remember(const char *text)
 {
+	char status[DESCRIPTION + 16];
+
 	snprintf(self.last, sizeof(self.last), "%s", text);
 	self.last_time = time(NULL);
+	snprintf(status, sizeof(status), "STATUS=%s", text);
+	sd_notify(0, status);
 }
 
 static void start(const struct policy_action *action)

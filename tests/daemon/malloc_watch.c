@@ -65,7 +65,7 @@ int sd_notify(int unset, const char *state)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (!strncmp(state, "READY=1", 7))
 		ready = now.tv_sec;
-	else if (strncmp(state, "WATCHDOG", 8))
+	else if (!strncmp(state, "STOPPING=1", 10))
 		ready = 0;
 	return original(unset, state);
 }

@@ -189,7 +189,7 @@ def dry_run(root):
         same(os.path.exists(root.at("run/twostaged/lock")), False)
 
 
-@test("the daemon notifies systemd that it is ready, that it lives, and that it ends")
+@test("the daemon notifies systemd that it is ready, that it lives, what it has done, and that it ends")
 def notify(root):
     system = System(root)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
@@ -197,9 +197,13 @@ def notify(root):
         listener.bind(root.at("n"))
         listener.settimeout(10)
         environment = {"NOTIFY_SOCKET": root.at("n"), "WATCHDOG_USEC": "400000"}
-        with Daemon(system, environment=environment) as running:
+        with Daemon(system, *LIMITS, environment=environment) as running:
             said = [listener.recv(4096).decode()]
             while "WATCHDOG=1" not in said[-1]:
+                said.append(listener.recv(4096).decode())
+            system.region(32, 8)
+            system.use(450 * MIB)
+            while "STATUS=region0: set " not in said[-1]:
                 said.append(listener.recv(4096).decode())
             running.process.send_signal(signal.SIGTERM)
             while "STOPPING=1" not in said[-1]:
