@@ -63,7 +63,7 @@ static struct daemon {
 	uint64_t started;
 	/* The average time to set a block online */
 	uint64_t grow_time;
-	uint64_t looked;
+	uint64_t looked, refreshed;
 	/* Whether to look for regions at once, and to write the status */
 	bool look, ended;
 	/* Set by the first message that measuring fails, until it succeeds */
@@ -222,9 +222,6 @@ static void look(void)
 	memory_find(&self.memory, &self.config);
 	self.looked = self.input.now;
 	self.look = false;
-	if (self.changes != self.memory.changes && !self.options->record)
-		forget_failures();
-	self.changes = self.memory.changes;
 }
 
 /* Returns after how many milliseconds to measure again. */
@@ -242,14 +239,20 @@ static uint64_t tick(void)
 		return LOOK_TIME;
 	}
 	self.blind = false;
-	if (memory_refresh(&self.memory))
-		forget_failures();
+	/* An event tells if the module has changed something. */
+	if (self.look || self.input.now - self.refreshed >= LOOK_TIME) {
+		memory_refresh(&self.memory);
+		self.refreshed = self.input.now;
+	}
 	/* Growing is not delayed by looking for what is new. */
 	if (self.state.running == POLICY_NOTHING && !self.state.streak &&
 	    (self.look || self.input.now - self.looked >= LOOK_TIME || !self.looked)) {
 		look();
 		looked = true;
 	}
+	if (self.changes != self.memory.changes)
+		forget_failures();
+	self.changes = self.memory.changes;
 	memory_show(&self.memory, &self.config, self.input.now, &self.input, self.order);
 	resolve();
 	if (self.options->dry_run)

@@ -201,6 +201,18 @@ static void drop(struct memory *memory, struct memory_region *region, const char
 	memory->changes++;
 }
 
+static void update(struct memory *memory, struct memory_region *region, const struct region *now)
+{
+	const struct region *before = &region->attributes;
+
+	if (now->has_budget && before->has_budget && now->budget != before->budget) {
+		memory->changes++;
+		say(LOG_NOTICE, "%s: the budget is %" PRIu64 " MiB, it was %" PRIu64 " MiB; plugged: %" PRIu64 " MiB",
+		    now->name, now->budget >> 20, before->budget >> 20, now->plugged >> 20);
+	}
+	region->attributes = *now;
+}
+
 static struct memory_region *slot_of(struct memory *memory, unsigned int id)
 {
 	unsigned int i;
@@ -234,7 +246,7 @@ static void find_one(struct memory *memory, unsigned int id)
 		add(memory, &found);
 		return;
 	}
-	region->attributes = found;
+	update(memory, region, &found);
 	if (region->online_file < 0)
 		region->online_file = open_online(name);
 }
@@ -275,32 +287,21 @@ void memory_find(struct memory *memory, const struct config *config)
 }
 
 /**
- * memory_refresh() - read what changes quickly: what is online and plugged
+ * memory_refresh() - read what others change: budgets, and how much is online
  * @memory: the regions
- *
- * Return: whether a region's budget has changed.
  */
-bool memory_refresh(struct memory *memory)
+void memory_refresh(struct memory *memory)
 {
-	bool changed = false;
+	struct region now;
 	unsigned int i;
 
 	for (i = 0; i < memory->count; i++) {
 		struct memory_region *region = &memory->region[i];
-		const uint64_t budget = region->attributes.budget;
-		struct region now;
 
-		if (!region->here || region_read(&now, region->attributes.name) ||
-		    now.start != region->attributes.start)
-			continue;
-		region->attributes = now;
-		if (now.has_budget && now.budget != budget) {
-			changed = true;
-			say(LOG_NOTICE, "%s: the budget is %" PRIu64 " MiB, it was %" PRIu64 " MiB; plugged: %" PRIu64
-			    " MiB", now.name, now.budget >> 20, budget >> 20, now.plugged >> 20);
-		}
+		if (region->here && !region_read(&now, region->attributes.name) &&
+		    now.start == region->attributes.start)
+			update(memory, region, &now);
 	}
-	return changed;
 }
 
 static bool is_ready(const struct config *config, const struct memory_entry *entry, uint64_t now)

@@ -59,7 +59,8 @@ struct memory_region {
  * @block_size: in bytes
  * @count: number of @region that have been in use
  * @region: in the order in which they were found
- * @changes: changes at each time when a region appears or disappears
+ * @changes: changes each time when a region appears or disappears, or its
+ *	budget changes
  */
 struct memory {
 	uint64_t block_size;
@@ -71,7 +72,7 @@ struct memory {
 int memory_init(struct memory *memory);
 void memory_inherit(const char *blocks);
 void memory_find(struct memory *memory, const struct config *config);
-bool memory_refresh(struct memory *memory);
+void memory_refresh(struct memory *memory);
 void memory_show(const struct memory *memory, const struct config *config, uint64_t now,
 		 struct policy_input *input, unsigned int order[POLICY_REGIONS]);
 void memory_came_online(struct memory *memory, unsigned int slot, uint64_t count);
