@@ -57,16 +57,16 @@ export DESTDIR PREFIX
 # The kernel for which make dkms-install builds (default: the running kernel)
 DKMS_KERNEL ?=
 
-.PHONY: all help modules cli harness guest-modules setup setup-guests lint unit check check-all check-systems check-debug check-crash \
+.PHONY: all help modules cli daemon harness daemon-tests guest-modules setup setup-guests lint unit check check-all check-systems check-debug check-crash \
 	soak bench demo install uninstall dkms-source dkms-install dkms-remove deb clean distclean
 
-all: modules cli
+all: modules cli daemon
 
 help:
 	@echo 'Use it:'
-	@echo '  make              build the module for the running kernel (or KDIR=headers) and the command'
+	@echo '  make              build the module for the running kernel (or KDIR=headers), the command and the daemon'
 	@echo '  make demo         show what it does, in guests (fetches kernels and packages)'
-	@echo '  make install      install the command, its man pages and completion in PREFIX=$(PREFIX)'
+	@echo '  make install      install command and daemon, man pages and completion in PREFIX=$(PREFIX)'
 	@echo '  make dkms-install install the module by DKMS, for this and each later kernel'
 	@echo '  make uninstall, make dkms-remove   the reverse'
 	@echo '  make deb          build Debian packages of both, in build/deb/'
@@ -96,8 +96,15 @@ endif
 cli:
 	$(MAKE) -C src/cli
 
+daemon:
+	$(MAKE) -C src/daemon
+
 harness:
 	$(MAKE) -C tests/harness
+
+# Programs that test parts of the daemon
+daemon-tests:
+	$(MAKE) -C tests/daemon
 
 guest-modules:
 	scripts/build-modules $(KERNELS)
@@ -147,7 +154,7 @@ bench:
 demo: setup
 	@scripts/demo $(KERNEL)
 
-install: cli
+install: cli daemon
 	@scripts/install
 
 uninstall:

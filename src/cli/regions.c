@@ -22,8 +22,14 @@
 #define DEVICES "/sys/bus/twostage/devices"
 #define MEMORY "/sys/devices/system/memory"
 
-/* Return 0, -ENOENT if the region was removed, or another negative errno. */
-static int region_read(struct region *region, const char *name)
+/**
+ * region_read() - read a region, without allocating memory
+ * @region: the result; undefined on failure
+ * @name: "regionN"
+ *
+ * Return: 0, -ENOENT if there is no such region, or another negative errno.
+ */
+int region_read(struct region *region, const char *name)
 {
 	const struct {
 		const char *file;

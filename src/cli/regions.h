@@ -74,6 +74,7 @@ struct memory_block {
 };
 
 int regions_read(struct regions *regions);
+int region_read(struct region *region, const char *name);
 int region_refresh(struct region *region);
 void regions_free(struct regions *regions);
 const struct region *regions_find(const struct regions *regions, const char *name);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "daemon_status.h"
 #include "errors.h"
 #include "memory_or_die.h"
 #include "module.h"
@@ -34,7 +35,8 @@ enum fact {
 	FACT_MODULE, FACT_VERSION, FACT_INSTALLED, FACT_PARAMETERS, FACT_OPTIONS, FACT_HOOKS, FACT_ADOPT,
 	FACT_REGIONS, FACT_STANDBY, FACT_ON_OOM, FACT_POPULATED, FACT_POISONED, FACT_MEMMAP, FACT_ORDINARY, FACT_STOCK,
 	FACT_BLOCK_SIZE, FACT_AUTO_ONLINE, FACT_ONLINE_POLICY, FACT_MEMMAP_ON_MEMORY,
-	FACT_KERNEL_ZONES, FACT_MOVABLE_ZONE, FACT_MOVABLE_RATIO, FACT_MOVABLE_LIMIT, FACTS
+	FACT_KERNEL_ZONES, FACT_MOVABLE_ZONE, FACT_MOVABLE_RATIO, FACT_MOVABLE_LIMIT,
+	FACT_DAEMON, FACT_DAEMON_LIMITS, FACT_DAEMON_LAST, FACT_DAEMON_NOW, FACTS
 };
 
 static const struct column columns[] = {
@@ -61,6 +63,10 @@ static const struct column columns[] = {
 	[FACT_MOVABLE_ZONE]     = { "MOVABLE-ZONE", COLUMN_SIZE, true, "memory in zone Movable" },
 	[FACT_MOVABLE_RATIO]    = { "MOVABLE-RATIO", COLUMN_NUMBER, true, "MOVABLE-ZONE in percent of KERNEL-ZONES" },
 	[FACT_MOVABLE_LIMIT]    = { "MOVABLE-LIMIT", COLUMN_NUMBER, true, "MOVABLE-RATIO above which status warns" },
+	[FACT_DAEMON]           = { "DAEMON", COLUMN_TEXT, true, "whether twostaged runs" },
+	[FACT_DAEMON_LIMITS]    = { "DAEMON-LIMITS", COLUMN_TEXT, true, "its limits" },
+	[FACT_DAEMON_LAST]      = { "DAEMON-LAST", COLUMN_TEXT, true, "its last action" },
+	[FACT_DAEMON_NOW]       = { "DAEMON-NOW", COLUMN_TEXT, true, "what it does at present, or why nothing" },
 };
 
 /* Output for users is one line per fact: a table would be too wide. */
@@ -88,6 +94,10 @@ static const char *const labels[FACTS] = {
 	[FACT_MOVABLE_ZONE]     = "Memory in zone Movable",
 	[FACT_MOVABLE_RATIO]    = "Movable to kernel zones",
 	[FACT_MOVABLE_LIMIT]    = "Movable to kernel zones, limit",
+	[FACT_DAEMON]           = "Daemon",
+	[FACT_DAEMON_LIMITS]    = "Daemon's limits",
+	[FACT_DAEMON_LAST]      = "Daemon's last action",
+	[FACT_DAEMON_NOW]       = "Daemon at present",
 };
 
 enum hook_column { HOOK_FUNCTION, HOOK_STATE, HOOK_REDIRECTED, HOOK_MISSED, HOOK_COLUMNS };
@@ -121,8 +131,8 @@ static void print_help(void)
 	printf("Usage: twostage status [OPTION]...\n"
 	       "       twostage status --hooks [OPTION]...\n\n"
 	       "Show the module, its hooks, the memory of regions in each stage, the size of its memmap, the kernel's\n"
-	       "settings for memory hotplug, and the memory in kernel zones and in zone Movable. Warn if too much\n"
-	       "memory is in zone Movable.\n\n"
+	       "settings for memory hotplug, the memory in kernel zones and in zone Movable, and the daemon twostaged.\n"
+	       "Warn if too much memory is in zone Movable.\n\n"
 	       "Options:\n"
 	       "      --hooks            list the wrapped kernel functions\n"
 	       TABLE_HELP
@@ -370,12 +380,30 @@ static void find_zones(struct status *status)
 	set(status, FACT_MOVABLE_LIMIT, "%" PRIu64, status->zones.limit);
 }
 
+static void find_daemon(struct status *status)
+{
+	struct daemon_status daemon;
+
+	if (!daemon_status_read(&daemon))
+		return;
+	if (!daemon.pid) {
+		set(status, FACT_DAEMON, "not running");
+	} else {
+		set(status, FACT_DAEMON, "running, PID %d", daemon.pid);
+		set(status, FACT_DAEMON_LIMITS, "%s", daemon.limits);
+		set(status, FACT_DAEMON_NOW, "%s", daemon.now);
+	}
+	if (daemon.last[0])
+		set(status, FACT_DAEMON_LAST, "%s", daemon.last);
+}
+
 static int find(struct status *status)
 {
 	char adopt[16];
 
 	find_kernel(status);
 	find_zones(status);
+	find_daemon(status);
 	find_installed(status);
 	if (!sysfs_exists("/sys/bus/twostage")) {
 		set(status, FACT_MODULE, "not loaded");

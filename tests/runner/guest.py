@@ -43,7 +43,12 @@ WAKE = re.compile(r"wake (\d+)$")
 
 # Environment variables for groups of tests: how long a group runs, in units of
 # so many seconds, ...
-DURATIONS = [("STRESS_SECONDS", "stress", 1), ("SOAK_MINUTES", "soak", 60), ("SOAK_MINUTES", "soak-oom", 60)]
+DURATIONS = [
+    ("STRESS_SECONDS", "stress", 1),
+    ("SOAK_MINUTES", "soak", 60),
+    ("SOAK_MINUTES", "soak-oom", 60),
+    ("SOAK_MINUTES", "daemon-soak", 60),
+]
 # ... and others
 SETTINGS = [("FUZZ_SEED", "fuzz")]
 

@@ -32,7 +32,11 @@ def host_jobs(report, args, kernels, seconds):
     tests = os.path.join(TOP, "tests")
     build = Job(
         "build",
-        step("build: command and harness", ["make", "-s", "cli", "harness"], "build.log"),
+        step(
+            "build: command, daemon and harness",
+            ["make", "-s", "cli", "daemon", "harness", "daemon-tests"],
+            "build.log",
+        ),
         seconds("build", 12),
     )
     jobs = [build]
@@ -56,6 +60,14 @@ def host_jobs(report, args, kernels, seconds):
                 "command",
                 step("command", [os.path.join(tests, "cli", "run")], "cli.log", ktap=True),
                 seconds("command", 20),
+                after=[build],
+            )
+        )
+        jobs.append(
+            Job(
+                "daemon",
+                step("daemon", [os.path.join(tests, "daemon", "run")], "daemon.log", ktap=True),
+                seconds("daemon", 30),
                 after=[build],
             )
         )
