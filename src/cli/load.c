@@ -244,7 +244,14 @@ static void explain_unload(struct kmod_module *module, int err)
 	}
 
 	if (!regions_read(&regions)) {
-		if (regions.count)
+		size_t others = 0, i;
+
+		for (i = 0; i < regions.count; i++)
+			others += strcmp(regions.region[i].provider, "ram") != 0;
+		if (others)
+			hint("%zu region%s not of provider ram: eject the DIMM or unbind the driver (see twostage list)",
+			     others, others == 1 ? " is" : "s are");
+		if (regions.count > others)
 			hint("there %s %zu region%s; to remove all regions: twostage remove --all",
 			     regions.count == 1 ? "is" : "are", regions.count,
 			     regions.count == 1 ? "" : "s");
