@@ -375,13 +375,17 @@ static void give_back(struct policy_action *action, const struct policy_config *
 
 /*
  * Before programs that use memory up at the configured speed can have taken
- * half of what is left above the lower half of @low
+ * half of what is left above the lower half of @low. The kernel needs memory for
+ * its own data at an eighth of that speed at most: it does
+ * more with each page of that than to clear it.
  */
 static uint64_t time_to_look(const struct policy_config *config, const struct policy_input *input,
 			     const struct sums *sums)
 {
 	const uint64_t spare = missing(config->low / 2, usable(config, input, sums));
-	const uint64_t wait = spare / 2 / at_least(config->speed, 1);
+	const uint64_t kernel = missing(config->kernel_low / 2, usable_by_kernel(config, input, sums));
+	const uint64_t speed = at_least(config->speed, 1);
+	const uint64_t wait = at_most(spare / 2 / speed, 8 * kernel / 2 / speed);
 
 	return at_least(at_most(wait, WAIT_MAX), WAIT_MIN);
 }
@@ -500,7 +504,7 @@ struct policy_config policy_resolve(const struct policy_config *config, uint64_t
 		limits.target = limits.low + at_least(limits.low, block_size / 2);
 	limits.high = at_least(limits.high, limits.target + 2 * block_size);
 	if (!limits.kernel_low)
-		limits.kernel_low = at_most(limits.low / 4, base / 16);
+		limits.kernel_low = at_most(at_least(limits.low / 4, 32 * MIB), base / 8);
 	return limits;
 }
 

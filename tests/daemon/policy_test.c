@@ -424,6 +424,10 @@ static void test_look(void)
 	check(decide(&s).wait == 100, "%" PRIu64, decide(&s).wait);
 	s.input.available = 10 * MIB;
 	check(decide(&s).wait == 10, "%" PRIu64, decide(&s).wait);
+	/* The kernel zones by themselves */
+	s.input.available = 8 * GIB;
+	s.input.node[0][POLICY_KERNEL].available = 66 * MIB;
+	check(decide(&s).wait == 200, "%" PRIu64, decide(&s).wait);
 }
 
 /* The model of a system */

@@ -2,6 +2,7 @@
 # Copyright (C) 2026 the twostage developers
 """twostaged while it runs: growing, shrinking, what others change, its files."""
 
+import contextlib
 import json
 import os
 import signal
@@ -220,8 +221,11 @@ def no_allocation(root):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(root.at("n"))
         # A socket that is full makes its writers wait.
-        reader = threading.Thread(target=lambda: [None for _ in iter(lambda: listener.recv(4096), b"STOPPING=1")],
-                                  daemon=True)
+        def read():
+            with contextlib.suppress(OSError):
+                while listener.recv(4096) != b"STOPPING=1":
+                    pass
+        reader = threading.Thread(target=read, daemon=True)
         reader.start()
         environment = {"LD_PRELOAD": library, "NOTIFY_SOCKET": root.at("n"), "WATCHDOG_USEC": "400000"}
         with Daemon(system, *LIMITS, environment=environment) as running:
@@ -232,6 +236,7 @@ def no_allocation(root):
             running.wait_for("has been read again")
             system.use(10 * MIB)
             running.wait_for("offline in zone Movable", 15)
+        reader.join(10)
     lacks("\n".join(running.lines), "malloc-watch: allocation")
 
 

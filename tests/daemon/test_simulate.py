@@ -81,7 +81,8 @@ def recorded(root):
     system = System(root, used=400 * MIB)
     system.region(32, 8)
     # pylint: disable-next=consider-using-with
-    process = subprocess.Popen([COMMAND, "--record"], stdout=subprocess.PIPE, text=True, env=root.environment())
+    process = subprocess.Popen([COMMAND, "--record"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                               env=root.environment())
     lines = [process.stdout.readline() for _ in range(5)]
     process.terminate()
     process.communicate()
