@@ -272,6 +272,30 @@ void online_batch_begin(void)
 	WRITE_ONCE(batch_task, current);
 }
 
+/* The task in a batch uses the reserves until the end of the batch. */
+static bool batch_uses_reserves;
+
+/**
+ * online_batch_use_reserves() - let the calling task allocate from the reserves
+ *	instead of reclaiming, if it is in a batch
+ *
+ * For an OOM of that task, which holds device_hotplug_lock: no other task can
+ * set a block online then. What it allocates outside of the wrappers is little,
+ * uevents for instance. Its offlines have to give way first, since they would
+ * use up the reserves.
+ *
+ * Context: Any.
+ * Return: whether it is in a batch.
+ */
+bool online_batch_use_reserves(void)
+{
+	if (!in_batch())
+		return false;
+	batch_uses_reserves = true;
+	current->flags |= PF_MEMALLOC;
+	return true;
+}
+
 /**
  * online_batch_end() - do what was put off since online_batch_begin()
  * @region: the region of the blocks
@@ -282,6 +306,9 @@ void online_batch_end(struct twostage_region *region)
 {
 	depopulate_pending(region);
 	WRITE_ONCE(batch_task, NULL);
+	if (batch_uses_reserves)
+		current->flags &= ~PF_MEMALLOC;
+	batch_uses_reserves = false;
 }
 
 /*

@@ -7,11 +7,14 @@
 #ifndef _TWOSTAGE_ONLINE_H
 #define _TWOSTAGE_ONLINE_H
 
+#include <linux/types.h>
+
 struct twostage_region;
 
 int online_init(void);
 void online_exit(void);
 void offline_give_way(unsigned int seconds);
+bool online_batch_use_reserves(void);
 void online_batch_begin(void);
 void online_batch_end(struct twostage_region *region);
 

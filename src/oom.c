@@ -373,6 +373,11 @@ static int oom_callback(struct notifier_block *nb, unsigned long unused, void *d
 	if (!noted || failed.zone < ZONE_NORMAL)
 		return NOTIFY_DONE;
 	if (hotplug_lock_is_own()) {
+		offline_give_way(OFFLINE_PAUSE_S);
+		if (online_batch_use_reserves()) {
+			*freed += 1;
+			return NOTIFY_OK;
+		}
 		log_refusal("the task is changing memory itself");
 		return NOTIFY_DONE;
 	}

@@ -361,9 +361,14 @@ static void prepare(void)
 		write_file("131072", "/proc/sys/vm/min_free_kbytes");
 }
 
+static void prepare_virtio(void)
+{
+	virtio_bus();
+	prepare();
+}
+
 static bool start(const char *options)
 {
-	prepare();
 	snprintf(device, sizeof(device), "%s", virtio_device(VIRTIO_ID_MEM, 0));
 	return load_twostage(options) &&
 	       ok(module_load(OURS, NULL) == 0 && exists(REGION, 0),
@@ -494,7 +499,6 @@ static void run_ram(void)
 {
 	const struct hog hog = { .size = HOG };
 
-	prepare();
 	if (!load_twostage("online_on_oom=1"))
 		return;
 	failing_provider();
@@ -762,40 +766,40 @@ static void run_bench(void)
 
 GROUP(group_bench_oom) = {
 	.name = "bench-oom", .title = "time from an OOM to usable memory",
-	.setup = virtio_bus, .run = run_bench, .stays = true,
+	.setup = prepare_virtio, .run = run_bench, .stays = true,
 };
 
 GROUP(group_alloc_failures_oom) = {
 	.name = "alloc-failures-oom", .title = "each allocation of an online at an OOM fails once",
-	.setup = virtio_bus, .run = run_alloc_failures,
+	.setup = prepare_virtio, .run = run_alloc_failures,
 };
 
 GROUP(group_oom_ram) = {
 	.name = "oom-ram", .title = "reserved RAM, and providers that fail, at an OOM",
-	.run = run_ram, .stays = true,
+	.setup = prepare, .run = run_ram, .stays = true,
 };
 
 GROUP(group_oom_hogs) = {
 	.name = "oom-hogs", .title = "OOMs of many kinds",
-	.setup = virtio_bus, .run = run_hogs_of_all_kinds, .stays = true,
+	.setup = prepare_virtio, .run = run_hogs_of_all_kinds, .stays = true,
 };
 
 GROUP(group_oom_nodes) = {
 	.name = "oom-nodes", .title = "OOMs of a node",
-	.setup = virtio_bus, .run = run_nodes,
+	.setup = prepare_virtio, .run = run_nodes,
 };
 
 GROUP(group_soak_oom) = {
 	.name = "soak-oom", .title = "OOMs beside offlines for a long time",
-	.setup = virtio_bus, .run = run_soak_oom, .stays = true,
+	.setup = prepare_virtio, .run = run_soak_oom, .stays = true,
 };
 
 GROUP(group_oom) = {
 	.name = "oom", .title = "standby blocks come online instead of an OOM kill",
-	.setup = virtio_bus, .run = run_oom, .stays = true,
+	.setup = prepare_virtio, .run = run_oom, .stays = true,
 };
 
 GROUP(group_oom_offline) = {
 	.name = "oom-offline", .title = "blocks go offline while the system is out of memory",
-	.setup = virtio_bus, .run = run_offline, .stays = true,
+	.setup = prepare_virtio, .run = run_offline, .stays = true,
 };
