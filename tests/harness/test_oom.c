@@ -575,6 +575,7 @@ static void run_nodes(void)
 {
 	const struct hog bound = { .size = HOG, .node = 1 };
 	const struct hog confined = { .size = HOG, .cgroup = CGROUPS "/node0" };
+	struct kmsg kmsg;
 
 	if (!start("online_on_oom=1"))
 		return;
@@ -585,9 +586,12 @@ static void run_nodes(void)
 	   succeeds(write_file("+cpuset", CGROUPS "/cgroup.subtree_control")) &&
 	   !mkdir(CGROUPS "/node0", 0700) &&
 	   succeeds(write_file("0", CGROUPS "/node0/cpuset.mems")), "a cpuset of node 0 is made");
+	kmsg = kmsg_mark();
 	ok_number(run_hog(&confined), SIGKILL,
 		  "a process in a cpuset of another node than the region's is killed");
-	ok_number(onlined(), 0, "no block comes online for a process that cannot use it");
+	ok(kmsg_wait(&kmsg, "there is none left on the nodes that the task can use", 1),
+	   "the log says that no standby block is on a node that the process can use");
+	kmsg_close(&kmsg);
 	rmdir(CGROUPS "/node0");
 	umount(CGROUPS);
 
