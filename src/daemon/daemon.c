@@ -64,6 +64,8 @@ static struct daemon {
 	/* The average time to set a block online */
 	uint64_t grow_time;
 	uint64_t looked, refreshed;
+	/* How much memory was in use, and when */
+	uint64_t used, used_at;
 	/* Whether to look for regions at once, and to write the status */
 	bool look, ended;
 	/* Set by the first message that measuring fails, until it succeeds */
@@ -224,6 +226,27 @@ static void look(void)
 	self.look = false;
 }
 
+/*
+ * Programs that use memory up faster than was measured at the start, perhaps
+ * because the host was busy then: from now on that is the speed.
+ */
+static void learn_speed(void)
+{
+	const uint64_t all = policy_total(&self.input, POLICY_KERNEL) + policy_total(&self.input, POLICY_MOVABLE);
+	const uint64_t used = all > self.input.available ? all - self.input.available : 0;
+	const uint64_t time = self.input.now - self.used_at;
+
+	/* The clock has milliseconds. */
+	if (self.used_at && time < 5)
+		return;
+	/* A block that comes or goes changes what is there, not what is used. */
+	if (self.used_at && self.used && used > self.used && self.state.running == POLICY_NOTHING &&
+	    (used - self.used) / time > self.config.limits.speed)
+		self.config.limits.speed = (used - self.used) / time;
+	self.used = self.state.running == POLICY_NOTHING ? used : 0;
+	self.used_at = self.input.now;
+}
+
 /* Returns after how many milliseconds to measure again. */
 static uint64_t tick(void)
 {
@@ -239,6 +262,7 @@ static uint64_t tick(void)
 		return LOOK_TIME;
 	}
 	self.blind = false;
+	learn_speed();
 	/* An event tells if the module has changed something. */
 	if (self.look || self.input.now - self.refreshed >= LOOK_TIME) {
 		memory_refresh(&self.memory);

@@ -30,6 +30,7 @@ harness = d
 debug_only = yes
 """
 
+BUILD = "make -s cli daemon harness daemon-tests"
 ALL = {"build": True, "self_test": False, "lint": True, "cli": True, "packaging": True, "unit": True}
 
 
@@ -83,7 +84,7 @@ class Runs(unittest.TestCase):
             sorted(self.done),
             ["6.1 a", "6.1 b", "6.12 a", "6.12 b"]
             + ["build-modules --strict 6.1", "build-modules --strict 6.12", "lacking 6.12"]
-            + ["lint --quick", "make -s cli harness", "packaging", "run", "unit"],
+            + ["lint --quick", BUILD, "packaging", "run", "run", "unit"],
         )
         self.assertEqual((report.counts["fail"], report.counts["skip"]), (0, 2))
         self.assertEqual(report.table.releases, {"6.1": "6.1.1", "6.12": "6.12.1"})
@@ -121,7 +122,7 @@ class Runs(unittest.TestCase):
 
     def test_failed_harness(self):
         """no guest is booted if the harness cannot be built"""
-        self.run_all(failing=["make -s cli harness"])
+        self.run_all(failing=[BUILD])
         self.assertFalse([name for name in self.done if name.startswith("6.")])
 
     def test_memory(self):
