@@ -15,6 +15,7 @@ const struct architecture architecture = {
 	/* Without a BIOS that has them assigned, the kernel names it after the host bridge. */
 	.devices_start = 0x18000000,
 	.devices_name = "overlaps pcie@10000000 [",
+	.no_memory = "block at 0x1000000000: the firmware",
 	.numa = true,
 	.shows_added_pages = true,
 	.virtio_bus = "virtio_pci",
@@ -23,10 +24,12 @@ const struct architecture architecture = {
 	.kernel_has_virtio_mem = true,
 #elif defined(__s390x__)
 	.console = "/dev/ttysclp0",
+	.no_memory = "no memory at 0x1000000000",
 	.virtio_mem = "virtio-mem-ccw",
 	.virtio_slot = "",
 #else
 	.console = "/dev/ttyS0",
+	.no_memory = "no memory at 0x1000000000",
 	.devices_start = 0xe8000000,
 	.devices_name = "overlaps PCI Bus 0000:00 [",
 	.numa = true,

@@ -161,6 +161,8 @@ struct architecture {
 	 */
 	uint64_t devices_start;
 	const char *devices_name;
+	/* What the log says of an online at 64 GiB, where there is no memory */
+	const char *no_memory;
 	bool numa;
 	/*
 	 * /proc/kpageflags shows pages above those at boot. (s390 does not

@@ -55,6 +55,7 @@ static const char *stages_of_blocks(void)
 static void check_standby(long long total, long long mapped)
 {
 	int block = block_at(START), i, offline = 0, standby = 0, in_region = 0, under_node = 0;
+	const char *stages;
 
 	for (i = 0; i < BLOCKS; i++) {
 		offline += !strcmp(block_state(block + i), "offline");
@@ -83,7 +84,9 @@ static void check_standby(long long total, long long mapped)
 	ok(strstr(read_file(MEMORY "/memory%d/valid_zones", block), "Movable"),
 	   "stage 1: valid_zones of a block without struct pages contains Movable");
 	ok_number(blocks_online(0), 0, "stage 1: blocks_online of the region is 0");
-	ok_text(read_file(REGION "/stages", 0), stages_of_blocks(),
+	/* Not as an argument: it calls read_file() more often than that has texts. */
+	stages = stages_of_blocks();
+	ok_text(read_file(REGION "/stages", 0), stages,
 		"stage 1: a region's stages are those of its blocks");
 	ok_number(read_number(REGION "/memmap_pages", 0), 0,
 		  "stage 1: memmap_pages of the region is 0");
@@ -187,7 +190,9 @@ static void every_way_online(long long total)
 
 	ok_number(run_command("chmem -e -z Movable %" PRIu64 "m >/dev/null", block_size >> 20), 0,
 		  "chmem: -e with the size of one block succeeds");
-	check_populated("chmem", block, total, usable(), "Movable");
+	/* chmem ignores -z if there is no block 0, of which it reads valid_zones. */
+	check_populated("chmem", block, total, usable(),
+			exists(MEMORY "/memory0/valid_zones") ? "Movable" : "Normal");
 	ok(run_command("lsmem | grep -q 'online  *yes'") == 0,
 	   "chmem: after chmem -e lsmem shows online memory");
 	ok_number(run_command("chmem -d %#" PRIx64 "-%#" PRIx64 " >/dev/null", (uint64_t)START,
@@ -224,6 +229,7 @@ static void used_and_given_back(long long total)
 	struct accounts *standby = accounts_take();
 	uint64_t inside, fill = size() - block_size;
 	struct memory memory;
+	const char *stages;
 
 	ok_return(region_online(0, "3 online_movable"), 0,
 		  "writing 3 to the region's online attribute succeeds");
@@ -243,7 +249,8 @@ static void used_and_given_back(long long total)
 		"after the offline of 2 blocks by their number the highest block is standby");
 	ok_text(block_stage(block_at(START)), "populated",
 		"after the offline of 2 blocks by their number the lowest block is populated");
-	ok_text(read_file(REGION "/stages", 0), stages_of_blocks(),
+	stages = stages_of_blocks();
+	ok_text(read_file(REGION "/stages", 0), stages,
 		"a region's stages are those of its blocks, some of them populated");
 	ok_return(region_online(0, "2 online_movable"), 0,
 		  "blocks that went offline come online again");
