@@ -93,7 +93,8 @@ static int ram_assign(struct twostage_region *region, u64 start, u64 size)
 
 	if (!memory_word_allowed(start, size)) {
 		twostage_region_report(region, start,
-				       "the firmware (device tree or EFI memory map) does not list all of it as usable memory: not touched, since on this architecture an access to absent memory can crash the system");
+				       "the firmware (device tree or EFI memory map) lists no memory at %#llx, or less than %#llx bytes that are free to use: not touched, since on this architecture an access to absent memory can crash the system",
+				       start, size);
 		return -ENXIO;
 	}
 
