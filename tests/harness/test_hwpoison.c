@@ -312,6 +312,8 @@ static int offline_block(void)
 static void poisoned_during(void)
 {
 	long long corrupted = meminfo("HardwareCorrupted");
+	static const char readable[] =
+		"a pinned page can be read through its pipe after its block went offline poisoned";
 	const uint64_t start = next_start();
 	struct memory memory;
 	struct accounts *standby;
@@ -351,8 +353,15 @@ static void poisoned_during(void)
 	ok(!strcmp(stage_at(offline_at), "poisoned"),
 	   "a block with a page poisoned during its offline is in stage poisoned (%s)",
 	   stage_at(offline_at));
-	ok(read(pin.pipe[0], &word, sizeof(word)) == sizeof(word) && word == first,
-	   "a pinned page can be read through its pipe after its block went offline poisoned");
+	/*
+	 * KASAN frees the shadow of memory that goes offline, whatever still
+	 * uses it: reading the page would be an Oops, without the module, too.
+	 */
+	if (kernel_debugs())
+		skip("KASAN frees the shadow of offline memory", "%s", readable);
+	else
+		ok(read(pin.pipe[0], &word, sizeof(word)) == sizeof(word) && word == first,
+		   "%s", readable);
 	memory_unpin(&pin);
 	ok(region_give_back(regions) == 0,
 	   "the other blocks go offline after a page was poisoned during an offline");
