@@ -59,9 +59,10 @@ int mm_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone
 /*
  * The kernel writes to page tables of the direct map without checking whether
  * it got the page (alloc_low_pages() on x86), or stops with a BUG() if it did
- * not (arm64), so running out of memory there is a crash. Its allocations do not reclaim, but use the reserves. So allocate as
- * much in advance, with reclaim, and free it: it stays on this CPU's free list,
- * where the kernel's allocations find it.
+ * not (arm64), so running out of memory there is a crash. Its allocations do
+ * not reclaim, but use the reserves. So allocate as much in advance, with
+ * reclaim, and free it: it stays on this CPU's free list, where the kernel's
+ * allocations find it.
  */
 static int check_page_table_memory(u64 size)
 {
