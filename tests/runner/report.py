@@ -117,7 +117,9 @@ class Report:
             for test in tests:
                 if test.verdict == "fail":
                     self.failures.append((title, test, log))
-                    print(f"  FAILED {test.name}\n         {test.detail}", flush=True)
+                    print(f"  FAILED {test.name}", flush=True)
+                    if test.detail:
+                        print(f"         {test.detail}", flush=True)
                     if log:
                         print(f"         log: {os.path.relpath(log, TOP)}", flush=True)
                 elif test.verdict == "skip":

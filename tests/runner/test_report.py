@@ -70,14 +70,14 @@ class Tables(unittest.TestCase):
 class Summaries(unittest.TestCase):
     """What a report prints."""
 
-    def summary(self, *verdicts):
+    def summary(self, *verdicts, detail="why"):
         """The exit status and the output for tests with these verdicts."""
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
             report = Report()
             report.add(
                 "title",
-                [Test(verdict, f"a {verdict}", "why") for verdict in verdicts],
+                [Test(verdict, f"a {verdict}", detail) for verdict in verdicts],
                 1,
                 "/tmp/x.log",
             )
@@ -98,6 +98,12 @@ class Summaries(unittest.TestCase):
         self.assertTrue(
             any(line.startswith("  title: a fail (") and "x.log" in line for line in lines), lines
         )
+
+    def test_no_detail(self):
+        """a failure of which no more is known than its name is printed without an empty line"""
+        lines = self.summary("fail", detail="")[1]
+        failed = lines.index("  FAILED a fail")
+        self.assertIn("log: ", lines[failed + 1])
 
     def test_nothing(self):
         """a run in which no test passed fails"""
