@@ -162,6 +162,15 @@ bool kmsg_wait(struct kmsg *kmsg, const char *needle, int seconds);
 int kmsg_lines(struct kmsg *kmsg, const char *needle, char *line, size_t size);
 void kmsg_close(struct kmsg *kmsg);
 
+/* uevents.c */
+/* A socket that receives the kernel's uevents */
+int uevents_open(void);
+/*
+ * Whether an event was received that begins with @header ("change@/devices/...")
+ * and has @variable ("NAME=value"). Takes all events that were received.
+ */
+bool uevents_have(int fd, const char *header, const char *variable);
+
 /* module.c */
 int module_load(const char *name, const char *options);
 int module_load_system(const char *name, const char *options);

@@ -249,8 +249,12 @@ static void large_program(void)
 {
 	const struct hog hog = { .size = GIB };
 	struct kmsg kmsg = kmsg_mark();
+	int events = uevents_open();
 
 	survives("1 GiB of a process", &hog);
+	ok(uevents_have(events, "change@/devices/twostage/region0", "OOM_ONLINED=1"),
+	   "a uevent of the region has the number of blocks that came online");
+	close(events);
 	ok(kmsg_wait(&kmsg, "came online instead of an OOM kill", 10),
 	   "the log says that blocks came online instead of an OOM kill");
 	kmsg_close(&kmsg);
@@ -473,6 +477,58 @@ static int add_test_region(bool memmap_on_memory)
 	return write_file(text, PROVIDER "/add");
 }
 
+/*
+ * A process that holds nearly all memory, so that the next that is allocated
+ * causes an OOM
+ */
+static pid_t fill_memory(const char *what)
+{
+	const struct hog hog = {
+		.size = (meminfo("MemAvailable") / 1024 - 48) * MIB,
+		.holds = true,
+	};
+	pid_t pid;
+
+	set_online_on_oom(0);
+	ok(hold(&hog, &pid), "%s: a process fills the memory first", what);
+	set_online_on_oom(1);
+	return pid;
+}
+
+/* While device_hotplug_lock is taken, no block can come online at an OOM. */
+static void hotplug_allocates(void)
+{
+	const char *thread = "an online waits for a thread that is out of memory",
+		   *offline = "an offline is out of memory";
+	const long long before = onlined();
+	struct kmsg kmsg = kmsg_mark();
+	int block = block_at(RAM_START);
+	pid_t pid;
+
+	pid = fill_memory(thread);
+	write_file("0x8000000", PROVIDER "/assign_allocates");
+	ok(write_file("online_movable", MEMORY "/memory%d/state", block) == 0,
+	   "%s: the block comes online", thread);
+	write_file("0", PROVIDER "/assign_allocates");
+	ok_number(result(pid), SIGKILL, "%s: a process is killed", thread);
+	ok_number(kmsg_lines(&kmsg, "memory has been going online or offline", NULL, 0), 1,
+		  "%s: one line in the log says why no block came online", thread);
+
+	sleep(3);
+	pid = fill_memory(offline);
+	write_file("0x10000000", PROVIDER "/offline_allocates");
+	ok(write_file("offline", MEMORY "/memory%d/state", block) == -EAGAIN,
+	   "%s: it gives up", offline);
+	write_file("0", PROVIDER "/offline_allocates");
+	ok_number(result(pid), SIGKILL, "%s: a process is killed", offline);
+	ok_number(kmsg_lines(&kmsg, "the task is changing memory itself", NULL, 0), 1,
+		  "%s: one line in the log says why no block came online", offline);
+	ok_number(onlined() - before, 0,
+		  "no block comes online at an OOM while memory is going online or offline");
+	kmsg_close(&kmsg);
+	ok(movable_given_back(), "%s: the block goes offline later", offline);
+}
+
 static void failing_provider(void)
 {
 	ok(module_load("twostage_test", NULL) == 0 && succeeds(add_test_region(true)),
@@ -487,6 +543,7 @@ static void failing_provider(void)
 	sleep(6);
 	write_file("0", PROVIDER "/delay_ms");
 	ok(movable_given_back(), "the block that came online too late goes offline");
+	hotplug_allocates();
 	ok(succeeds(write_file("region0", PROVIDER "/remove")) && succeeds(add_test_region(false)),
 	   "the test provider adds a region whose memmap is in ordinary memory");
 	killed("memmap in ordinary memory", "no memory left for its memmap");

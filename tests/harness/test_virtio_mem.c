@@ -6,11 +6,9 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/netlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -126,37 +124,6 @@ static bool ours(void)
 	return !strcmp(virtio_driver(device), OURS) && exists(REGION, 0);
 }
 
-/* A socket that receives uevents */
-static int events_open(void)
-{
-	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
-	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
-
-	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address))) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-
-static bool events_have(int fd, const char *header, const char *variable)
-{
-	char event[8192];
-	bool found = false;
-	ssize_t length;
-
-	while ((length = recv(fd, event, sizeof(event) - 1, 0)) > 0) {
-		char *end = event + length, *word;
-
-		*end = '\0';
-		if (strncmp(event, header, strlen(header)))
-			continue;
-		for (word = event; word < end; word += strlen(word) + 1)
-			found |= !strcmp(word, variable);
-	}
-	return found;
-}
-
 static void cycle(void)
 {
 	long long total = meminfo("MemTotal"), before, used, after;
@@ -194,7 +161,7 @@ static void budget(void)
 {
 	struct kmsg kmsg = kmsg_mark();
 	char text[64];
-	int events = events_open();
+	int events = uevents_open();
 
 	ok(region_online(0, "8 online_movable") == 0, "eight blocks use up the budget");
 	ok(online_block(8) == -ENOSPC && !strcmp(block_stage(first_block() + 8), "standby") && plugged() == BUDGET,
@@ -205,7 +172,7 @@ static void budget(void)
 	set_budget("vm0", BUDGET / 2);
 	snprintf(text, sizeof(text), "BUDGET=%#" PRIx64, (uint64_t)BUDGET / 2);
 	ok(attribute("budget") == BUDGET / 2 &&
-	   wait_until(events_have(events, "change@/devices/twostage/region0", text), 20),
+	   wait_until(uevents_have(events, "change@/devices/twostage/region0", text), 20),
 	   "a budget that shrinks is in the attribute and in a uevent");
 	ok(kmsg_lines(&kmsg, "the host wants 0x20000000 bytes back", NULL, 0) == 1,
 	   "a budget that shrinks below what is plugged is in the log");

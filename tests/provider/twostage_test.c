@@ -16,6 +16,10 @@
  *   refuse_offline	physical address of a memory block that may not go
  *			offline (EBUSY), 0: none
  *   delay_ms		how long assign and unassign take
+ *   assign_allocates	bytes of memory that a thread allocates and frees,
+ *			while assign waits for it
+ *   offline_allocates	the same for the notifier at MEM_GOING_OFFLINE, in the
+ *			task that sets the block offline
  *   offline_delay_ms	how long the notifier delays each MEM_GOING_OFFLINE,
  *			for any memory block
  *   keep_pages		1: the online_page_callback keeps the pages that come
@@ -30,11 +34,15 @@
  */
 #define pr_fmt(fmt) "twostage_test: " fmt
 
+#include <linux/completion.h>
 #include <linux/debugfs.h>
 #include <linux/delay.h>
+#include <linux/gfp.h>
+#include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/memory.h>
 #include <linux/memory_hotplug.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
@@ -66,6 +74,8 @@ static DEFINE_MUTEX(test_regions_lock);
 static u32 assign_error;
 static u32 unassign_error;
 static u32 delay_ms;
+static u64 assign_allocates;
+static u64 offline_allocates;
 static u32 offline_delay_ms;
 static u64 refuse_offline;
 static u64 assigned_bytes;
@@ -110,8 +120,39 @@ violation:
 	return -EINVAL;
 }
 
+static void allocate(u64 size)
+{
+	struct page *page, *next;
+	LIST_HEAD(pages);
+
+	for (; size >= PAGE_SIZE; size -= PAGE_SIZE) {
+		page = alloc_page(GFP_KERNEL);
+		if (!page)
+			break;
+		list_add(&page->lru, &pages);
+	}
+	list_for_each_entry_safe(page, next, &pages, lru)
+		__free_page(page);
+}
+
+static int allocate_and_exit(void *ended)
+{
+	allocate(READ_ONCE(assign_allocates));
+	kthread_complete_and_exit(ended, 0);
+}
+
+static void allocate_in_thread(void)
+{
+	DECLARE_COMPLETION_ONSTACK(ended);
+
+	if (!IS_ERR(kthread_run(allocate_and_exit, &ended, "twostage_test")))
+		wait_for_completion(&ended);
+}
+
 static int test_assign(struct twostage_region *region, u64 start, u64 size)
 {
+	if (READ_ONCE(assign_allocates))
+		allocate_in_thread();
 	return change(region, start, size, true);
 }
 
@@ -238,8 +279,10 @@ static int memory_callback(struct notifier_block *nb, unsigned long action, void
 	const struct memory_notify *notify = data;
 	const unsigned long refused = PHYS_PFN(READ_ONCE(refuse_offline));
 
-	if (action == MEM_GOING_OFFLINE)
+	if (action == MEM_GOING_OFFLINE) {
 		msleep(READ_ONCE(offline_delay_ms));
+		allocate(READ_ONCE(offline_allocates));
+	}
 	if (action != MEM_GOING_OFFLINE || !refused ||
 	    refused >= notify->start_pfn + notify->nr_pages ||
 	    refused + PHYS_PFN(memory_block_size_bytes()) <= notify->start_pfn)
@@ -274,6 +317,8 @@ static int __init twostage_test_init(void)
 	debugfs_create_u32("unassign_error", 0600, root, &unassign_error);
 	debugfs_create_x64("refuse_offline", 0600, root, &refuse_offline);
 	debugfs_create_u32("delay_ms", 0600, root, &delay_ms);
+	debugfs_create_x64("assign_allocates", 0600, root, &assign_allocates);
+	debugfs_create_x64("offline_allocates", 0600, root, &offline_allocates);
 	debugfs_create_u32("offline_delay_ms", 0600, root, &offline_delay_ms);
 	debugfs_create_file_unsafe("keep_pages", 0200, root, NULL, &keep_pages_fops);
 	debugfs_create_u64("assigned", 0400, root, &assigned_bytes);
