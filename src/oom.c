@@ -3,26 +3,28 @@
  * Standby blocks that come online instead of an OOM kill
  *
  * Stage 2 needs next to no memory, so it can run when there is none. While a
- * region has online_on_oom set, an OOM notifier is registered:
- * out_of_memory() calls it before it looks for a process to kill, and lets the
- * caller try its allocation again if the notifier says that there is memory
- * now.
+ * region has online_on_oom set, an OOM notifier is registered. out_of_memory()
+ * calls it before it looks for a process to kill. If the notifier reports that
+ * there is memory now, the allocation is tried again, and no process is killed.
  *
- * The notifier's caller may hold any lock, be inside a hotplug operation, or be
- * a thread that a provider waits for. So a worker sets the blocks online, which
- * tries for device_hotplug_lock and uses the reserves instead of reclaim, and
- * the notifier waits for a limited time. After that the OOM killer does what it
- * would have done, and no other OOM waits until the worker has returned.
+ * The task in out_of_memory() may hold any lock, be inside a hotplug operation,
+ * or be a thread that a provider waits for. So a worker sets the blocks online:
+ * it tries for device_hotplug_lock, and allocates from the reserves instead of
+ * reclaiming. The notifier waits for the worker for a limited time. After that
+ * the OOM killer runs as without the module, and later OOMs do not wait until
+ * the worker has set a block online or returned.
  *
  * Callers of out_of_memory() hold the kernel's oom_lock, so there is one OOM at
- * a time. As long as another task holds it, allocations that may fail (those of
- * an offline for the pages that it moves) do not fail, but try again. So the
- * notifier waits only for a moment, and then has the allocation tried again
- * although there is no new memory, as often as the limited time allows.
+ * a time. The notifier must not hold that lock for long: an offline that cannot
+ * allocate a page to move data to would neither fail nor give up, but repeat
+ * the allocation until it gets oom_lock, with device_hotplug_lock held, which
+ * the worker needs. So the notifier waits only for a moment. If the worker has
+ * not finished by then, the notifier has the allocation tried again although
+ * there is no new memory; the next OOM continues to wait.
  *
- * A notifier is not told what the allocation was for; a kprobe on
- * out_of_memory() notes that. It stays until the unload, since it costs nothing
- * but in an OOM.
+ * A notifier is not told which allocation has failed, so a kprobe on
+ * out_of_memory() notes that. It stays until the unload, since it runs only in
+ * an OOM.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -55,25 +57,25 @@
 #include "trace.h"
 #include "twostage_arch.h"
 
-/*
- * How long OOMs wait for a block, and the worker for device_hotplug_lock; and
- * how long one call of the notifier waits
- */
+/* How long OOMs wait for a block, and the worker for device_hotplug_lock */
 #define TIMEOUT (5 * HZ)
+/* How long one call of the notifier waits */
 #define MOMENT (HZ / 20)
 /* How long no offline begins after an OOM */
 #define OFFLINE_PAUSE_S 3
-/* OOMs with no more time in between are one burst. */
+/* The longest time between two OOMs of one burst */
 #define BURST_PAUSE HZ
 #define BURST_BLOCKS_MAX 16U
-/* A line in the log says what came online, when there was no OOM for so long. */
+/* Time from the last block that came online to the line in the log about all */
 #define LOG_PAUSE (5 * HZ)
-/* A reason that is the same as before gets a line again after this time. */
+/* The same reason is logged again if no OOM was refused for this time. */
 #define REFUSAL_PAUSE (60 * HZ)
 
 /*
- * What the task in out_of_memory() has tried to allocate. Written by the probe
- * and read by the notifier, both in that task, with oom_lock held.
+ * Zone and nodes that the failed allocation can use; @task is NULL if there is
+ * no such allocation (OOM of a memcg, SysRq-F). Written by the probe and read
+ * by the notifier, both in the task that is in out_of_memory(), with oom_lock
+ * held.
  */
 static struct {
 	struct task_struct *task;
@@ -84,17 +86,20 @@ static struct {
 /*
  * What the worker is to do, and what it has done:
  *
- * @running: the worker has not returned. The notifier writes the members up to
- *	@nid only while this is false, the worker the others only while it is
- *	true.
+ * @running: the worker has not returned. Only the worker writes the other
+ *	members while this is true, only the notifier while it is false.
  * @started: time of the OOM, for the trace
  * @online_type: MMOP_ONLINE_KERNEL or MMOP_ONLINE_MOVABLE
- * @blocks: how many blocks
- * @nodes: those whose memory the task can use
- * @nid: the one that is closest to it
- * @until: until when OOMs wait for the next block
- * @onlined: number of blocks since the module was loaded
- * @error: why no block has come online; 0 if one has
+ * @blocks: number of blocks to set online
+ * @nodes: nodes whose memory the allocation can use
+ * @nid: the node nearest to the task in out_of_memory()
+ * @until: until when OOMs wait for the next block; the notifier reads it at any
+ *	time
+ * @onlined: number of blocks that came online since the module was loaded; the
+ *	notifier reads it at any time
+ * @error: why the worker has set no block online, until one OOM has been
+ *	refused for it; -EAGAIN if it did not get device_hotplug_lock. 0 if a
+ *	block came online
  * @ended: when the worker returned
  */
 static struct {
@@ -113,28 +118,32 @@ static struct {
 static DECLARE_WAIT_QUEUE_HEAD(progress);
 static struct workqueue_struct *workqueue;
 
-/* By kind of zone, kernel and movable: the burst of OOMs that is under way */
+/*
+ * The burst of OOMs in progress: for kernel zones ([true]) and for zone Movable
+ * ([false])
+ */
 static struct burst {
 	unsigned long last;
 	unsigned int blocks;
 } bursts[2];
 
-/* What the line in the log at the end of a burst says */
+/* For the line in the log at the end of a burst */
 static atomic_t burst_kernel, burst_movable;
 static int burst_region;
 
-/* Protects the rest, and online_on_oom of regions. */
+/* Protects users, probed, and changes of the regions' online_on_oom. */
 static DEFINE_MUTEX(users_lock);
-/* Regions that have online_on_oom set */
+/* Number of regions that have online_on_oom set */
 static unsigned int users;
-static bool by_default;
 static bool probed;
+/* online_on_oom of regions that will be added */
+static bool by_default;
 
 static int note_failed(struct kprobe *probe, struct pt_regs *regs)
 {
 	const struct oom_control *oc = (void *)arch_kprobe_argument(regs, 0);
 
-	/* Not for the OOM of a memcg or of SysRq-F, which want a kill. */
+	/* An OOM of a memcg and SysRq-F are to kill a process. */
 	if (oc->memcg || oc->order < 0) {
 		failed.task = NULL;
 		return 0;
@@ -152,7 +161,10 @@ static struct kprobe probe = {
 
 #define BUSY "memory has been going online or offline for some seconds"
 
-/* One line for a reason, until another one or a time has passed */
+/*
+ * Log why the OOM killer runs. A reason that repeats the previous one is left
+ * out, see REFUSAL_PAUSE.
+ */
 static void log_refusal(const char *reason)
 {
 	static const char *last;
@@ -186,7 +198,7 @@ static bool lock_in_time(void)
 	return false;
 }
 
-/* The uevent needs memory, which there is now. */
+/* The uevent needs memory; there is some, now that the block is online. */
 static void tell_online(struct twostage_region *region)
 {
 	char onlined[40];
@@ -210,7 +222,10 @@ static int online_block(struct twostage_region *region)
 		return ret;
 	trace_oom_online(region->id, block_start(&region->blocks[index]), memory_block_size_bytes(),
 			 trace_duration(request.started), ret);
-	/* A block that always fails does not keep the others from being tried. */
+	/*
+	 * After a failure begin behind the block: one that always fails would
+	 * keep the others from being tried.
+	 */
 	region->oom_next = ret ? index + 1 : 0;
 	if (ret)
 		return ret;
@@ -222,7 +237,7 @@ static int online_block(struct twostage_region *region)
 	return 0;
 }
 
-/* A block of any region, first of those on the closest node */
+/* Set one block online, of a region on the nearest node if possible. */
 static int online_any_block(void)
 {
 	struct twostage_region *region;
@@ -250,7 +265,7 @@ static void online_blocks(struct work_struct *work)
 	const unsigned long before = request.onlined;
 	unsigned int flags = memalloc_noreclaim_save();
 	unsigned int i;
-	/* No block's error */
+	/* For a failed lock_in_time(): no block fails with this. */
 	int ret = -EAGAIN;
 
 	if (lock_in_time()) {
@@ -268,7 +283,10 @@ static void online_blocks(struct work_struct *work)
 
 static DECLARE_WORK(online_work, online_blocks);
 
-/* The blocks double, so that a large allocation does not stop at each one. */
+/*
+ * The number of blocks to set online for this OOM. It doubles from one OOM of a
+ * burst to the next: a program that needs much memory is held up by few OOMs.
+ */
 static unsigned int burst_blocks(bool kernel)
 {
 	struct burst *burst = &bursts[kernel];
@@ -280,13 +298,14 @@ static unsigned int burst_blocks(bool kernel)
 	return burst->blocks;
 }
 
-/* The nodes whose memory the task can use */
+/* The nodes whose memory the failed allocation can use */
 static void usable_nodes(nodemask_t *nodes)
 {
 	*nodes = failed.nodes;
 	/*
-	 * A cpuset that has all nodes with memory gets those that will have
-	 * some.
+	 * A cpuset that has all nodes with memory is most likely the top one,
+	 * to which the kernel adds each node that gets memory. So do not
+	 * exclude nodes that have none yet.
 	 */
 	if (!nodes_subset(node_states[N_MEMORY], cpuset_current_mems_allowed))
 		nodes_and(*nodes, *nodes, cpuset_current_mems_allowed);
@@ -307,8 +326,10 @@ static void start_worker(const nodemask_t *nodes)
 }
 
 /*
- * Whether the worker has just failed, for this OOM or for one that did not wait
- * for it. Then the OOM killer runs, and the next OOM starts the worker again.
+ * Whether to leave this OOM to the OOM killer, because the worker has failed in
+ * the last second, for these nodes at least. It may have been started by an
+ * earlier OOM that did not wait until it failed. A failure counts for one OOM:
+ * the next one starts the worker again.
  */
 static bool take_error(const nodemask_t *nodes)
 {
@@ -322,13 +343,13 @@ static bool take_error(const nodemask_t *nodes)
 		log_refusal(BUSY);
 	else if (error == -ENOENT)
 		log_refusal("there is none left on the nodes that the task can use");
-	/* Otherwise the block's own message says why. */
+	/* For other errors there is a message about the block already. */
 	return true;
 }
 
 /*
- * Return: number of pages; 1 also if there are none yet, and the allocation is
- * to be tried again
+ * Return: the number of pages that came online; 1 if none did yet, to have the
+ * allocation tried again; 0 to let the OOM killer run
  */
 static unsigned long make_memory(void)
 {
@@ -363,9 +384,10 @@ static int oom_callback(struct notifier_block *nb, unsigned long unused, void *d
 	const bool noted = failed.task == current;
 
 	failed.task = NULL;
-	/* The OOM killer lets such a task use the reserves. */
+	/* out_of_memory() lets a task that is about to exit use the reserves. */
 	if (fatal_signal_pending(current) || current->flags & PF_EXITING)
 		return NOTIFY_DONE;
+	/* Check this first: a kprobe that is disarmed has noted nothing. */
 	if (!hooks_armed()) {
 		log_refusal("the hooks are switched off, see /sys/kernel/debug/kprobes/enabled");
 		return NOTIFY_DONE;
@@ -406,7 +428,7 @@ static int start(void)
  * oom_set() - choose whether standby blocks of a region come online instead of
  *	an OOM kill
  * @region: the region
- * @on: they do
+ * @on: whether they do
  *
  * Context: Process context, sleeps.
  * Return: 0; or an error, with its reason in the log.
@@ -432,7 +454,7 @@ unlock:
 }
 
 /**
- * oom_default() - what online_on_oom is for regions that are added from now on
+ * oom_default() - set online_on_oom of regions that are added from now on
  * @on: its value
  */
 void oom_default(bool on)
@@ -457,7 +479,7 @@ int oom_init(void)
 {
 	int ret;
 
-	/* WQ_MEM_RECLAIM: when there is no memory for a worker, a rescuer runs. */
+	/* WQ_MEM_RECLAIM: a rescuer runs if there is no memory for a worker. */
 	workqueue = alloc_workqueue("twostage_oom", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND, 0);
 	if (!workqueue)
 		return -ENOMEM;
@@ -471,7 +493,7 @@ int oom_init(void)
 void oom_exit(void)
 {
 	blocking_notifier_chain_unregister(&region_notifiers, &region_notifier);
-	/* Not later than it would be due: it has something to say. */
+	/* Log a pending line at once, instead of dropping it. */
 	flush_delayed_work(&burst_work);
 	destroy_workqueue(workqueue);
 	if (probed)
