@@ -59,11 +59,11 @@ static int check_regions(void)
 		    (!region->nr_populated && !region->nr_poisoned))
 			continue;
 		if (region->nr_populated)
-			pr_err("hibernation refused: it would lose the memory of %lu blocks of %s that are online: set them offline\n",
-			       region->nr_populated, dev_name(&region->dev));
+			pr_err("hibernation refused: it would lose the memory of blocks of %s that are online (%lu): set them offline first\n",
+			       dev_name(&region->dev), region->nr_populated);
 		else
-			pr_err("hibernation refused: it would lose the memmap of %lu hardware-poisoned blocks of %s: reboot first\n",
-			       region->nr_poisoned, dev_name(&region->dev));
+			pr_err("hibernation refused: it would lose the memmap of blocks of %s with a hardware-poisoned page (%lu): reboot first\n",
+			       dev_name(&region->dev), region->nr_poisoned);
 		ret = -EBUSY;
 		break;
 	}

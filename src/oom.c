@@ -180,8 +180,8 @@ static void log_burst(struct work_struct *work)
 {
 	const int kernel = atomic_xchg(&burst_kernel, 0), movable = atomic_xchg(&burst_movable, 0);
 
-	pr_info("out of memory: %d blocks came online instead of an OOM kill, %d in kernel zones, %d movable, the last one of region%d\n",
-		kernel + movable, kernel, movable, READ_ONCE(burst_region));
+	pr_info("out of memory: blocks came online instead of an OOM kill: %d in kernel zones, %d in zone Movable, the last one of region%d\n",
+		kernel, movable, READ_ONCE(burst_region));
 }
 
 static DECLARE_DELAYED_WORK(burst_work, log_burst);

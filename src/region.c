@@ -369,9 +369,9 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 
 	dev_set_uevent_suppress(&region->dev, false);
 	kobject_uevent(&region->dev.kobj, KOBJ_ADD);
-	pr_info("%s: [%#llx-%#llx], %lu blocks on node %d, provider %s\n", dev_name(&region->dev),
-		region->start, region->start + region->size - 1, region->nr_blocks, nid,
-		region->provider->name);
+	pr_info("%s: [%#llx-%#llx], %lu block%s on node %d, provider %s\n", dev_name(&region->dev),
+		region->start, region->start + region->size - 1, region->nr_blocks,
+		region->nr_blocks == 1 ? "" : "s", nid, region->provider->name);
 	dma_added(region->start, region->size);
 	return region;
 
@@ -576,12 +576,12 @@ static int check_removable(const struct twostage_region *region)
 		return -EIO;
 	}
 	if (region->nr_populated || !all_offline(region)) {
-		pr_err("%s: cannot remove it: %lu of its %lu blocks are online\n",
+		pr_err("%s: cannot remove it: blocks are online (%lu of %lu): set them offline first\n",
 		       dev_name(&region->dev), region->nr_populated, region->nr_blocks);
 		return -EBUSY;
 	}
 	if (region->nr_poisoned) {
-		pr_err("%s: cannot remove it: %lu of its %lu blocks have a hardware-poisoned page and keep their memory until the next boot\n",
+		pr_err("%s: cannot remove it: blocks have a hardware-poisoned page and keep their memory until the next boot (%lu of %lu)\n",
 		       dev_name(&region->dev), region->nr_poisoned, region->nr_blocks);
 		return -EBUSY;
 	}
@@ -819,7 +819,7 @@ int region_set_memmap_on_memory(struct twostage_region *region, bool on)
 	if (ret)
 		return ret;
 	if (region->nr_populated) {
-		pr_err("%s: memmap_on_memory cannot change while %lu of its %lu blocks are online\n",
+		pr_err("%s: memmap_on_memory cannot change while blocks are online (%lu of %lu): set them offline first\n",
 		       dev_name(&region->dev), region->nr_populated, region->nr_blocks);
 		ret = -EBUSY;
 	} else if (on && !mm_memmap_on_memory_pages()) {

@@ -104,8 +104,9 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
 	if (count == REGION_ALL_BLOCKS) {
 		count = available;
 	} else if (count > available) {
-		pr_err("%s: cannot set %lu blocks %s: %lu are %s\n", dev_name(&region->dev), count,
-		       state, available, online ? "standby" : "online");
+		pr_err("%s: cannot set blocks %s: %lu requested, but only %lu %s\n",
+		       dev_name(&region->dev), state, count, available,
+		       online ? "standby" : "online");
 		return -EINVAL;
 	}
 
@@ -131,8 +132,9 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
 	if (!ret && done < count)
 		ret = -EBUSY;
 	if (done < count)
-		pr_warn("%s: set %lu of %lu blocks %s, then stopped (%pe)\n",
-			dev_name(&region->dev), done, count, state, ERR_PTR(ret));
+		pr_warn("%s: set %lu of %lu block%s %s, then stopped (%pe)\n",
+			dev_name(&region->dev), done, count, count == 1 ? "" : "s", state,
+			ERR_PTR(ret));
 	return ret;
 }
 

@@ -152,9 +152,10 @@ static void print_added(const struct add_request *request)
 		return;
 	region = region_at(&regions, request->range);
 	if (region) {
-		printf("%s: 0x%" PRIx64 "-0x%" PRIx64 ", %s in %" PRIu64 " blocks on node %d, %" PRIu64
+		printf("%s: 0x%" PRIx64 "-0x%" PRIx64 ", %s in %" PRIu64 " block%s on node %d, %" PRIu64
 		       " online\n", region->name, region->start, region->start + region->size - 1,
-		       format_size(size, region->size), region->blocks, region->node, region->online);
+		       format_size(size, region->size), region->blocks, region->blocks == 1 ? "" : "s",
+		       region->node, region->online);
 		if (request->auto_online && !region->online &&
 		    !sysfs_read(policy, sizeof(policy), "/sys/devices/system/memory/auto_online_blocks"))
 			hint("its blocks stay offline because the kernel's auto-online policy is \"%s\"; to set them online: twostage online %s --all",

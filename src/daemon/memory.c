@@ -187,8 +187,8 @@ static void add(struct memory *memory, const struct region *found)
 	memset(&table[first], 0, found->blocks * sizeof(table[0]));
 	scan(memory, region, true, true);
 	memory->changes++;
-	say(LOG_INFO, "%s: found, %" PRIu64 " of %" PRIu64 " blocks are online, node %d", found->name, region->online,
-	    found->blocks, found->node);
+	say(LOG_INFO, "%s: found, %" PRIu64 " of %" PRIu64 " block%s online, node %d", found->name, region->online,
+	    found->blocks, found->blocks == 1 ? "" : "s", found->node);
 }
 
 static void drop(struct memory *memory, struct memory_region *region, const char *why)

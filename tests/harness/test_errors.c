@@ -69,17 +69,17 @@ static void other_errors(void)
 	refused("1 offline", EINVAL, "takes a number", REGION "/online", 0);
 	refused("1 online 2", EINVAL, "takes a number", REGION "/online", 0);
 	refused("18446744073709551616", EINVAL, "takes a number", REGION "/online", 0);
-	refused("5", EINVAL, "4 are standby", REGION "/online", 0);
+	refused("5", EINVAL, "5 requested, but only 4 standby", REGION "/online", 0);
 	refused("\n", EINVAL, "takes a number", REGION "/offline", 0);
 	refused("1 online", EINVAL, "takes a number", REGION "/offline", 0);
-	refused("1", EINVAL, "0 are online", REGION "/offline", 0);
+	refused("1", EINVAL, "1 requested, but only 0 online", REGION "/offline", 0);
 	refused("2", EINVAL, "takes 0 or 1", REGION "/memmap_on_memory", 0);
 	refused("\n", EINVAL, "takes 0 or 1", REGION "/memmap_on_memory", 0);
 
 	ok_return(region_online(0, "1 online_movable"), 0, "one of four blocks goes online");
-	refused("region0", EBUSY, "1 of its 4 blocks", REMOVE);
+	refused("region0", EBUSY, "blocks are online (1 of 4)", REMOVE);
 	refused("0", EBUSY, "cannot change", REGION "/memmap_on_memory", 0);
-	refused("4", EINVAL, "3 are standby", REGION "/online", 0);
+	refused("4", EINVAL, "4 requested, but only 3 standby", REGION "/online", 0);
 	ok_return(region_offline(0, "all"), 0,
 		  "after writes that were refused the online block goes offline");
 	ok_return(region_remove(0), 0, "after writes that were refused the region is removed");
