@@ -2,18 +2,20 @@
 /*
  * Single words of memory that has no direct map, on arm64
  *
- * An access to absent memory is an external abort, from which the kernel cannot
- * recover (do_sea() knows no fixups). So only memory that the firmware lists is
- * accessed: in EFI's memory map, or, without EFI, in the device tree's nodes
- * of type "memory". mem= changes neither.
+ * An access to absent memory causes an external abort, which crashes the kernel
+ * (do_sea() does not look for a fixup). So access only memory that the firmware
+ * lists: in EFI's memory map, or, without EFI, in the device tree's nodes of
+ * type "memory". mem= changes neither.
  *
- * Of the ways to map it none but the one below works: ioremap() refuses what is
- * in memblock, where stage 1 enters the region; memremap() returns an address
- * in the direct map, where nothing is mapped; vmap_pfn() is not in all kernels.
+ * The word is mapped by ioremap_page_range(), because nothing else works:
+ * ioremap() refuses addresses in memblock, to which stage 1 adds the region;
+ * memremap() returns an address in the direct map, which does not exist yet;
+ * not all kernels have vmap_pfn().
  *
- * The mapping has the memory type of the direct map. Another one, not cached,
- * would not be coherent with lines that caches still have from an earlier time
- * online. So it is cached, and each access cleans and invalidates the line.
+ * The mapping is cached, like the direct map. If the block was online before,
+ * caches may still hold lines of it; an uncached mapping would not be coherent
+ * with these. To reach the memory itself, clean and invalidate the line at each
+ * access.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -41,7 +43,10 @@ static bool is_usable(const efi_memory_desc_t *descriptor)
 	}
 }
 
-/* End of the piece of memory that an address is in; 0 if it is in none */
+/*
+ * efi_memory_end() and device_tree_memory_end(): end of the range that contains
+ * an address, of those that the firmware lists; 0 if there is none
+ */
 static u64 efi_memory_end(u64 address)
 {
 	efi_memory_desc_t *descriptor;
@@ -82,7 +87,7 @@ static u64 memory_end(u64 address)
 	return device_tree_memory_end(address);
 }
 
-/* The device tree may reserve parts for firmware, which fault if touched. */
+/* The device tree may reserve ranges for firmware: an access to them faults. */
 static bool is_reserved(u64 start, u64 size)
 {
 	struct device_node *parent = of_find_node_by_path("/reserved-memory");

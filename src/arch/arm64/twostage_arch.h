@@ -18,15 +18,17 @@
 #define ARCH_BOUNCE_BUFFER_PARAMETER "swiotlb=force"
 #define ARCH_PCI_ALWAYS_TRANSLATED false
 
-/* For memory_word.c: they are exported by some kernels only. */
+/* For memory_word.c: not all kernels export them. */
 #define ARCH_INTERNALS(X)		\
 	X(get_vm_area)			\
 	X(ioremap_page_range)
 
 /*
  * From 7.x on, prevent_memory_remove_notifier() refuses an offline whose range
- * does not begin at a leaf of the linear map, and does not know that a block's
- * first pages can be its memmap.
+ * begins or ends within a leaf entry of the direct map or of the vmemmap. The
+ * vmemmap of a block consists of whole PMDs, and the range behind the block's
+ * own memmap begins within the first. No leaf is split, because the whole block
+ * is removed.
  */
 #define ARCH_OFFLINE_TELLS_WHOLE_BLOCK true
 
@@ -77,9 +79,9 @@ static __always_inline void arch_ftrace_redirect(struct ftrace_regs *fregs, void
 #endif
 
 /*
- * By default (rodata=full) the direct map consists of single pages: a PTE table
- * for each PMD. Kernels before 7.x do not survive it if they get no page for
- * one (__pgd_pgtable_alloc() in arch/arm64/mm/mmu.c).
+ * By default (rodata=full) the direct map consists of single pages, so there is
+ * a PTE table for each PMD. Kernels before 7.x stop with a BUG() if they get no
+ * page for a table (__pgd_pgtable_alloc() in arch/arm64/mm/mmu.c).
  */
 static inline unsigned long arch_page_table_pages(u64 size)
 {

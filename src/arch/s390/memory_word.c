@@ -3,9 +3,9 @@
  * Single words of memory that has no direct map, on s390
  *
  * sturg and lurag access a word by its real address, which needs no mapping
- * (ioremap() is for PCI). For absent memory they cause an addressing exception,
- * which the exception table catches: with the address of the next instruction.
- * Caches are coherent.
+ * (ioremap() is for PCI). For absent memory they cause an addressing exception.
+ * The address that is reported with it is that of the next instruction, so the
+ * exception table has that one. Caches are coherent.
  *
  * Copyright (C) 2026 the twostage developers
  */

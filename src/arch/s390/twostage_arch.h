@@ -15,7 +15,10 @@
 #include <asm/asm-extable.h>
 
 #define ARCH_BOUNCE_BUFFER_PARAMETER "swiotlb=force"
-/* By zpci's translation tables, in older kernels without an IOMMU domain */
+/*
+ * By zpci's translation tables. In older kernels the devices have no IOMMU
+ * domain that dma.c could find.
+ */
 #define ARCH_PCI_ALWAYS_TRANSLATED true
 
 #define ARCH_INTERNALS(X)
@@ -58,11 +61,12 @@ static inline unsigned long arch_page_table_pages(u64 size)
 #define ARCH_ESSA_SET_STABLE 1
 
 /*
- * While a page is free, a hypervisor with collaborative memory management (CMM)
- * may discard its contents: the page allocator sets its state to "unused". The
- * pages that are to host the memmap have been free if the block was online
- * before with its memmap elsewhere, and no allocation makes them "stable"
- * again. Without CMM the first instruction faults.
+ * With collaborative memory management (CMM), the page allocator sets the state
+ * of a page that becomes free to "unused", and the hypervisor may discard its
+ * contents; an allocation makes it "stable" again. If the block was online
+ * before with its memmap elsewhere, the pages that are to host the memmap now
+ * were free then and may still be "unused". They are not allocated, so make
+ * them "stable". Without CMM the first instruction faults, which ends the loop.
  */
 static inline void arch_prepare_hosted_memmap(u64 start, u64 size)
 {

@@ -2,8 +2,8 @@
 /*
  * Single words of memory that has no direct map, on x86
  *
- * Writes to absent memory are dropped and reads return ones, so any address may
- * be tried. The mapping is not cached.
+ * At absent memory the hardware drops writes, and reads return ones, so any
+ * address may be tried. The mapping is not cached.
  *
  * Copyright (C) 2026 the twostage developers
  */

@@ -22,8 +22,9 @@
 #define ARCH_INTERNALS(X)
 
 /*
- * Whether the callbacks for an offline have to be told the whole block,
- * including the pages of its own memmap, which the core does not set offline
+ * Whether memory notifiers have to be told the range of the whole block when it
+ * goes offline, with the pages of its own memmap, although the core sets only
+ * the pages behind these offline
  */
 #define ARCH_OFFLINE_TELLS_WHOLE_BLOCK false
 
@@ -77,8 +78,12 @@ static __always_inline void arch_ftrace_redirect(struct ftrace_regs *fregs, void
  *	the direct map can take
  * @size: of that part in bytes
  *
- * alloc_low_pages() of arch/x86/mm/init_64.c takes a page for each PMD table,
- * and at most one for each level above.
+ * init_memory_mapping() takes a page for each PMD table, and at most one for
+ * each level above. It uses them without checking whether it got them
+ * (alloc_low_pages() in arch/x86/mm/init.c).
+ *
+ * Return: that number; 0 on an architecture where an add fails cleanly if it
+ * gets no page.
  */
 static inline unsigned long arch_page_table_pages(u64 size)
 {
