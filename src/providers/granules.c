@@ -2,8 +2,8 @@
 /*
  * Which granules of a virtio-mem device are plugged
  *
- * The device is reached by functions of the caller only. tests/unit/ runs this
- * file in user space.
+ * The caller passes the functions that send requests to the device, so that
+ * tests/unit/ can run this file in user space.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -19,8 +19,8 @@
 #include "granules.h"
 
 /*
- * Limit for one request: a device may allocate and clear the memory before it
- * answers, and has to answer in time.
+ * Limit for one request. A device may allocate and clear the memory before it
+ * answers, and has to answer before the driver's timeout expires.
  */
 #define REQUEST_SIZE SZ_64M
 
@@ -39,13 +39,13 @@ bool granules_device_valid(u64 address, u64 size, u64 block_size)
 
 /**
  * granules_fit() - find the granules of a device
- * @granules: all members but @states are set
+ * @granules: the result; @states is not changed
  * @address: start of the device's memory in bytes
  * @size: size of the device's memory in bytes
  * @block_size: size of the device's blocks, of which a granule has one or more
  * @unit: the granule's size is a multiple of this, too; a power of two
  *
- * Return: false if there is no place for an aligned granule.
+ * Return: false if the device's memory contains no aligned granule.
  */
 bool granules_fit(struct granules *granules, u64 address, u64 size, u64 block_size, u64 unit)
 {
@@ -56,7 +56,7 @@ bool granules_fit(struct granules *granules, u64 address, u64 size, u64 block_si
 	granules->piece = min(max_t(u64, block_size, REQUEST_SIZE), U16_MAX * block_size);
 	granules->start = ALIGN(address, granules->size);
 	end = ALIGN_DOWN(address + size, granules->size);
-	/* The first aligned address may be beyond the last address there is. */
+	/* ALIGN() wraps to 0 if there is no aligned address after @address. */
 	granules->count = granules->start >= address && granules->start < end ?
 			  (end - granules->start) / granules->size : 0;
 	return granules->count;
@@ -83,11 +83,13 @@ u8 *granule_at(const struct granules *granules, u64 start)
 }
 
 /**
- * granule_piece() - how much the next request for a granule is about
+ * granule_piece() - number of bytes of a granule that the next request covers
  * @granules: the granules
- * @done: how much of the granule the requests before were about, in bytes
+ * @done: number of bytes that the previous requests have covered
  *
- * For the same granule, requests always cover the same pieces.
+ * All requests divide a granule into the same pieces, so that each piece is
+ * either plugged or unplugged. A device rejects a plug or unplug of a range
+ * that is plugged in part.
  */
 u64 granule_piece(const struct granules *granules, u64 done)
 {
@@ -157,8 +159,8 @@ static int change(const struct granules *granules, u64 start, bool plug, bool le
  * @device: for @requests
  * @done: how many bytes are plugged afterwards
  *
- * The state changes only if all of the granule is plugged. Otherwise the caller
- * unplugs what is.
+ * The state of the granule changes only if all of it is plugged. After an error
+ * the caller unplugs the granule if a part of it may be plugged.
  *
  * Return: 0 or the first error.
  */
@@ -178,11 +180,11 @@ int granule_plug(struct granules *granules, u64 start, const struct granule_requ
  * granule_unplug() - unplug a granule, of which no part is in use
  * @granules: the granules
  * @start: of the granule, in bytes
- * @left: parts of it may not be plugged
+ * @left: parts of it may be unplugged already; the device is asked for each
  * @requests: how to reach the device
  * @device: for @requests
  *
- * After an error the granule is left: parts of it may be plugged.
+ * After an error the state is GRANULE_LEFT: parts of it may be plugged.
  *
  * Return: 0 or the first error.
  */

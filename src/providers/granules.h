@@ -27,7 +27,7 @@ enum granule_state {
  * struct granules - the granules of a device
  * @start: of the first one, in bytes
  * @size: of each, in bytes
- * @piece: how much of a granule one request is about at most, in bytes
+ * @piece: the most bytes of a granule that one request covers
  * @count: number of granules
  * @states: the state of each, an &enum granule_state
  */
@@ -40,9 +40,9 @@ struct granules {
 };
 
 /**
- * struct granule_requests - requests to a device
- * @state: VIRTIO_MEM_STATE_* of a range, or a negative errno
- * @change: plug or unplug all of a range; 0 or a negative errno
+ * struct granule_requests - functions that send requests to a device
+ * @state: return VIRTIO_MEM_STATE_* of a range, or a negative errno
+ * @change: plug or unplug all of a range; return 0 or a negative errno
  */
 struct granule_requests {
 	int (*state)(void *device, u64 start, u64 size);
