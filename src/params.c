@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a new region may be: its range, its node
+ * Checks of the parameters of a new region: its range, its node
  *
- * Nothing here changes anything. tests/unit/ runs it in user space.
+ * These functions change nothing. tests/unit/ runs them in user space.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -23,13 +23,13 @@
 #include "region_table.h"
 
 /**
- * params_check_range() - check the range of a new region by itself
- * @params: what it is to be
+ * params_check_range() - check the range of a new region, apart from others
+ * @params: the parameters of the region
  *
  * Context: Any.
  * Return: 0; with the reason in the log, -EINVAL for a range that is empty, not
- * aligned or beyond the last address, -ERANGE for one that the kernel cannot
- * map.
+ * aligned or beyond the last address, and for a granule that is not a power of
+ * two; -ERANGE for a range that the kernel cannot map.
  */
 int params_check_range(const struct twostage_region_params *params)
 {
@@ -70,8 +70,9 @@ int params_check_range(const struct twostage_region_params *params)
 }
 
 /**
- * params_check_node() - check, or find, the node of a new region
- * @params: what the region is to be
+ * params_check_node() - check, or choose, the node of a new region
+ * @params: the parameters of the region; if they name no node, the one that the
+ *	kernel knows for the address is chosen, or else the first one online
  *
  * Context: Any.
  * Return: the node; -EINVAL, with the reason in the log, if this system cannot
@@ -97,7 +98,7 @@ int params_check_node(const struct twostage_region_params *params)
 
 /**
  * params_check_overlap() - check that a new region overlaps no other
- * @params: what it is to be; its range has been checked
+ * @params: the parameters of the region; its range has been checked
  *
  * Context: device_hotplug_lock held.
  * Return: 0; -EEXIST, with the reason in the log.

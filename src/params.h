@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a new region may be: its range, its node
+ * Checks of the parameters of a new region: its range, its node
  *
  * Copyright (C) 2026 the twostage developers
  */

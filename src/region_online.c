@@ -27,7 +27,10 @@ static enum block_stage target_stage(int online_type)
 	return online_type == MMOP_OFFLINE ? BLOCK_STANDBY : BLOCK_POPULATED;
 }
 
-/* Return: 1 if the block needs no change, or is poisoned: skip it. */
+/*
+ * Return: 0; 1 to skip the block, which needs no change or is poisoned; or a
+ * negative errno
+ */
 static int change_block(struct twostage_block *block, int online_type)
 {
 	struct memory_block *memory;
@@ -52,9 +55,9 @@ static int change_block(struct twostage_block *block, int online_type)
 }
 
 /*
- * Change up to @most blocks, and at most BATCH_BLOCKS, from *@position on.
- * Gives up device_hotplug_lock at the end, so that other tasks get it in
- * between.
+ * Change up to @most blocks, and at most BATCH_BLOCKS, under one hold of
+ * device_hotplug_lock. *@position counts the blocks that have been looked at:
+ * from the lowest one for online, from the highest one for offline.
  */
 static int change_batch(struct twostage_region *region, unsigned long *position,
 			unsigned long most, int online_type, unsigned long *changed)
@@ -69,7 +72,6 @@ static int change_batch(struct twostage_region *region, unsigned long *position,
 		return ret;
 	online_batch_begin();
 	for (; *position < region->nr_blocks && *changed < most; (*position)++) {
-		/* Lowest first for online, highest first for offline */
 		const bool down = online_type == MMOP_OFFLINE;
 
 		ret = change_block(&region->blocks[down ? last - *position : *position],
@@ -128,7 +130,7 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
 
 	report_forget(region);
 
-	/* No block failed, but other tasks have changed some of them first. */
+	/* No block failed, but other tasks have changed blocks meanwhile. */
 	if (!ret && done < count)
 		ret = -EBUSY;
 	if (done < count)
@@ -148,7 +150,7 @@ static int change_blocks(struct twostage_region *region, unsigned long count, in
  *
  * Context: Process context; takes device_hotplug_lock for a few blocks at a
  * time.
- * Return: 0; -EINVAL if there are less standby blocks, and nothing has changed;
+ * Return: 0; -EINVAL, with nothing changed, if there are fewer standby blocks;
  * -EINTR; -ENODEV if the region has been removed; -EBUSY if other tasks changed
  * blocks in the meantime; or the error of the block that failed.
  */
@@ -160,7 +162,7 @@ int region_online(struct twostage_region *region, unsigned long count, int onlin
 /**
  * region_online_next() - set one standby block online
  * @region: the region
- * @from: number of the block to begin with; beyond the last one stands for 0
+ * @from: number of the block to begin with; the first one follows the last one
  * @online_type: as for region_online()
  * @index: the result: number of the block that was tried
  *

@@ -4,17 +4,17 @@
  *
  * "chmem -e" tries every offline block of the system, and a region may have
  * thousands of them. If all are refused for the same reason, one line is
- * enough. So a message about a block gets a line of its own only if its text
- * differs from the region's previous message, and at most MAX_LINES get one
- * until there was no message for QUIET_TIME. The others are counted, and a line
- * with their number follows.
+ * enough. So a message about a block is suppressed if its text is that of the
+ * region's previous message, or if MAX_LINES lines were logged without a pause
+ * of QUIET_TIME between two messages. Suppressed messages are counted, and a
+ * line with their number follows.
  *
  * The address of the block is not part of the text, so that messages for the
  * same reason have the same text.
  *
- * The same text gets a line again after a block of the region has come online,
- * and in each write to the region's online or offline attribute: such a write
- * stops at the first failure.
+ * The same text is logged again after a block of the region has come online,
+ * and for each write to the region's online or offline attribute, which stops
+ * at the first failure and so causes few lines.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -33,8 +33,9 @@
 #define QUIET_TIME (60 * HZ)
 
 /*
- * Time from a suppressed message to the line with their number. It doubles with
- * each such line, up to MAX_DELAY.
+ * Time from a suppressed message to the line with the number of these. It
+ * doubles with each such line, up to MAX_DELAY, until a message is not
+ * suppressed.
  */
 #define MIN_DELAY (2 * HZ)
 #define MAX_DELAY (600 * HZ)
@@ -68,7 +69,7 @@ static void log_summary(struct work_struct *work)
  * @format: the text, without the block's address and without a newline; texts
  *	for the same reason should be the same
  *
- * A message that repeats the previous one is only counted, see above.
+ * The message may be suppressed, see the start of this file.
  *
  * Context: Process context, sleeps.
  */
@@ -106,8 +107,8 @@ void twostage_region_report(struct twostage_region *region, u64 start, const cha
 EXPORT_SYMBOL_GPL(twostage_region_report);
 
 /**
- * report_online() - a block has come online: the next message gets a line even
- *	if its text is that of the previous one
+ * report_online() - a block has come online: do not suppress the next message
+ *	as a repetition of the previous one
  * @region: the region
  *
  * Context: Process context, sleeps.
@@ -122,8 +123,8 @@ void report_online(struct twostage_region *region)
 }
 
 /**
- * report_forget() - none of the next messages is suppressed because of those so
- *	far
+ * report_forget() - begin anew: do not suppress messages because of earlier
+ *	ones
  * @region: the region
  *
  * Context: Process context, sleeps.
@@ -141,7 +142,7 @@ void report_forget(struct twostage_region *region)
 
 /**
  * report_init() - get ready for messages about a region's blocks
- * @region: the region, which has no name yet
+ * @region: the region
  */
 void report_init(struct twostage_region *region)
 {
@@ -153,7 +154,7 @@ void report_init(struct twostage_region *region)
 
 /**
  * report_exit() - undo report_init(), and log the number of suppressed messages
- * @region: the region, which has no blocks any more
+ * @region: the region, for which no message follows
  *
  * Context: Process context, sleeps.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Attributes of the bus and of regions: parse and print, decide nothing
+ * Attributes of the bus and of regions: they only parse and print
  *
  *   /sys/bus/twostage/			add_region, remove_region, adopt
  *   /sys/bus/twostage/devices/regionN/	one for each region
@@ -266,7 +266,8 @@ static int parse_count(const char *word, unsigned long *count)
 		return 0;
 	}
 	/*
-	 * kstrtoul() takes a sign; and no region has REGION_ALL_BLOCKS blocks.
+	 * kstrtoul() accepts a sign. The number that stands for "all" is
+	 * refused.
 	 */
 	if (!isdigit(word[0]) || kstrtoul(word, 0, count) || *count == REGION_ALL_BLOCKS)
 		return -EINVAL;
@@ -340,9 +341,9 @@ static ssize_t offline_store(struct device *dev, struct device_attribute *attr,
 static DEVICE_ATTR_WO(offline);
 
 /*
- * A letter for each block: a program that lists a region of tens of thousands of
- * blocks need not open a file of each. Binary, since a text attribute ends at a
- * page.
+ * A letter for each block, so that a program that lists tens of thousands of
+ * blocks need not open a file of each. A binary attribute, because a text
+ * attribute is limited to a page.
  */
 static ssize_t stages_read(struct file *file, struct kobject *kobj, binary_attribute *attr,
 			   char *buf, loff_t offset, size_t count)

@@ -4,9 +4,10 @@
  *
  *   /sys/devices/system/memory/memoryX/twostage/	stage, region
  *
- * A memory block of a region gets the directory when it is added, before udev
- * hears of it, so that a udev rule can recognise such a block. If the directory
- * cannot be made, the region is not added. It is removed with the block.
+ * A memory block of a region gets the directory when it is added, before its
+ * uevent is sent, so that a udev rule can recognise such a block. The region is
+ * not added if a directory cannot be made. The core removes the directory with
+ * the block.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -74,10 +75,7 @@ static struct notifier_block memory_bus_notifier = { .notifier_call = memory_blo
 
 static struct bus_type *memory_bus(void)
 {
-	/*
-	 * In some kernels bus_register_notifier() takes a bus that is not
-	 * const.
-	 */
+	/* bus_register_notifier() of some kernels takes no pointer to const. */
 	return (struct bus_type *)mm_memory_subsys();
 }
 
