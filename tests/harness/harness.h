@@ -115,7 +115,7 @@ bool kernel_before(int major, int minor);
 bool kernel_debugs(void);
 double now(void);
 
-/* wait.c: waiting for what is meant, not for a time */
+/* wait.c: waiting for a state, a task or an operation, not for a time */
 struct waiting {
 	const char *condition;
 	double seconds, until;

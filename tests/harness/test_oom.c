@@ -2,9 +2,9 @@
 /*
  * Standby blocks come online instead of an OOM kill
  *
- * The guests have little memory, no swap, and much standby memory. A process
- * that uses more than there is (a hog) survives only if blocks come online. The
- * OOM killer chooses hogs, not the harness.
+ * The guests have little memory, no swap, and much standby memory. A hog, a
+ * process that uses more memory than there is, survives only if blocks come
+ * online. If the OOM killer runs, it chooses hogs, not the harness.
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -39,22 +39,22 @@ static uint64_t hog_size;
 
 static char device[32];
 
-/* What a hog does */
+/* A process that uses much memory */
 struct hog {
 	uint64_t size;
 	/* For mmap() and madvise() */
 	int flags, advice;
 	/* The cgroup it is in, if any */
 	const char *cgroup;
-	/* It holds its memory until it gets SIGTERM. */
+	/* It keeps its memory until it gets SIGTERM, instead of exiting. */
 	bool holds;
-	/* Its memory is bound to this node, if that is not 0. */
+	/* The node that its memory is bound to, 0 for any */
 	int node;
 	/* The OOM killer spares it. */
 	bool spared;
 };
 
-/* Touches each page of a mapping, and verifies what is in it */
+/* Writes to each page of a mapping, and verifies the data afterwards. */
 static bool touch(const struct hog *hog)
 {
 	uint64_t *words, offset;
@@ -73,14 +73,17 @@ static bool touch(const struct hog *hog)
 	return true;
 }
 
-/* The runner takes the death of a process named "harness" for a failure. */
+/*
+ * Makes the calling process the OOM killer's first choice, with another name:
+ * the runner reports a failure if a process named "harness" is killed.
+ */
 static void be_victim(void)
 {
 	prctl(PR_SET_NAME, "hog");
 	write_file("1000", "/proc/self/oom_score_adj");
 }
 
-/* A hog that holds its memory writes to this pipe when it has it. */
+/* A hog that keeps its memory writes to this pipe when it has all of it. */
 static int ready[2];
 
 static pid_t start_hog(const struct hog *hog)
@@ -107,7 +110,10 @@ static pid_t start_hog(const struct hog *hog)
 	_exit(right ? 0 : 1);
 }
 
-/* 0 if the process has exited with 0, and the signal that has killed it */
+/*
+ * Returns the exit status of the process, or the signal that has killed it; -1
+ * if it cannot be waited for.
+ */
 static int result(pid_t pid)
 {
 	int status;
@@ -122,7 +128,7 @@ static int run_hog(const struct hog *hog)
 	return result(start_hog(hog));
 }
 
-/* Starts a hog and waits until it has its memory; false if it has died */
+/* Starts a hog and waits until it has its memory; false if it was killed */
 static bool hold(const struct hog *hog, pid_t *pid)
 {
 	char byte;
@@ -184,14 +190,15 @@ static int kernel_blocks(void)
 }
 
 /*
- * Blocks in ZONE_MOVABLE go offline again. In a kernel zone, the kernel may
- * have allocated memory meanwhile that it keeps.
+ * Sets all blocks in ZONE_MOVABLE offline. Those in a kernel zone may hold
+ * memory that the kernel has allocated meanwhile, and cannot be relied upon to
+ * go offline.
  */
 static bool movable_given_back(void)
 {
 	int tries;
 
-	/* No offline begins for some seconds after an OOM. */
+	/* The module refuses offlines for 3 s after an OOM. */
 	sleep(3);
 	for (tries = 0; tries < 20 && blocks_online(0) > kernel_blocks(); tries++)
 		region_offline_each(0);
@@ -200,7 +207,7 @@ static bool movable_given_back(void)
 
 /*
  * Runs a hog that must be killed, as without the module: no block comes online,
- * and the log has one line with this text.
+ * and the log has one line that contains @needle.
  */
 static void killed(const char *why, const char *needle)
 {
@@ -281,7 +288,7 @@ static bool tmpfs_mount(void)
 	return !mount("none", TMPFS, "tmpfs", 0, "size=100%,nr_inodes=0");
 }
 
-/* Files take memory from kernel zones only. */
+/* Empty files need memory from kernel zones only. */
 static void many_files(int count)
 {
 	const struct hog hog = { .size = HOG, .holds = true };
@@ -299,7 +306,7 @@ static void many_files(int count)
 	umount(TMPFS);
 }
 
-/* The limit of a memcg is a wish of the administrator. */
+/* A memcg reaches its limit although there is memory. */
 static void memcg(void)
 {
 	const struct hog hog = { .size = 96 * MIB, .cgroup = CGROUPS "/small" };
@@ -407,7 +414,7 @@ static pid_t start_changes(void)
 	return pid;
 }
 
-/* Offlines take memory away while there is none. */
+/* Processes use up the memory while another one sets blocks offline. */
 static void offlines(int rounds)
 {
 	const struct hog hog = { .size = HOG };
@@ -422,7 +429,7 @@ static void offlines(int rounds)
 		hogs[1] = start_hog(&hog);
 		survivors += !result(hogs[0]);
 		survivors += !result(hogs[1]);
-		/* Until an offline may begin */
+		/* The module refuses offlines for 3 s after an OOM. */
 		sleep(4);
 	}
 	ok(let_go(changes) == SIGTERM && survivors == 2 * rounds,
@@ -537,7 +544,7 @@ static void failing_provider(void)
 	killed("the provider fails", "provider test does not assign");
 	write_file("0", PROVIDER "/assign_error");
 
-	/* Longer than an OOM waits */
+	/* Longer than OOMs wait for a block */
 	write_file("9000", PROVIDER "/delay_ms");
 	killed("the provider is slow", "memory has been going online or offline");
 	sleep(6);
@@ -637,7 +644,10 @@ static void run_nodes(void)
 	if (!start("online_on_oom=1"))
 		return;
 	ok_number(read_number(REGION "/node", 0), 1, "the region is on node 1");
-	/* The first memory of a node needs threads, which need memory. */
+	/*
+	 * When a node gets its first memory, the kernel starts threads for it,
+	 * which needs memory.
+	 */
 	ok(succeeds(region_online(0, "1 online_movable")), "node 1 has memory");
 
 	mkdir(CGROUPS, 0700);
@@ -672,6 +682,7 @@ static uint64_t node_free(void)
 	return kib * 1024;
 }
 
+/* Sets all blocks but the first one offline; false if some stay online */
 static bool movable_but_first(void)
 {
 	int first = block_at(strtoull(read_file(REGION "/start", 0), NULL, 0)), block, tries;
@@ -685,8 +696,9 @@ static bool movable_but_first(void)
 }
 
 /*
- * One OOM with the worker's nth allocation failing: the process survives or is
- * killed, the block that came online goes offline, and all is as before.
+ * One OOM at which the module's nth allocation in a worker fails. @well tells
+ * whether the process survived or was killed by the OOM killer, the blocks that
+ * came online went offline, and the system is as @before.
  */
 static enum failures_outcome fail_allocation(unsigned int nth, struct accounts *before,
 					     int *killed_ones, bool *well)
@@ -801,7 +813,10 @@ static void print_times(void)
 	while ((line = strstr(line, "oom_online: "))) {
 		line = strstr(line, "duration_ns=") + strlen("duration_ns=");
 		duration = strtod(line, NULL);
-		/* Later blocks for the same OOM take longer. */
+		/*
+		 * The duration counts from the OOM: it grows from one block to
+		 * the next for the same OOM.
+		 */
 		position = duration > last ? position + 1 : 1;
 		last = duration;
 		snprintf(name, sizeof(name), "oom-%d", position);
