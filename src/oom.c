@@ -68,7 +68,7 @@
 #define BURST_BLOCKS_MAX 16U
 /* Time from the last block that came online to the line in the log about all */
 #define LOG_PAUSE (5 * HZ)
-/* The same reason is logged again if no OOM was refused for this time. */
+/* The same reason is logged once in this time. */
 #define REFUSAL_PAUSE (60 * HZ)
 
 /*
@@ -170,8 +170,9 @@ static void log_refusal(const char *reason)
 	static const char *last;
 	static unsigned long when;
 
-	if (!last || strcmp(reason, last) || time_after(jiffies, when + REFUSAL_PAUSE))
-		pr_warn("out of memory, and no standby block comes online: %s\n", reason);
+	if (last && !strcmp(reason, last) && time_before(jiffies, when + REFUSAL_PAUSE))
+		return;
+	pr_warn("out of memory, and no standby block comes online: %s\n", reason);
 	last = reason;
 	when = jiffies;
 }
@@ -223,10 +224,10 @@ static int online_block(struct twostage_region *region)
 	trace_oom_online(region->id, block_start(&region->blocks[index]), memory_block_size_bytes(),
 			 trace_duration(request.started), ret);
 	/*
-	 * After a failure begin behind the block: one that always fails would
+	 * The next one begins behind this block: one that always fails would
 	 * keep the others from being tried.
 	 */
-	region->oom_next = ret ? index + 1 : 0;
+	region->oom_next = index + 1;
 	if (ret)
 		return ret;
 	WRITE_ONCE(region->oom_onlined, region->oom_onlined + 1);
