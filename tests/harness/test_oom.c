@@ -502,12 +502,14 @@ static pid_t fill_memory(const char *what)
 	return pid;
 }
 
-/* While device_hotplug_lock is taken, no block can come online at an OOM. */
+/*
+ * While device_hotplug_lock is taken, no block can come online at an OOM. When
+ * the lock is free again, it may do so after the kill.
+ */
 static void hotplug_allocates(void)
 {
 	const char *thread = "an online waits for a thread that is out of memory",
 		   *offline = "an offline is out of memory";
-	const long long before = onlined();
 	struct kmsg kmsg = kmsg_mark();
 	int block = block_at(RAM_START);
 	pid_t pid;
@@ -528,10 +530,8 @@ static void hotplug_allocates(void)
 	   "%s: it gives up", offline);
 	write_file("0", PROVIDER "/offline_allocates");
 	ok_number(result(pid), SIGKILL, "%s: a process is killed", offline);
-	ok_number(kmsg_lines(&kmsg, "the task is changing memory itself", NULL, 0), 1,
-		  "%s: one line in the log says why no block came online", offline);
-	ok_number(onlined() - before, 0,
-		  "no block comes online at an OOM while memory is going online or offline");
+	ok_number(kmsg_lines(&kmsg, "its offline is given up: the system is out of memory", NULL, 0), 1,
+		  "%s: one line in the log says why", offline);
 	kmsg_close(&kmsg);
 	ok(movable_given_back(), "%s: the block goes offline later", offline);
 }
@@ -550,6 +550,8 @@ static void failing_provider(void)
 	sleep(6);
 	write_file("0", PROVIDER "/delay_ms");
 	ok(movable_given_back(), "the block that came online too late goes offline");
+	/* Its reason in the log makes the next one a new one. */
+	hooks_off();
 	hotplug_allocates();
 	ok(succeeds(write_file("region0", PROVIDER "/remove")) && succeeds(add_test_region(false)),
 	   "the test provider adds a region whose memmap is in ordinary memory");

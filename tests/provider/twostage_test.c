@@ -126,7 +126,7 @@ static void allocate(u64 size)
 	LIST_HEAD(pages);
 
 	for (; size >= PAGE_SIZE; size -= PAGE_SIZE) {
-		page = alloc_page(GFP_KERNEL);
+		page = alloc_page(GFP_HIGHUSER_MOVABLE);
 		if (!page)
 			break;
 		list_add(&page->lru, &pages);
