@@ -420,7 +420,7 @@ static void offlines(int rounds)
 	const struct hog hog = { .size = HOG };
 	const long long kills_before = kills();
 	struct kmsg kmsg = kmsg_mark();
-	int survivors = 0, refused, i;
+	int survivors = 0, refused = 0, i;
 	pid_t changes = start_changes(), hogs[2];
 	double started = now();
 
@@ -429,13 +429,14 @@ static void offlines(int rounds)
 		hogs[1] = start_hog(&hog);
 		survivors += !result(hogs[0]);
 		survivors += !result(hogs[1]);
+		/* Now: call traces of failed allocations fill the log. */
+		refused += kmsg_lines(&kmsg, "ran out of memory a moment ago", NULL, 0);
 		/* The module refuses offlines for 3 s after an OOM. */
 		sleep(4);
 	}
 	ok(let_go(changes) == SIGTERM && survivors == 2 * rounds,
 	   "beside offlines of the same blocks no process is killed");
 	ok_number(kills() - kills_before, 0, "beside offlines the OOM killer kills no process");
-	refused = kmsg_lines(&kmsg, "ran out of memory a moment ago", NULL, 0);
 	kmsg_close(&kmsg);
 	ok(refused > 0, "the log says that offlines are refused for a while after an OOM");
 	diag("%d of %d processes survived, %.1f s", survivors, 2 * rounds, now() - started);
