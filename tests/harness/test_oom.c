@@ -285,7 +285,7 @@ static bool make_files(int count)
 static bool tmpfs_mount(void)
 {
 	mkdir(TMPFS, 0700);
-	return !mount("none", TMPFS, "tmpfs", 0, "size=100%,nr_inodes=0");
+	return !mount("none", TMPFS, "tmpfs", 0, "size=8G,nr_inodes=0");
 }
 
 /* Empty files need memory from kernel zones only. */
