@@ -331,19 +331,35 @@ static struct {
  *
  * An offline looks for a place for each of its pages, with
  * device_hotplug_lock held, until it has found one or a signal is pending. So
- * the task is made to believe that there is a signal.
+ * the task is made to believe that there is a signal. It gives up once it has
+ * tried the pages that it has isolated.
  *
  * Context: Any.
+ * Return: whether there is an offline in flight.
  */
-void offline_give_way(unsigned int seconds)
+bool offline_give_way(unsigned int seconds)
 {
+	bool in_flight;
+
 	spin_lock(&offline.lock);
 	offline.not_before = jiffies + seconds * HZ;
-	if (offline.task) {
+	in_flight = offline.task;
+	if (in_flight) {
 		offline.aborted = true;
 		set_tsk_thread_flag(offline.task, TIF_SIGPENDING);
 	}
 	spin_unlock(&offline.lock);
+	return in_flight;
+}
+
+/**
+ * offline_is_own() - whether the calling task is in an offline
+ *
+ * Context: Any.
+ */
+bool offline_is_own(void)
+{
+	return READ_ONCE(offline.task) == current;
 }
 
 static bool offline_begin(void)
@@ -353,7 +369,7 @@ static bool offline_begin(void)
 	spin_lock(&offline.lock);
 	allowed = !time_before(jiffies, offline.not_before);
 	if (allowed)
-		offline.task = current;
+		WRITE_ONCE(offline.task, current);
 	offline.aborted = false;
 	spin_unlock(&offline.lock);
 	return allowed;
@@ -365,7 +381,7 @@ static bool offline_end(void)
 	bool aborted;
 
 	spin_lock(&offline.lock);
-	offline.task = NULL;
+	WRITE_ONCE(offline.task, NULL);
 	aborted = offline.aborted;
 	spin_unlock(&offline.lock);
 	if (aborted)

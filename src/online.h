@@ -13,7 +13,8 @@ struct twostage_region;
 
 int online_init(void);
 void online_exit(void);
-void offline_give_way(unsigned int seconds);
+bool offline_give_way(unsigned int seconds);
+bool offline_is_own(void);
 bool online_batch_use_reserves(void);
 void online_batch_begin(void);
 void online_batch_end(struct twostage_region *region);

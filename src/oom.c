@@ -59,6 +59,12 @@
 
 /* How long OOMs wait for a block, and the worker for device_hotplug_lock */
 #define TIMEOUT (5 * HZ)
+/*
+ * The same if an offline of a block of ours has the lock. It gives up, but only
+ * after it has tried to move the pages that it has isolated, for each of which
+ * the kernel tries several times to find a place.
+ */
+#define TIMEOUT_OFFLINE (20 * HZ)
 /* How long one call of the notifier waits */
 #define MOMENT (HZ / 20)
 /* How long no offline begins after an OOM */
@@ -189,13 +195,14 @@ static DECLARE_DELAYED_WORK(burst_work, log_burst);
 
 static bool lock_in_time(void)
 {
-	const unsigned long until = jiffies + TIMEOUT;
+	const unsigned long started = jiffies;
 
 	do {
-		offline_give_way(OFFLINE_PAUSE_S);
+		if (offline_give_way(OFFLINE_PAUSE_S))
+			WRITE_ONCE(request.until, started + TIMEOUT_OFFLINE);
 		if (hotplug_trylock())
 			return true;
-	} while (time_before(jiffies, until));
+	} while (time_before(jiffies, READ_ONCE(request.until)));
 	return false;
 }
 
@@ -395,7 +402,7 @@ static int oom_callback(struct notifier_block *nb, unsigned long unused, void *d
 	}
 	if (!noted || failed.zone < ZONE_NORMAL)
 		return NOTIFY_DONE;
-	if (hotplug_lock_is_own()) {
+	if (hotplug_lock_is_own() || offline_is_own()) {
 		offline_give_way(OFFLINE_PAUSE_S);
 		if (online_batch_use_reserves()) {
 			*freed += 1;
