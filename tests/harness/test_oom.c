@@ -393,11 +393,18 @@ static void end(void)
 	unload_twostage();
 }
 
-/* Sets blocks online and offline until it gets SIGTERM */
+/*
+ * Sets blocks online and offline until it gets SIGTERM. While offlines are
+ * refused it would set all blocks online in ZONE_MOVABLE, and leave none for an
+ * OOM of the kernel's zones: so only while half of them are standby.
+ */
 static void change_blocks(void)
 {
+	const int half = read_number(REGION "/blocks", 0) / 2;
+
 	for (;;) {
-		region_online(0, "2 online_movable");
+		if (blocks_online(0) < half)
+			region_online(0, "2 online_movable");
 		region_offline(0, "1");
 		region_offline_each(0);
 	}
