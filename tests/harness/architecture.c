@@ -20,7 +20,7 @@ const struct architecture architecture = {
 	.shows_added_pages = true,
 	.virtio_bus = "virtio_pci",
 	.virtio_mem = "virtio-mem-pci",
-	.virtio_slot = ",bus=port",
+	.virtio_slot = ",bus=plug",
 	.kernel_has_virtio_mem = true,
 #elif defined(__s390x__)
 	.console = "/dev/ttysclp0",

@@ -35,6 +35,11 @@ int write_file(const char *text, const char *path, ...)
 	return ret;
 }
 
+int write_open(int file, const char *text)
+{
+	return pwrite(file, text, strlen(text), 0) < 0 ? -errno : 0;
+}
+
 const char *read_file(const char *path, ...)
 {
 	static char texts[8][256];

@@ -90,6 +90,8 @@ bool host_wakes(int seconds, int (*sleep)(void), int *ret);
  * are negative errno values.
  */
 int write_file(const char *text, const char *path, ...) __attribute__((format(printf, 2, 3)));
+/* The same with a file that is open */
+int write_open(int file, const char *text);
 /*
  * Returns the file's text without the final newline, "" if it cannot be read.
  * It is valid for the next 7 calls.
@@ -268,7 +270,7 @@ int region_offline(int id, const char *what);
 int region_offline_each(int id);
 /*
  * Sets all blocks offline, in several attempts: one fails if a page is in use
- * at that moment.
+ * at that moment. What the kernel keeps and does not use is freed meanwhile.
  */
 int region_give_back(int id);
 int blocks_online(int id);
@@ -477,8 +479,14 @@ uint64_t memory_address(const struct memory *memory, size_t offset);
 /* How many bytes of it are in a physical range */
 uint64_t memory_inside(const struct memory *memory, uint64_t start, uint64_t size);
 void memory_free(struct memory *memory);
-/* Frees empty slabs, and what is in KASAN's quarantine */
-void memory_shrink_slabs(void);
+/*
+ * Frees what the kernel keeps and does not use, since it may be in a block of a
+ * kernel zone that is to go offline: page cache, dentries, inodes, empty slabs
+ * (each CPU keeps some), and KASAN's quarantine
+ */
+void memory_free_unused(void);
+/* For main(), before the first group */
+void memory_init(void);
 /*
  * Starts a process that has many page tables, which cannot be migrated, on a
  * node (its memory policy applies to them). They are freed when it is killed.

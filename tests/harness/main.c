@@ -138,6 +138,7 @@ int main(int argc, char **argv)
 	}
 
 	twostage_init();
+	memory_init();
 	ktap_begin(kmsg);
 	for (; n < argc; n++)
 		run(find(argv[n]));

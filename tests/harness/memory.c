@@ -265,19 +265,55 @@ void memory_unpin(struct pin *pin)
 	close(pin->pipe[1]);
 }
 
-void memory_shrink_slabs(void)
+/*
+ * An open() allocates a page for the path, a dentry and an inode, possibly from
+ * the last slab in a block, or from a new one there if empty slabs have just
+ * been freed: the block could not go offline. So these files are opened while
+ * boot memory is the only kernel zone, and an attribute that sets blocks
+ * offline before memory_free_unused().
+ */
+static struct {
+	int caches, pressure, shrink[512], count;
+} unused;
+
+void memory_init(void)
 {
 	DIR *directory = opendir("/sys/kernel/slab");
 	struct dirent *entry;
+	char path[300];
+	int file;
 
-	/*
-	 * Not with a shell: its O_TRUNC makes the kernel allocate attributes
-	 * for the sysfs file, in a slab, and these stay.
-	 */
-	while (directory && (entry = readdir(directory)))
-		write_file("1", "/sys/kernel/slab/%s/shrink", entry->d_name);
+	unused.caches = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+	unused.pressure = open("/proc/sys/vm/vfs_cache_pressure", O_WRONLY | O_CLOEXEC);
+	while (directory && (entry = readdir(directory)) &&
+	       unused.count < (int)ARRAY_SIZE(unused.shrink)) {
+		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", entry->d_name);
+		file = open(path, O_WRONLY | O_CLOEXEC);
+		if (file >= 0)
+			unused.shrink[unused.count++] = file;
+	}
 	if (directory)
 		closedir(directory);
+}
+
+/*
+ * drop_caches frees at most half of the unused dentries of an internal file
+ * system (proc, sysfs) on a node, and never a single one. With a high
+ * vfs_cache_pressure a dentry counts as many; it is then scanned twice, and the
+ * first scan only clears its reference bit.
+ */
+void memory_free_unused(void)
+{
+	int i;
+
+	write_open(unused.pressure, "100000");
+	write_open(unused.caches, "3");
+	write_open(unused.pressure, "100");
+	/* Dentries are freed after an RCU grace period. */
+	usleep(100000);
+	/* Errors are ignored: a cache may be gone. */
+	for (i = 0; i < unused.count; i++)
+		write_open(unused.shrink[i], "1");
 }
 
 void memory_free(struct memory *memory)

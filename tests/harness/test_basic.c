@@ -155,21 +155,23 @@ static void check_populated(const char *how, int block, long long total, long lo
 
 /*
  * In a kernel zone the block may contain unmovable memory of the kernel. It
- * rarely stays for long.
+ * rarely stays for long, once what is not used is freed.
  */
 static int offline_patiently(int block)
 {
-	int tries, ret = -EBUSY;
+	int tries, ret = -EBUSY, file;
+	char path[64];
 
 	if (!strcmp(block_state(block), "offline"))
 		return 0;
+	snprintf(path, sizeof(path), MEMORY "/memory%d/state", block);
+	file = open(path, O_WRONLY | O_CLOEXEC);
 	for (tries = 0; tries < 20 && ret; tries++) {
-		ret = write_file("offline", MEMORY "/memory%d/state", block);
-		if (ret) {
-			write_file("3", "/proc/sys/vm/drop_caches");
-			usleep(100000);
-		}
+		ret = write_open(file, "offline");
+		if (ret)
+			memory_free_unused();
 	}
+	close(file);
 	return ret;
 }
 

@@ -630,64 +630,28 @@ static bool give_up_region(const struct region *region)
 }
 
 /*
- * A path lookup in sysfs allocates a dentry and an inode, possibly from the
- * last slab in a block, which therefore cannot go offline. The final offline
- * needs such lookups, so all its files are opened in advance, while boot memory
- * is the only kernel zone.
+ * The final offline needs files of sysfs, which it opens in advance, because
+ * their dentries would be in the last blocks (see memory_init()).
  */
 static struct {
-	int caches, pressure, shrink[512], states[64];
-	int shrink_count, state_count;
+	int states[64], count;
 } kept;
 
 static void keep_open(void)
 {
-	DIR *directory = opendir("/sys/kernel/slab");
 	struct region regions[MAX_REGIONS];
 	int count = all_regions(regions), i, block, fd;
-	struct dirent *entry;
 	char path[300];
 
-	kept.caches = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-	kept.pressure = open("/proc/sys/vm/vfs_cache_pressure", O_WRONLY | O_CLOEXEC);
-	while (directory && (entry = readdir(directory)) &&
-	       kept.shrink_count < (int)ARRAY_SIZE(kept.shrink)) {
-		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", entry->d_name);
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		if (fd >= 0)
-			kept.shrink[kept.shrink_count++] = fd;
-	}
-	if (directory)
-		closedir(directory);
 	for (i = 0; i < count; i++) {
 		for (block = 0; is_steady(&regions[i]) && block < regions[i].blocks; block++) {
 			snprintf(path, sizeof(path), MEMORY "/memory%d/state",
 				 regions[i].first + block);
 			fd = open(path, O_WRONLY | O_CLOEXEC);
-			if (fd >= 0 && kept.state_count < (int)ARRAY_SIZE(kept.states))
-				kept.states[kept.state_count++] = fd;
+			if (fd >= 0 && kept.count < (int)ARRAY_SIZE(kept.states))
+				kept.states[kept.count++] = fd;
 		}
 	}
-}
-
-/* Errors are ignored: a block may be removed or offline already. */
-static void write_all(const int *files, int count, const char *text)
-{
-	while (count--)
-		pwrite(files[count], text, strlen(text), 0);
-}
-
-/*
- * drop_caches frees at most half of the unused dentries of an internal file
- * system (proc, sysfs) on a node, and never a single one. With a high
- * vfs_cache_pressure a dentry counts as many; it is then scanned twice, and the
- * first scan only clears its reference bit.
- */
-static void drop_caches_kept(void)
-{
-	write_all(&kept.pressure, 1, "100000");
-	write_all(&kept.caches, 1, "3");
-	write_all(&kept.pressure, 1, "100");
 }
 
 /*
@@ -702,22 +666,20 @@ static void purge_vmalloc(void)
 
 static void offline_kept(void)
 {
+	int i;
+
 	purge_vmalloc();
-	drop_caches_kept();
-	/* Dentries are freed after an RCU grace period. */
+	memory_free_unused();
 	sleep(1);
-	write_all(kept.shrink, kept.shrink_count, "1");
-	write_all(kept.states, kept.state_count, "offline");
+	/* Errors are ignored: a block may be removed or offline already. */
+	for (i = 0; i < kept.count; i++)
+		write_open(kept.states[i], "offline");
 }
 
 static void close_kept(void)
 {
-	close(kept.caches);
-	close(kept.pressure);
-	while (kept.shrink_count)
-		close(kept.shrink[--kept.shrink_count]);
-	while (kept.state_count)
-		close(kept.states[--kept.state_count]);
+	while (kept.count)
+		close(kept.states[--kept.count]);
 }
 
 /*
@@ -748,7 +710,7 @@ static bool give_all_back(void)
 	double started = now();
 
 	for (round = 0; round < 360 && left; round++) {
-		if (round && kept.state_count) {
+		if (round && kept.count) {
 			offline_kept();
 		} else if (round) {
 			write_file("3", "/proc/sys/vm/drop_caches");
@@ -853,8 +815,7 @@ static bool set_up_steady(void)
 
 static long long settled_slab(void)
 {
-	write_file("3", "/proc/sys/vm/drop_caches");
-	memory_shrink_slabs();
+	memory_free_unused();
 	sleep(2);
 	return meminfo("SUnreclaim");
 }

@@ -5,6 +5,7 @@
  * Copyright (C) 2026 the twostage developers
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -68,19 +69,29 @@ int region_offline_each(int id)
 
 int region_give_back(int id)
 {
-	int ret, n;
+	char path[64];
+	int ret, n, file;
 
+	snprintf(path, sizeof(path), REGION "/offline", id);
+	file = open(path, O_WRONLY | O_CLOEXEC);
 	for (n = 0; n < 50; n++) {
-		ret = region_offline(id, "all");
+		ret = write_open(file, "all");
 		if (!ret)
-			return 0;
-		if (kernel_debugs() && n % 10 == 0)
-			memory_shrink_slabs();
-		if (!region_offline_each(id))
-			return 0;
+			break;
+		if (n % 10 == 0) {
+			memory_free_unused();
+			continue;
+		}
+		if (!region_offline_each(id)) {
+			ret = 0;
+			break;
+		}
 		usleep(100000);
 	}
-	diag("region%d: %d blocks cannot go offline: %s", id, blocks_online(id), strerror(-ret));
+	close(file);
+	if (ret)
+		diag("region%d: %d blocks cannot go offline: %s", id, blocks_online(id),
+		     strerror(-ret));
 	return ret;
 }
 
