@@ -25,6 +25,37 @@
 static LIST_HEAD(tables);
 static DEFINE_MUTEX(tables_lock);
 
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_REGS
+
+/* ftrace then calls no callback without all registers. */
+#define FTRACE_FLAGS FTRACE_OPS_FL_SAVE_REGS
+
+static __always_inline unsigned long ftrace_argument(struct ftrace_regs *fregs, unsigned int n)
+{
+	return arch_argument(ftrace_get_regs(fregs), n);
+}
+
+static __always_inline void ftrace_redirect(struct ftrace_regs *fregs, void *function)
+{
+	instruction_pointer_set(ftrace_get_regs(fregs), (unsigned long)function);
+}
+
+#else /* CONFIG_DYNAMIC_FTRACE_WITH_ARGS, which saves nothing else */
+
+#define FTRACE_FLAGS 0
+
+static __always_inline unsigned long ftrace_argument(struct ftrace_regs *fregs, unsigned int n)
+{
+	return ftrace_regs_get_argument(fregs, n);
+}
+
+static __always_inline void ftrace_redirect(struct ftrace_regs *fregs, void *function)
+{
+	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)function);
+}
+
+#endif
+
 static int hook_pre_handler(struct kprobe *kprobe, struct pt_regs *regs)
 {
 	struct hook *hook = container_of(kprobe, struct hook, kprobe);
@@ -32,7 +63,7 @@ static int hook_pre_handler(struct kprobe *kprobe, struct pt_regs *regs)
 	unsigned int i;
 
 	for (i = 0; i < HOOK_ARGUMENTS; i++)
-		arguments[i] = arch_kprobe_argument(regs, i);
+		arguments[i] = arch_argument(regs, i);
 	if (!hook->wanted(arguments))
 		return 0;
 
@@ -46,11 +77,14 @@ static void notrace guard_callback(unsigned long ip, unsigned long parent_ip,
 {
 	struct hook *hook = container_of(ops, struct hook, ops);
 	unsigned long arguments[HOOK_ARGUMENTS];
+	unsigned int i;
 
-	if (!arch_ftrace_arguments(fregs, arguments, HOOK_ARGUMENTS) || !hook->wanted(arguments))
+	for (i = 0; i < HOOK_ARGUMENTS; i++)
+		arguments[i] = ftrace_argument(fregs, i);
+	if (!hook->wanted(arguments))
 		return;
 	atomic_long_inc(&hook->redirected);
-	arch_ftrace_redirect(fregs, hook->wrapper);
+	ftrace_redirect(fregs, hook->wrapper);
 }
 
 /*
@@ -66,7 +100,7 @@ static noinline __noipa void canary(bool *alive)
 
 static int canary_pre_handler(struct kprobe *kprobe, struct pt_regs *regs)
 {
-	bool *alive = (bool *)arch_kprobe_argument(regs, 0);
+	bool *alive = (bool *)arch_argument(regs, 0);
 
 	WRITE_ONCE(*alive, true);
 	return 0;
@@ -178,7 +212,7 @@ static void notrace pin_callback(unsigned long ip, unsigned long parent_ip, stru
 
 static struct ftrace_ops pin = {
 	.func = pin_callback,
-	.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_IPMODIFY | ARCH_FTRACE_FLAGS,
+	.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_IPMODIFY | FTRACE_FLAGS,
 };
 
 /**
@@ -283,7 +317,7 @@ static int install_guard(struct hook *hook, unsigned long address)
 
 	memset(&hook->ops, 0, sizeof(hook->ops));
 	hook->ops.func = guard_callback;
-	hook->ops.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_IPMODIFY | ARCH_FTRACE_FLAGS;
+	hook->ops.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_IPMODIFY | FTRACE_FLAGS;
 	ret = ftrace_set_filter_ip(&hook->ops, address, 0, 0);
 	if (ret)
 		return ret;

@@ -147,7 +147,7 @@ static bool by_default;
 
 static int note_failed(struct kprobe *probe, struct pt_regs *regs)
 {
-	const struct oom_control *oc = (void *)arch_kprobe_argument(regs, 0);
+	const struct oom_control *oc = (void *)arch_argument(regs, 0);
 
 	/* An OOM of a memcg and SysRq-F are to kill a process. */
 	if (oc->memcg || oc->order < 0) {

@@ -55,7 +55,7 @@ static long failed(long a, long b, long c, long d, long e, long f)
 static int call(struct kprobe *kprobe, struct pt_regs *regs)
 {
 	if (count <= 0 ||
-	    (argument && strcmp((const char *)arch_kprobe_argument(regs, 0), argument)))
+	    (argument && strcmp((const char *)arch_argument(regs, 0), argument)))
 		return 0;
 	if (skip > 0) {
 		skip--;

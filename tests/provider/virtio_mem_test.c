@@ -68,7 +68,7 @@ static bool no_kick(struct virtqueue *queue)
 
 static int kick(struct kprobe *kprobe, struct pt_regs *regs)
 {
-	struct virtqueue *queue = (struct virtqueue *)arch_kprobe_argument(regs, 0);
+	struct virtqueue *queue = (struct virtqueue *)arch_argument(regs, 0);
 
 	if (!silent || queue->vdev->id.device != VIRTIO_ID_MEM)
 		return 0;

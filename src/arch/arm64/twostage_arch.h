@@ -8,7 +8,6 @@
 #ifndef _TWOSTAGE_ARCH_H
 #define _TWOSTAGE_ARCH_H
 
-#include <linux/ftrace.h>
 #include <linux/io.h>
 #include <linux/math.h>
 #include <linux/mm.h>
@@ -32,51 +31,10 @@
  */
 #define ARCH_OFFLINE_TELLS_WHOLE_BLOCK true
 
-static __always_inline unsigned long arch_kprobe_argument(struct pt_regs *regs, unsigned int n)
+static __always_inline unsigned long arch_argument(struct pt_regs *regs, unsigned int n)
 {
 	return regs_get_kernel_argument(regs, n);
 }
-
-#ifdef CONFIG_DYNAMIC_FTRACE_WITH_REGS
-
-#define ARCH_FTRACE_FLAGS FTRACE_OPS_FL_SAVE_REGS
-
-static __always_inline bool arch_ftrace_arguments(struct ftrace_regs *fregs,
-						  unsigned long *arguments, unsigned int count)
-{
-	struct pt_regs *regs = ftrace_get_regs(fregs);
-	unsigned int i;
-
-	for (i = 0; regs && i < count; i++)
-		arguments[i] = regs_get_kernel_argument(regs, i);
-	return regs;
-}
-
-static __always_inline void arch_ftrace_redirect(struct ftrace_regs *fregs, void *function)
-{
-	instruction_pointer_set(ftrace_get_regs(fregs), (unsigned long)function);
-}
-
-#else /* CONFIG_DYNAMIC_FTRACE_WITH_ARGS: from 6.2 on, and nothing else is saved */
-
-#define ARCH_FTRACE_FLAGS 0
-
-static __always_inline bool arch_ftrace_arguments(struct ftrace_regs *fregs,
-						  unsigned long *arguments, unsigned int count)
-{
-	unsigned int i;
-
-	for (i = 0; i < count; i++)
-		arguments[i] = ftrace_regs_get_argument(fregs, i);
-	return true;
-}
-
-static __always_inline void arch_ftrace_redirect(struct ftrace_regs *fregs, void *function)
-{
-	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)function);
-}
-
-#endif
 
 /*
  * By default (rodata=full) the direct map consists of single pages, so there is

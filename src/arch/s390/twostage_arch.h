@@ -8,7 +8,6 @@
 #ifndef _TWOSTAGE_ARCH_H
 #define _TWOSTAGE_ARCH_H
 
-#include <linux/ftrace.h>
 #include <linux/mm.h>
 #include <linux/ptrace.h>
 
@@ -25,30 +24,12 @@
 
 #define ARCH_OFFLINE_TELLS_WHOLE_BLOCK false
 
-#define ARCH_FTRACE_FLAGS FTRACE_OPS_FL_SAVE_REGS
-
 /*
  * regs_get_kernel_argument() calls a function that is not exported before 7.x.
  */
-static __always_inline unsigned long arch_kprobe_argument(struct pt_regs *regs, unsigned int n)
+static __always_inline unsigned long arch_argument(struct pt_regs *regs, unsigned int n)
 {
 	return regs->gprs[2 + n];
-}
-
-static __always_inline bool arch_ftrace_arguments(struct ftrace_regs *fregs,
-						  unsigned long *arguments, unsigned int count)
-{
-	struct pt_regs *regs = ftrace_get_regs(fregs);
-	unsigned int i;
-
-	for (i = 0; regs && i < count; i++)
-		arguments[i] = arch_kprobe_argument(regs, i);
-	return regs;
-}
-
-static __always_inline void arch_ftrace_redirect(struct ftrace_regs *fregs, void *function)
-{
-	instruction_pointer_set(ftrace_get_regs(fregs), (unsigned long)function);
 }
 
 /* vmem_add_mapping() fails cleanly if it gets no page, so needs no reserve. */

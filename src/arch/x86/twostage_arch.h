@@ -7,7 +7,6 @@
 #ifndef _TWOSTAGE_ARCH_H
 #define _TWOSTAGE_ARCH_H
 
-#include <linux/ftrace.h>
 #include <linux/math.h>
 #include <linux/mm.h>
 #include <linux/ptrace.h>
@@ -28,49 +27,14 @@
  */
 #define ARCH_OFFLINE_TELLS_WHOLE_BLOCK false
 
-/*
- * What ftrace has to save for arch_ftrace_arguments() and
- * arch_ftrace_redirect()
- */
-#define ARCH_FTRACE_FLAGS FTRACE_OPS_FL_SAVE_REGS
-
 /**
- * arch_kprobe_argument() - an argument of the call that a kprobe has caught
+ * arch_argument() - an argument of the call that a kprobe or ftrace has caught
  * @regs: registers at the entry of the function
  * @n: number of the argument, from 0
  */
-static __always_inline unsigned long arch_kprobe_argument(struct pt_regs *regs, unsigned int n)
+static __always_inline unsigned long arch_argument(struct pt_regs *regs, unsigned int n)
 {
 	return regs_get_kernel_argument(regs, n);
-}
-
-/**
- * arch_ftrace_arguments() - the arguments of the call that ftrace has caught
- * @fregs: as ftrace passes them to a callback
- * @arguments: the result
- * @count: number of arguments
- *
- * Return: false if ftrace has not saved the registers.
- */
-static __always_inline bool arch_ftrace_arguments(struct ftrace_regs *fregs,
-						  unsigned long *arguments, unsigned int count)
-{
-	struct pt_regs *regs = ftrace_get_regs(fregs);
-	unsigned int i;
-
-	for (i = 0; regs && i < count; i++)
-		arguments[i] = regs_get_kernel_argument(regs, i);
-	return regs;
-}
-
-/**
- * arch_ftrace_redirect() - run another function in place of the one called
- * @fregs: as ftrace passes them to a callback, with the registers saved
- * @function: the other function
- */
-static __always_inline void arch_ftrace_redirect(struct ftrace_regs *fregs, void *function)
-{
-	instruction_pointer_set(ftrace_get_regs(fregs), (unsigned long)function);
 }
 
 /**
