@@ -328,9 +328,6 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 		       params->start, params->size);
 		return region;
 	}
-	if (params->memmap_on_memory && !region->memmap_on_memory)
-		pr_info("%s: a memory block of %#lx bytes cannot host its memmap on this system: it will come from ordinary memory\n",
-			dev_name(&region->dev), memory_block_size_bytes());
 
 	ret = request_resource_of(region);
 	if (ret)
@@ -372,6 +369,9 @@ static struct twostage_region *region_make(const struct twostage_region_params *
 	pr_info("%s: [%#llx-%#llx], %lu block%s on node %d, provider %s\n", dev_name(&region->dev),
 		region->start, region->start + region->size - 1, region->nr_blocks,
 		region->nr_blocks == 1 ? "" : "s", nid, region->provider->name);
+	if (params->memmap_on_memory && !region->memmap_on_memory)
+		pr_info("%s: a memory block of %#lx bytes cannot host its memmap on this system: it will come from ordinary memory\n",
+			dev_name(&region->dev), memory_block_size_bytes());
 	dma_added(region->start, region->size);
 	return region;
 
