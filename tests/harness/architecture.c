@@ -12,8 +12,12 @@ const struct architecture architecture = {
 #if defined(__aarch64__)
 	.console = "/dev/ttyAMA0",
 	.ram_start = GIB,
-	/* Without a BIOS that has them assigned, the kernel names it after the host bridge. */
-	.devices_start = 0x18000000,
+	/*
+	 * Without a BIOS that has them assigned, the kernel names it after the
+	 * host bridge. (Its other window, below RAM, is not always in reach of
+	 * the direct map.)
+	 */
+	.devices_start = 0x8000000000,
 	.devices_name = "overlaps pcie@10000000 [",
 	.no_memory = "block at 0x1000000000: the firmware",
 	.numa = true,
