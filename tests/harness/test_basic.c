@@ -15,7 +15,7 @@
 #include "harness.h"
 
 #define START (5 * GIB)
-#define BLOCKS 8
+#define BLOCKS 4
 
 static uint64_t size(void)
 {
@@ -165,13 +165,14 @@ static int offline_patiently(int block)
 	if (!strcmp(block_state(block), "offline"))
 		return 0;
 	snprintf(path, sizeof(path), MEMORY "/memory%d/state", block);
-	file = open(path, O_WRONLY | O_CLOEXEC);
 	for (tries = 0; tries < 20 && ret; tries++) {
-		ret = write_open(file, "offline");
-		if (ret)
+		/* Opened before empty slabs are freed, see memory_init() */
+		file = open(path, O_WRONLY | O_CLOEXEC);
+		if (tries)
 			memory_free_unused();
+		ret = write_open(file, "offline");
+		close(file);
 	}
-	close(file);
 	return ret;
 }
 
@@ -384,13 +385,16 @@ static int count_events(const char *event)
  */
 static void zones_have_holes(void)
 {
+	/* For each block that goes online or offline; for a memmap in it once more */
+	const int expected = memmap_fits_block() ? 8 : 4;
 	long before = redirected("set_zone_contiguous"), calls;
 
 	region_online(0, "2 online_movable");
 	region_offline(0, "all");
 	calls = redirected("set_zone_contiguous") - before;
-	ok_number(calls, 8,
-		  "online and offline of 2 blocks: 8 calls of set_zone_contiguous() redirected");
+	ok_number(calls, expected,
+		  "online and offline of 2 blocks: %d calls of set_zone_contiguous() redirected",
+		  expected);
 }
 
 /*

@@ -69,29 +69,22 @@ int region_offline_each(int id)
 
 int region_give_back(int id)
 {
+	int ret = 0, n, file;
 	char path[64];
-	int ret, n, file;
 
 	snprintf(path, sizeof(path), REGION "/offline", id);
-	file = open(path, O_WRONLY | O_CLOEXEC);
 	for (n = 0; n < 50; n++) {
-		ret = write_open(file, "all");
-		if (!ret)
-			break;
-		if (n % 10 == 0) {
+		/* Opened before empty slabs are freed, see memory_init() */
+		file = open(path, O_WRONLY | O_CLOEXEC);
+		if (n % 10 == 1)
 			memory_free_unused();
-			continue;
-		}
-		if (!region_offline_each(id)) {
-			ret = 0;
-			break;
-		}
+		ret = write_open(file, "all");
+		close(file);
+		if (!ret || !region_offline_each(id))
+			return 0;
 		usleep(100000);
 	}
-	close(file);
-	if (ret)
-		diag("region%d: %d blocks cannot go offline: %s", id, blocks_online(id),
-		     strerror(-ret));
+	diag("region%d: %d blocks cannot go offline: %s", id, blocks_online(id), strerror(-ret));
 	return ret;
 }
 
