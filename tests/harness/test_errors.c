@@ -26,22 +26,22 @@ static void add_region_errors(void)
 
 	refused("\n", EINVAL, "not a start address", ADD);
 	refused("x", EINVAL, "not a start address", ADD);
-	refused("-1 128M", EINVAL, "not a start address", ADD);
-	refused("99999999999999999999 128M", EINVAL, "not a start address", ADD);
+	refused("-1 256M", EINVAL, "not a start address", ADD);
+	refused("99999999999999999999 256M", EINVAL, "not a start address", ADD);
 	refused("4G", EINVAL, "not a size", ADD);
-	refused("4G 128Q", EINVAL, "not a size", ADD);
+	refused("4G 256Q", EINVAL, "not a size", ADD);
 	refused("4G 17179869184G", EINVAL, "not a size", ADD);
 	refused("4G 0", EINVAL, "size is 0", ADD);
 	refused("4G 100M", EINVAL, "memory block size", ADD);
-	refused("4097M 128M", EINVAL, "memory block size", ADD);
+	refused("4097M 256M", EINVAL, "memory block size", ADD);
 	refused("4G 17179869183G", EINVAL, "beyond the last address", ADD);
-	refused("4G 128M node=x", EINVAL, "is not node=N", ADD);
-	refused("4G 128M node=-1", EINVAL, "is not node=N", ADD);
-	refused("4G 128M node=999", EINVAL, "no node 999", ADD);
-	refused("4G 128M memmap_on_memory=2", EINVAL, "is not node=N", ADD);
-	refused("4G 128M auto_online=yes", EINVAL, "is not node=N", ADD);
-	refused("4G 128M more", EINVAL, "is not node=N", ADD);
-	refused("0x8000000000000 128M", ERANGE, "can address only", ADD);
+	refused("4G 256M node=x", EINVAL, "is not node=N", ADD);
+	refused("4G 256M node=-1", EINVAL, "is not node=N", ADD);
+	refused("4G 256M node=999", EINVAL, "no node 999", ADD);
+	refused("4G 256M memmap_on_memory=2", EINVAL, "is not node=N", ADD);
+	refused("4G 256M auto_online=yes", EINVAL, "is not node=N", ADD);
+	refused("4G 256M more", EINVAL, "is not node=N", ADD);
+	refused("0x8000000000000 256M", ERANGE, "can address only", ADD);
 	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64, architecture.ram_start, block_size);
 	refused(text, EBUSY, "overlaps System RAM", ADD);
 	refused("2G 3G", EBUSY, "overlaps System RAM", ADD);
@@ -52,8 +52,8 @@ static void add_region_errors(void)
 
 	ok_return(region_add(START, 4 * block_size, NULL), 0,
 		  "a region with a valid range is added");
-	refused("4G 128M", EEXIST, "overlaps region0", ADD);
-	refused("0x108000000 2G", EEXIST, "overlaps region0", ADD);
+	refused("4G 256M", EEXIST, "overlaps region0", ADD);
+	refused("0x110000000 2G", EEXIST, "overlaps region0", ADD);
 }
 
 static void other_errors(void)
@@ -135,7 +135,7 @@ static void fuzz(void)
 	static const char *const words[] = {
 		"4G",
 		"0x100000000",
-		"128M",
+		"256M",
 		"1G",
 		"0",
 		"-1",
@@ -223,7 +223,7 @@ static void load_fails_under_use(void)
 	for (i = 0; i < 12; i++)
 		sprintf(options + strlen(options), "region=%#" PRIx64 ":%#" PRIx64 " ",
 			START + i * block_size, block_size);
-	strcat(options, "region=4G:128M");
+	strcat(options, "region=4G:256M");
 	for (i = 0; i < (int)ARRAY_SIZE(users); i++) {
 		users[i] = fork();
 		if (!users[i])
@@ -241,7 +241,7 @@ static void load_fails_under_use(void)
 
 static void parameters(void)
 {
-	ok_return(module_load("twostage", "region=4G:128M region=0x108000000:128M:0"), 0,
+	ok_return(module_load("twostage", "region=4G:256M region=0x110000000:256M:0"), 0,
 		  "twostage loads with two region= parameters");
 	ok(exists(REGION, 0) && exists(REGION, 1), "each region= parameter adds a region");
 	ok(succeeds(region_remove(0)) && succeeds(region_remove(1)),
@@ -250,10 +250,10 @@ static void parameters(void)
 
 	ok(module_load("twostage", "region=4G") != 0 && !module_loaded("twostage"),
 	   "the load fails if region= has no size");
-	ok(module_load("twostage", "region=4G:128M region=4G:128M:x") != 0 &&
+	ok(module_load("twostage", "region=4G:256M region=4G:256M:x") != 0 &&
 	   !module_loaded("twostage"),
 	   "the load fails if the node of region= is not a number");
-	ok(returns(-EBUSY, module_load("twostage", "region=4G:128M region=4G:128M")) &&
+	ok(returns(-EBUSY, module_load("twostage", "region=4G:256M region=4G:256M")) &&
 	   holds(!module_loaded("twostage")),
 	   "the load fails with EBUSY if region= parameters overlap");
 	load_fails_under_use();
