@@ -132,5 +132,6 @@ bool daemon_status_read(struct daemon_status *status)
 	read_limits(status, text);
 	read_last(status, text);
 	copy(status->now, sizeof(status->now), text, "now");
+	copy(status->net, sizeof(status->net), text, "net");
 	return true;
 }

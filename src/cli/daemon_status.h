@@ -16,12 +16,14 @@
  * @limits: its limits
  * @last: its last action, "" if there was none
  * @now: why nothing happens at present, or what does
+ * @net: for how many regions its safety net is on, and whether it was used
  */
 struct daemon_status {
 	pid_t pid;
 	char limits[256];
 	char last[640];
 	char now[512];
+	char net[128];
 };
 
 bool daemon_status_read(struct daemon_status *status);

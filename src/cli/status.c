@@ -36,7 +36,8 @@ enum fact {
 	FACT_REGIONS, FACT_STANDBY, FACT_ON_OOM, FACT_POPULATED, FACT_POISONED, FACT_MEMMAP, FACT_ORDINARY, FACT_STOCK,
 	FACT_BLOCK_SIZE, FACT_AUTO_ONLINE, FACT_ONLINE_POLICY, FACT_MEMMAP_ON_MEMORY,
 	FACT_KERNEL_ZONES, FACT_MOVABLE_ZONE, FACT_MOVABLE_RATIO, FACT_MOVABLE_LIMIT,
-	FACT_DAEMON, FACT_DAEMON_LIMITS, FACT_DAEMON_LAST, FACT_DAEMON_NOW, FACTS
+	FACT_DAEMON, FACT_DAEMON_LIMITS, FACT_DAEMON_LAST, FACT_DAEMON_NOW,
+	FACT_DAEMON_NET, FACTS
 };
 
 static const struct column columns[] = {
@@ -67,6 +68,7 @@ static const struct column columns[] = {
 	[FACT_DAEMON_LIMITS]    = { "DAEMON-LIMITS", COLUMN_TEXT, true, "its limits" },
 	[FACT_DAEMON_LAST]      = { "DAEMON-LAST", COLUMN_TEXT, true, "its last action" },
 	[FACT_DAEMON_NOW]       = { "DAEMON-NOW", COLUMN_TEXT, true, "what it does at present, or why nothing" },
+	[FACT_DAEMON_NET]       = { "DAEMON-NET", COLUMN_TEXT, true, "online_on_oom, and the blocks that came online by it" },
 };
 
 /* Output for users is one line per fact: a table would be too wide. */
@@ -98,6 +100,7 @@ static const char *const labels[FACTS] = {
 	[FACT_DAEMON_LIMITS]    = "Daemon's limits",
 	[FACT_DAEMON_LAST]      = "Daemon's last action",
 	[FACT_DAEMON_NOW]       = "Daemon at present",
+	[FACT_DAEMON_NET]       = "Daemon's safety net",
 };
 
 enum hook_column { HOOK_FUNCTION, HOOK_STATE, HOOK_REDIRECTED, HOOK_MISSED, HOOK_COLUMNS };
@@ -392,6 +395,7 @@ static void find_daemon(struct status *status)
 		set(status, FACT_DAEMON, "running, PID %d", daemon.pid);
 		set(status, FACT_DAEMON_LIMITS, "%s", daemon.limits);
 		set(status, FACT_DAEMON_NOW, "%s", daemon.now);
+		set(status, FACT_DAEMON_NET, "%s", daemon.net);
 	}
 	if (daemon.last[0])
 		set(status, FACT_DAEMON_LAST, "%s", daemon.last);

@@ -42,6 +42,7 @@ const struct config_key_help config_keys[CONFIG_KEYS] = {
 	[CONFIG_BUDGET]     = { "budget", "strict|gentle", "strict", "whether a lower budget may cross low=" },
 	[CONFIG_MANAGE]     = { "manage", "own|all", "own", "all: blocks set online by hand may go offline, too" },
 	[CONFIG_REGIONS]    = { "regions", "NAMES", "all", "use these regions, in this order: region1,region0" },
+	[CONFIG_OOM_NET]    = { "oom-net", "yes|no", "yes", "set the regions' online_on_oom, as a safety net" },
 };
 
 /**
@@ -183,6 +184,10 @@ static int set_key(struct config *config, enum config_key key, const char *value
 		return set_choice(&config->manage_all, value, config_keys[key].argument);
 	case CONFIG_REGIONS:
 		return set_regions(config, value);
+	case CONFIG_OOM_NET:
+		ret = set_choice(&second, value, config_keys[key].argument);
+		config->oom_net = !second;
+		return ret;
 	case CONFIG_KEYS:
 		break;
 	}

@@ -22,7 +22,7 @@
 enum config_key {
 	CONFIG_MIN, CONFIG_MAX, CONFIG_LOW, CONFIG_TARGET, CONFIG_HIGH, CONFIG_KERNEL_LOW, CONFIG_RATIO,
 	CONFIG_PRESSURE, CONFIG_SETTLE, CONFIG_HYSTERESIS, CONFIG_TRY, CONFIG_BUDGET, CONFIG_MANAGE, CONFIG_REGIONS,
-	CONFIG_KEYS
+	CONFIG_OOM_NET, CONFIG_KEYS
 };
 
 /**
@@ -30,6 +30,7 @@ enum config_key {
  * @limits: for policy_resolve(): 0 for a limit that is chosen automatically
  * @try_time: how long one try to set a block offline may take, in milliseconds
  * @manage_all: whether blocks that were set online by hand may go offline
+ * @oom_net: whether regions have online_on_oom set while the daemon runs
  * @regions: number of @region; 0: all regions
  * @region: the N of each regionN, in the order in which they are used
  */
@@ -37,6 +38,7 @@ struct config {
 	struct policy_config limits;
 	uint64_t try_time;
 	bool manage_all;
+	bool oom_net;
 	unsigned int regions;
 	unsigned int region[POLICY_REGIONS];
 };

@@ -39,6 +39,8 @@
 #define LOOK_TIME 1000
 /* A message that stays true is repeated after this time. */
 #define REPEAT_TIME 600000
+/* OOMs with no more time in between are one burst, with one message. */
+#define BURST_PAUSE 5000
 /* The first guess of how long it takes to set a block online */
 #define GROW_TIME 50
 
@@ -64,6 +66,8 @@ static struct daemon {
 	/* The average time to set a block online */
 	uint64_t grow_time;
 	uint64_t looked, refreshed;
+	/* Blocks for OOMs: those noticed, those said, and when the last one was */
+	uint64_t net_noticed, net_said, net_at;
 	/* How much memory was in use, and when */
 	uint64_t used, used_at;
 	/* Whether to look for regions at once, and to write the status */
@@ -99,23 +103,25 @@ static void resolve(void)
 
 static void write_status(const struct policy_action *action)
 {
-	char now[DESCRIPTION], own[2048], sizes[6][SIZE_TEXT];
+	char now[DESCRIPTION], own[2048], net[512], sizes[6][SIZE_TEXT];
+	unsigned int nets;
 
 	if (self.options->dry_run)
 		return;
 	memory_own(&self.memory, own, sizeof(own));
+	nets = memory_net(&self.memory, net, sizeof(net));
 	if (self.state.running)
 		snprintf(now, sizeof(now), "setting memory %s: %s", self.state.running == POLICY_GROW ? "online" :
 			 "offline", policy_reason_text(self.state.running_why));
 	else
 		describe_nothing(now, action, &self.limits, &self.input);
 	instance_write("pid=%d\nmin=%s\nmax=%s\nlow=%s\ntarget=%s\nhigh=%s\nkernel-low=%s\nlast=%s\nlast-time=%lld\n"
-		       "now=%s\nblocks=%s\n",
+		       "now=%s\nnet=on for %u of %u regions, %" PRIu64 " blocks came online\nnet-regions=%s\nblocks=%s\n",
 		       getpid(), format_exact_size(sizes[0], self.limits.min),
 		       self.limits.max == UINT64_MAX ? "none" : format_exact_size(sizes[1], self.limits.max),
 		       format_size(sizes[2], self.limits.low), format_size(sizes[3], self.limits.target),
 		       format_size(sizes[4], self.limits.high), format_size(sizes[5], self.limits.kernel_low),
-		       self.last, (long long)self.last_time, now, own);
+		       self.last, (long long)self.last_time, now, nets, self.input.regions, self.memory.oom_onlined, net, own);
 }
 
 /* Say why nothing is done although something should be, once for each reason. */
@@ -247,6 +253,58 @@ static void learn_speed(void)
 	self.used_at = self.input.now;
 }
 
+static void say_net(void)
+{
+	const uint64_t blocks = self.memory.oom_onlined - self.net_said;
+	char size[SIZE_TEXT], low[SIZE_TEXT];
+
+	self.net_said = self.memory.oom_onlined;
+	if (blocks)
+		say(LOG_WARNING, "out of memory: %" PRIu64 " %s (%s) came online instead of an OOM kill: %s %s", blocks,
+		    blocks == 1 ? "block" : "blocks", format_size(size, blocks * self.memory.block_size),
+		    self.config.limits.low ? "a larger low= may prevent that, it is" : "low= is now",
+		    format_size(low, self.limits.low));
+}
+
+/*
+ * Blocks had to come online for an OOM: the reserve was too small. So memory is
+ * taken to be used up faster than was known, by half of that for each burst of
+ * OOMs, as far as that makes a reserve larger that is chosen automatically.
+ */
+static void watch_net(void)
+{
+	const uint64_t base = base_memory(&self.input);
+
+	if (self.memory.oom_onlined != self.net_noticed) {
+		if (self.net_noticed == self.net_said)
+			self.config.limits.speed = policy_faster(&self.config.limits, base, self.grow_time);
+		self.net_noticed = self.memory.oom_onlined;
+		self.net_at = self.input.now;
+	}
+	if (self.net_said != self.net_noticed && self.input.now - self.net_at >= BURST_PAUSE)
+		say_net();
+}
+
+/* Unless another block would exceed max= */
+static void set_net(void)
+{
+	const uint64_t all = policy_total(&self.input, POLICY_KERNEL) + policy_total(&self.input, POLICY_MOVABLE);
+
+	if (!self.options->dry_run)
+		memory_set_net(&self.memory, self.config.oom_net && all < self.limits.max &&
+			       self.limits.max - all >= self.memory.block_size);
+}
+
+/* At the end */
+static void end_net(void)
+{
+	if (self.options->dry_run)
+		return;
+	memory_refresh(&self.memory);
+	say_net();
+	memory_set_net(&self.memory, false);
+}
+
 /* Returns after how many milliseconds to measure again. */
 static uint64_t tick(void)
 {
@@ -278,7 +336,9 @@ static uint64_t tick(void)
 		forget_failures();
 	self.changes = self.memory.changes;
 	memory_show(&self.memory, &self.config, self.input.now, &self.input, self.order);
+	watch_net();
 	resolve();
+	set_net();
 	if (self.options->dry_run)
 		model_show(&self.model, &self.input);
 	action = policy(&self.limits, &self.state, &self.input);
@@ -503,7 +563,7 @@ static void record(void)
 
 static int prepare(void)
 {
-	char own[2048];
+	char own[2048], net[512];
 	pid_t other = 0;
 	int ret;
 
@@ -529,7 +589,8 @@ static int prepare(void)
 	if (ret)
 		return ret;
 	instance_read("blocks", own, sizeof(own));
-	memory_inherit(own);
+	instance_read("net-regions", net, sizeof(net));
+	memory_inherit(own, net);
 	return 0;
 }
 
@@ -580,5 +641,6 @@ int daemon_run(const struct daemon_options *options, const struct config *config
 		say(LOG_ERR, "the main loop failed: %s", strerror(-ret));
 	else
 		say(LOG_INFO, "ends; memory stays as it is");
+	end_net();
 	return ret < 0 ? ret : 0;
 }

@@ -35,6 +35,8 @@ static struct memory_entry table[MEMORY_BLOCKS];
 
 /* The blocks that an earlier daemon has set online: "32-35,40" */
 static char inherited[2048];
+/* The numbers of the regions of which it has set online_on_oom */
+static char inherited_net[512];
 
 /**
  * memory_init() - begin with no region
@@ -52,18 +54,18 @@ int memory_init(struct memory *memory)
 }
 
 /**
- * memory_inherit() - take over the blocks of a daemon that has ended
+ * memory_inherit() - take over what a daemon that has ended has set
  * @blocks: what memory_own() wrote then
+ * @net: what memory_net() wrote then
  */
-void memory_inherit(const char *blocks)
+void memory_inherit(const char *blocks, const char *net)
 {
 	snprintf(inherited, sizeof(inherited), "%s", blocks);
+	snprintf(inherited_net, sizeof(inherited_net), "%s", net);
 }
 
-static bool is_inherited(uint64_t id)
+static bool is_in(const char *text, uint64_t id)
 {
-	const char *text = inherited;
-
 	while (*text) {
 		uint64_t first, last;
 		char *end;
@@ -93,6 +95,36 @@ static bool is_movable(uint64_t id)
 	       !strcmp(zones, "Movable");
 }
 
+/* Blocks that came online instead of an OOM kill are the daemon's own. */
+static void claim_oom_onlined(struct memory *memory, struct memory_region *region, uint64_t count)
+{
+	const uint64_t before = region->attributes.oom_onlined;
+
+	if (count <= before)
+		return;
+	region->claims += count - before;
+	region->scan = true;
+	memory->oom_onlined += count - before;
+	region->attributes.oom_onlined = count;
+}
+
+/*
+ * Whether a block that has come online is the daemon's own: one that it has set
+ * online, or one for an OOM, also if that was after the region was read.
+ */
+static bool claim(struct memory *memory, struct memory_region *region)
+{
+	uint64_t count;
+
+	if (!region->claims &&
+	    !sysfs_read_number(&count, 0, DEVICES "/%s/oom_onlined", region->attributes.name))
+		claim_oom_onlined(memory, region, count);
+	if (!region->claims)
+		return false;
+	region->claims--;
+	return true;
+}
+
 /*
  * Look at blocks, lowest first, because that is the order in which they come
  * online: the first that have come online are the daemon's, if it has set any
@@ -119,12 +151,13 @@ static void scan(struct memory *memory, struct memory_region *region, bool all, 
 			continue;
 		}
 		entry->zone = is_movable(id) ? POLICY_MOVABLE : POLICY_KERNEL;
-		entry->own = region->claims > 0 || (at_start && is_inherited(id));
-		region->claims -= region->claims > 0;
+		entry->own = at_start ? is_in(inherited, id) : claim(memory, region);
 		appeared += !entry->own;
 	}
-	if (all)
+	if (all) {
 		region->scan = false;
+		region->claims = 0;
+	}
 	if (appeared && !at_start)
 		say(LOG_NOTICE, "%s: blocks that were set online by hand: %" PRIu64, region->attributes.name, appeared);
 	if (vanished)
@@ -184,11 +217,35 @@ static void add(struct memory *memory, const struct region *found)
 	*region = (struct memory_region){ .attributes = *found, .first = first, .scan = true };
 	region->online_file = open_online(found->name);
 	region->here = true;
+	region->net = found->online_on_oom && is_in(inherited_net, found->id);
 	memset(&table[first], 0, found->blocks * sizeof(table[0]));
 	scan(memory, region, true, true);
 	memory->changes++;
 	say(LOG_INFO, "%s: found, %" PRIu64 " of %" PRIu64 " block%s online, node %d", found->name, region->online,
 	    found->blocks, found->blocks == 1 ? "" : "s", found->node);
+}
+
+/*
+ * While the daemon has set it, it is the daemon's; if it was set already, by hand
+ * or by the module's parameter, it stays.
+ */
+static void set_net(struct memory_region *region, bool on)
+{
+	const char *name = region->attributes.name;
+	int ret;
+
+	if (region->net == on || region->net_failed || (on && region->attributes.online_on_oom))
+		return;
+	ret = sysfs_write(on ? "1" : "0", DEVICES "/%s/online_on_oom", name);
+	if (!ret) {
+		region->net = on;
+		return;
+	}
+	region->net_failed = true;
+	/* A module that does not have the attribute */
+	if (ret != -ENOENT)
+		say(LOG_WARNING, "%s: cannot set online_on_oom to %d: %s: the kernel's log may have the reason", name, on,
+		    strerror(-ret));
 }
 
 static void drop(struct memory *memory, struct memory_region *region, const char *why)
@@ -210,6 +267,7 @@ static void update(struct memory *memory, struct memory_region *region, const st
 		say(LOG_NOTICE, "%s: the budget is %" PRIu64 " MiB, it was %" PRIu64 " MiB; plugged: %" PRIu64 " MiB",
 		    now->name, now->budget >> 20, before->budget >> 20, now->plugged >> 20);
 	}
+	claim_oom_onlined(memory, region, now->oom_onlined);
 	region->attributes = *now;
 }
 
@@ -272,8 +330,10 @@ void memory_find(struct memory *memory, const struct config *config)
 	unsigned int id, i;
 
 	for (i = 0; i < memory->count; i++)
-		if (memory->region[i].here && !is_wanted(config, memory->region[i].attributes.id))
+		if (memory->region[i].here && !is_wanted(config, memory->region[i].attributes.id)) {
+			set_net(&memory->region[i], false);
 			drop(memory, &memory->region[i], "not used any more");
+		}
 	for (id = 0; !config->regions && id <= HIGHEST_REGION; id++)
 		find_one(memory, id);
 	for (i = 0; i < config->regions; i++)
@@ -487,4 +547,45 @@ void memory_own(const struct memory *memory, char *text, size_t size)
 			length += added;
 		}
 	}
+}
+
+/**
+ * memory_set_net() - have standby blocks come online instead of an OOM kill, or
+ *	put that back as it was
+ * @memory: the regions
+ * @on: they come online
+ */
+void memory_set_net(struct memory *memory, bool on)
+{
+	unsigned int i;
+
+	for (i = 0; i < memory->count; i++)
+		if (memory->region[i].here)
+			set_net(&memory->region[i], on);
+}
+
+/**
+ * memory_net() - list the regions of which the daemon has set online_on_oom
+ * @memory: the regions
+ * @text: the list of their numbers, such as "0,1"
+ * @size: size of @text, enough for POLICY_REGIONS numbers
+ *
+ * Return: of how many regions online_on_oom is set, by the daemon or otherwise.
+ */
+unsigned int memory_net(const struct memory *memory, char *text, size_t size)
+{
+	unsigned int count = 0, i;
+	size_t length = 0;
+
+	*text = '\0';
+	for (i = 0; i < memory->count; i++) {
+		const struct memory_region *region = &memory->region[i];
+
+		if (!region->here)
+			continue;
+		count += region->net || region->attributes.online_on_oom;
+		if (region->net && length < size)
+			length += snprintf(text + length, size - length, "%s%u", length ? "," : "", region->attributes.id);
+	}
+	return count;
 }

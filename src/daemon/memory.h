@@ -43,6 +43,8 @@ struct memory_entry {
  * @claims: how many more the daemon has set online
  * @online_file: its attribute "online", open; -1 if it cannot be opened
  * @scan: whether blocks have changed since the last scan
+ * @net: whether the daemon has set its attribute "online_on_oom"
+ * @net_failed: whether that cannot be set
  */
 struct memory_region {
 	struct region attributes;
@@ -52,6 +54,8 @@ struct memory_region {
 	uint64_t claims;
 	int online_file;
 	bool scan;
+	bool net;
+	bool net_failed;
 };
 
 /**
@@ -61,16 +65,19 @@ struct memory_region {
  * @region: in the order in which they were found
  * @changes: changes each time when a region appears or disappears, or its
  *	budget changes
+ * @oom_onlined: number of blocks that came online instead of an OOM kill since
+ *	the daemon was started
  */
 struct memory {
 	uint64_t block_size;
 	unsigned int count;
 	struct memory_region region[POLICY_REGIONS];
 	unsigned int changes;
+	uint64_t oom_onlined;
 };
 
 int memory_init(struct memory *memory);
-void memory_inherit(const char *blocks);
+void memory_inherit(const char *blocks, const char *net);
 void memory_find(struct memory *memory, const struct config *config);
 void memory_refresh(struct memory *memory);
 void memory_show(const struct memory *memory, const struct config *config, uint64_t now,
@@ -81,5 +88,7 @@ int memory_easiest(const struct memory *memory, const struct config *config, uns
 uint64_t memory_id(const struct memory *memory, unsigned int slot, int index);
 void memory_tried(struct memory *memory, unsigned int slot, int index, uint64_t now, bool offline);
 void memory_own(const struct memory *memory, char *text, size_t size);
+void memory_set_net(struct memory *memory, bool on);
+unsigned int memory_net(const struct memory *memory, char *text, size_t size);
 
 #endif /* TWOSTAGED_MEMORY_H */

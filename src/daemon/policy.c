@@ -509,6 +509,22 @@ struct policy_config policy_resolve(const struct policy_config *config, uint64_t
 }
 
 /**
+ * policy_faster() - the speed to reckon with after the reserve was too small
+ * @config: the limits, see policy_resolve(), with the speed
+ * @base: the memory of the system without any region
+ * @grow_time: how long it takes to set a block online, in milliseconds
+ *
+ * Return: half as much again, but not more than what makes the reserve as large
+ * as policy_resolve() makes it at most.
+ */
+uint64_t policy_faster(const struct policy_config *config, uint64_t base, uint64_t grow_time)
+{
+	const uint64_t most = base / 4 / (2 * WAIT_MIN + grow_time);
+
+	return at_least(config->speed, at_most(config->speed + config->speed / 2, most));
+}
+
+/**
  * policy_reason_text() - a reason, for messages
  * @reason: the reason
  */

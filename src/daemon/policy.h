@@ -197,6 +197,7 @@ struct policy_state policy_done(const struct policy_state *state, const struct p
 				uint64_t now, uint64_t done, bool failed);
 struct policy_config policy_resolve(const struct policy_config *config, uint64_t base, uint64_t block_size,
 				    uint64_t grow_time);
+uint64_t policy_faster(const struct policy_config *config, uint64_t base, uint64_t grow_time);
 uint64_t policy_total(const struct policy_input *input, enum policy_zone zone);
 const char *policy_reason_text(enum policy_reason reason);
 

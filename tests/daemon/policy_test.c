@@ -414,6 +414,20 @@ static void test_resolve(void)
 	check(limits.low == 3 * GIB && limits.target > limits.low, "what is configured stays");
 }
 
+static void test_faster(void)
+{
+	struct policy_config config = { .speed = MIB };
+
+	config.speed = policy_faster(&config, 8 * GIB, 100);
+	check(config.speed == MIB + MIB / 2, "half as much again: %" PRIu64, config.speed);
+	/* 2 GiB in 128 ms is as much as the reserve may be. */
+	for (int i = 0; i < 20; i++)
+		config.speed = policy_faster(&config, 8 * GIB, 108);
+	check(config.speed == 16 * MIB, "as far as the reserve gets larger: %" PRIu64, config.speed);
+	config.speed = 100 * MIB;
+	check(policy_faster(&config, 8 * GIB, 108) == 100 * MIB, "a speed that was measured stays");
+}
+
 static void test_look(void)
 {
 	struct situation s = usual();
@@ -801,6 +815,7 @@ static const struct test {
 	{ "a budget that is lower than what is plugged is followed", test_budget, false },
 	{ "an offline ends when memory is needed", test_abort, false },
 	{ "limits that are not configured are chosen from the speed", test_resolve, false },
+	{ "after a reserve that was too small a higher speed is reckoned with", test_faster, false },
 	{ "the next measurement comes the sooner the less is available", test_look, false },
 	{ "property: no action breaks a limit", property_limits, true },
 	{ "property: under a constant load nothing happens in the end", property_settles, true },

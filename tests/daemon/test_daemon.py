@@ -5,6 +5,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import time
 
 from emulated import COMMAND, Daemon, System
 from ktap import Skip, contains, lacks, same, test
-from sysroot import BLOCK, DEVICES, MEMORY, MIB
+from sysroot import BLOCK, DEVICES, GIB, MEMORY, MIB
 from test_config import daemon
 
 LIMITS = ("--low=128M", "--target=200M", "--high=456M", "--settle=1", "--hysteresis=1")
@@ -176,6 +177,110 @@ def budget(root):
         running.wait_for("region0: the budget is 128 MiB")
         line = running.wait_for("more is plugged than the budget, but the memory is needed")
         contains(line, "available")
+
+
+@test("online_on_oom is set while the daemon runs, and put back at its end")
+def oom_net(root):
+    system = System(root)
+    system.region(32, 8)
+    system.region(40, 8, online_on_oom=True)
+
+    def net():
+        return [root.read(f"{DEVICES}/region{number}/online_on_oom").strip() for number in (0, 1)]
+
+    with Daemon(system) as running:
+        running.until(lambda: net() == ["1", "1"], "the net")
+        running.until(lambda: "net=on for 2 of 2 regions, 0 blocks" in root.read("run/twostaged/status"), "the status")
+        contains(root.run("status").expect(0).out, "Daemon's safety net:            on for 2 of 2 regions, 0 blocks came online")
+    same(net(), ["0", "1"], "by hand it was set for region1 only")
+    system.stop.clear()
+    with Daemon(system, "--oom-net=no") as running:
+        time.sleep(2)
+        same(net(), ["0", "1"])
+
+
+@test("online_on_oom that a daemon has set which was killed is put back by the next one")
+def oom_net_killed(root):
+    system = System(root)
+    system.region(32, 8)
+    attribute = f"{DEVICES}/region0/online_on_oom"
+    with Daemon(system) as running:
+        running.until(lambda: "net-regions=0\n" in root.read("run/twostaged/status"), "the status")
+        running.process.send_signal(signal.SIGKILL)
+        running.process.wait(5)
+    same(root.read(attribute).strip(), "1")
+    system.stop.clear()
+    with Daemon(system) as running:
+        running.wait_for("region0: found")
+        time.sleep(1)
+        same(root.read(attribute).strip(), "1")
+    same(root.read(attribute).strip(), "0")
+
+
+@test("online_on_oom is not set while another block would exceed max=, nor for regions that are not used")
+def oom_net_max(root):
+    system = System(root, used=450 * MIB)
+    system.region(32, 2)
+    system.region(40, 8)
+    attribute = f"{DEVICES}/region0/online_on_oom"
+    with Daemon(system, *LIMITS, "--max=640M", "--regions=region0") as running:
+        running.wait_for("but max= is reached")
+        running.until(lambda: root.read(attribute).strip() == "0", "the end of the net")
+        system.use(10 * MIB)
+        running.wait_for("offline in zone Movable", 15)
+        running.until(lambda: root.read(attribute).strip() == "1", "the net")
+        same(root.read(f"{DEVICES}/region1/online_on_oom").strip(), "0")
+
+
+@test("a region without online_on_oom, as of an older module, is used without a message about it")
+def oom_net_missing(root):
+    system = System(root, used=450 * MIB)
+    system.region(32, 8)
+    root.remove(f"{DEVICES}/region0/online_on_oom")
+    root.remove(f"{DEVICES}/region0/oom_onlined")
+    with Daemon(system, *LIMITS) as running:
+        running.wait_for("online in zone Movable")
+        time.sleep(1)
+        same(running.has("online_on_oom"), False)
+
+
+@test("online_on_oom that cannot be set is said once")
+def oom_net_fails(root):
+    system = System(root)
+    system.region(32, 8)
+    root.replace_by_link(f"{DEVICES}/region0/online_on_oom", "/dev/full")
+    with Daemon(system) as running:
+        contains(running.wait_for("cannot set online_on_oom"), "region0:", "No space left on device")
+        time.sleep(2)
+        same(len([line for line in running.lines if "online_on_oom" in line]), 1)
+
+
+@test("blocks that came online for an OOM are said once, are the daemon's own, and make low= larger")
+def oom_net_used(root):
+    # So much that the reserve is less than a quarter of it
+    system = System(root, boot=64 * GIB, used=100 * MIB)
+    system.region(1024, 8)
+
+    def low():
+        return size(re.search("^low=(.*)$", root.read("run/twostaged/status"), re.M)[1])
+
+    def size(text):
+        return float(text[:-1]) * {"M": MIB, "G": GIB}[text[-1]]
+
+    with Daemon(system, "--settle=1", "--hysteresis=1") as running:
+        running.until(lambda: "low=" in root.read("run/twostaged/status"), "the status")
+        before = low()
+        with system.lock:
+            for number, block in enumerate((1024, 1025)):
+                system.set_block("region0", block, True)
+                system.replace(f"{DEVICES}/region0/oom_onlined", f"{number + 1}\n")
+        line = running.wait_for("out of memory: 2 blocks (256M) came online instead of an OOM kill: low= is now ", 15)
+        same(size(line.split()[-1]) > before, True, f"{before}: {line}")
+        contains(root.run("status").expect(0).out, "2 blocks came online")
+        running.wait_for("offline in zone Movable", 15)
+        running.until(lambda: not system.online("region0"), "the shrink", 15)
+    same(len([line for line in running.lines if "out of memory" in line]), 1)
+    same(running.has("by hand"), False)
 
 
 @test("--dry-run says what it would do, and changes nothing")

@@ -241,6 +241,18 @@ static int oom_kills(struct kmsg *kmsg)
 	return kmsg_lines(kmsg, "invoked oom-killer", NULL, 0);
 }
 
+/* How many blocks have come online instead of an OOM kill */
+static long long oom_onlined(void)
+{
+	long long count = 0;
+	int id;
+
+	for (id = 0; id < 4; id++)
+		if (exists(REGION, id))
+			count += read_number(REGION "/oom_onlined", id);
+	return count;
+}
+
 static void set_budget(uint64_t size)
 {
 	host_ask("qom-set vm0 requested-size %" PRIu64, size);
@@ -282,8 +294,8 @@ static pid_t growing(uint64_t size)
 	pid_t pid = load(size, &seconds, &stall);
 	int kills = oom_kills(&kmsg);
 
-	diag("%" PRIu64 " MiB in %.1f s, the longest stall %.3f s, %d blocks online, %lld KiB available",
-	     size / MIB, seconds, stall, online(), meminfo("MemAvailable"));
+	diag("%" PRIu64 " MiB in %.1f s, the longest stall %.3f s, %d blocks online, %lld of them for an OOM, %lld KiB available",
+	     size / MIB, seconds, stall, online(), oom_onlined(), meminfo("MemAvailable"));
 	if (!ok(pid && !kills, "a program that uses memory as fast as it can gets %" PRIu64 " MiB, and nothing is killed",
 		size / MIB))
 		show_log();
@@ -314,6 +326,22 @@ static void by_hand(void)
 	ok(succeeds(write_file("offline", MEMORY "/memory%d/state", block)) &&
 	   waits_for("region0: blocks that were set offline by hand: 1", 10),
 	   "twostaged notices a block that is set offline by hand");
+}
+
+/* The daemon does not run: blocks come online for OOMs. */
+static void hung(void)
+{
+	const long long before = oom_onlined();
+	pid_t pid;
+
+	ok_text(read_file(REGION "/online_on_oom", 0), "1", "online_on_oom is set while twostaged runs");
+	kill(daemon_pid, SIGSTOP);
+	pid = growing(GIB);
+	ok(oom_onlined() > before, "blocks come online for OOMs while twostaged is stopped");
+	kill(daemon_pid, SIGCONT);
+	ok(waits_for("came online instead of an OOM kill: low= is now", 20), "twostaged says that blocks came online for an OOM");
+	ok_number(said("by hand"), 0, "twostaged does not take blocks that came online for an OOM for ones set by hand");
+	giving_back(pid, 0);
 }
 
 static void killed(void)
@@ -385,6 +413,7 @@ static void ending(void)
 	before = online();
 	ok_number(daemon_end(SIGTERM), 0, "SIGTERM ends twostaged with exit status 0");
 	ok(online() == before && said("memory stays as it is") == 1, "SIGTERM leaves memory as it is");
+	ok_text(read_file(REGION "/online_on_oom", 0), "0", "SIGTERM puts online_on_oom back as it was");
 	show_log();
 }
 
@@ -394,6 +423,7 @@ static void run(void)
 		return;
 	starting();
 	giving_back(growing(FILLED), 0);
+	hung();
 	by_hand();
 	killed();
 	if (on_virtio_mem) {
