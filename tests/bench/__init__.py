@@ -9,4 +9,8 @@ and has
                           hold
   print_tables(data)
   plot(data, directory)
+
+A subject whose guests are sampled from the host boots them by itself:
+
+  measure(series)         write the logs; returns whether all went well
 """
