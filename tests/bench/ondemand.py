@@ -23,7 +23,7 @@ MAY_DIE = False
 LEAST, MOST = 512 * MIB, 4096 * MIB
 # Records of 4 KiB that the job sorts: two files and the memory of the sort, each
 # as large as all records; and seconds without a job
-RECORDS, PAUSE = 200000, 30
+RECORDS, PAUSE = 120000, 30
 # How often the host looks, and how often its scripts do something, in seconds
 SAMPLE, POLL = 0.5, 1
 # The limits of the scripts on the host: twice those that the daemon chooses in
@@ -225,7 +225,7 @@ def print_tables(data):
         for name in ("cpu", "size", "resident"):
             row += [f"{cells[name]:.0f}", f"{cells[name] / reference[name]:.2f}"]
         rows.append(row + [str(cells["failed"]), str(cells["kills"])])
-    table.show("A job that comes three times, and the host's memory", rows)
+    table.show("A job that comes two times, and the host's memory", rows)
     if "oom_onlined" in data["twostaged"]:
         print(f"\nBlocks that came online for an OOM beside twostaged: {data['twostaged']['oom_onlined']}")
 
