@@ -23,7 +23,7 @@ MAY_DIE = False
 LEAST, MOST = 512 * MIB, 4096 * MIB
 # Records of 4 KiB that the job sorts: two files and the memory of the sort, each
 # as large as all records; and seconds without a job
-RECORDS, PAUSE = 120000, 30
+RECORDS, PAUSE = 80000, 20
 # How often the host looks, and how often its scripts do something, in seconds
 SAMPLE, POLL = 0.5, 1
 # The limits of the scripts on the host: twice those that the daemon chooses in
@@ -32,7 +32,9 @@ LOW, TARGET, HIGH, SETTLE = 256 * MIB, 512 * MIB, 1024 * MIB, 5
 
 WAYS = {"all": "all memory from the boot", "twostaged": "twostaged",
         "virtio-mem": "the kernel's driver, a script on the host", "balloon": "a balloon, a script on the host"}
-SCENARIOS = [f"bench-ondemand-{way}" for way in WAYS]
+# Where nothing on the host acts, instructions can be counted, too.
+COUNTED = ["all", "twostaged"]
+SCENARIOS = [f"bench-ondemand-{way}" for way in WAYS] + [f"bench-ondemand-{way}-icount" for way in COUNTED]
 
 
 def load_monitor():
@@ -130,14 +132,25 @@ def arguments(way):
     return ["--memory", memory, "--qemu", qemu]
 
 
+def vm(series, way, path, pause, more):
+    """The command that boots a guest, whose log is at path."""
+    return [os.path.join(TOP, "scripts", "vm"), "--kernel", series, "--timeout", "1200", "--log", path,
+            "--file", os.path.join(HERE, "ondemand-job"), "--file", SORT, *arguments(way), *more, "--",
+            f"sh /twostage/ondemand-job {way} {RECORDS} {pause}"]
+
+
+def count(series, way, path):
+    """Boot a guest whose clock counts instructions."""
+    return subprocess.run(vm(series, way, path, 3, ["--icount"]), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          check=False).returncode == 0
+
+
 def measure_way(series, way, path):
     """Boot a guest and sample it; its log is at path, with a line for each sample after the guest's lines."""
     samples = []
     with tempfile.TemporaryDirectory() as directory:
         monitor, pidfile = os.path.join(directory, "monitor"), os.path.join(directory, "pid")
-        argv = [os.path.join(TOP, "scripts", "vm"), "--kernel", series, "--timeout", "1200", "--log", path, "--monitor",
-                monitor, "--pidfile", pidfile, "--file", os.path.join(HERE, "ondemand-job"), "--file", SORT,
-                *arguments(way), "--", f"sh /twostage/ondemand-job {way} {RECORDS} {PAUSE}"]
+        argv = vm(series, way, path, PAUSE, ["--monitor", monitor, "--pidfile", pidfile])
         with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as guest:
             host = None
             while guest.poll() is None:
@@ -177,7 +190,9 @@ def measure(series):
             return False
     directory = os.path.join(TOP, "build", "logs", series)
     os.makedirs(directory, exist_ok=True)
-    return all([measure_way(series, way, os.path.join(directory, f"bench-ondemand-{way}.log")) for way in WAYS])
+    done = [measure_way(series, way, os.path.join(directory, f"bench-ondemand-{way}.log")) for way in WAYS]
+    done += [count(series, way, os.path.join(directory, f"bench-ondemand-{way}-icount.log")) for way in COUNTED]
+    return all(done)
 
 
 def collect_way(log):
@@ -210,17 +225,24 @@ def collect_way(log):
 
 
 def collect(logs):
-    """{way: what collect_way() has found}"""
-    return {way: collect_way(logs[f"bench-ondemand-{way}"]) for way in WAYS}
+    """{way: what collect_way() has found}, with "counted": the billions of instructions of each job"""
+    data = {way: collect_way(logs[f"bench-ondemand-{way}"]) for way in WAYS}
+    for way in COUNTED:
+        data[way]["counted"] = collect_way(logs[f"bench-ondemand-{way}-icount"])["jobs"]
+    return data
 
 
 def print_tables(data):
     """Print time and memory, beside the guest that has all memory."""
-    rows = [["", "job (s)", "ratio", "CPU of QEMU (s)", "ratio", "plugged (GiB s)", "ratio", "resident (GiB s)", "ratio",
+    rows = [["", "instructions (10^9)", "ratio", "job (s)", "ratio", "CPU of QEMU (s)", "ratio", "plugged (GiB s)", "ratio", "resident (GiB s)", "ratio",
              "jobs that failed", "OOM kills"]]
     reference = data["all"]
     for way, cells in data.items():
-        row = [WAYS[way], ", ".join(f"{seconds:.1f}" for seconds in cells["jobs"]),
+        counted = cells.get("counted")
+        row = [WAYS[way]]
+        row += [", ".join(f"{count:.2f}" for count in counted),
+                f"{sum(counted) / sum(reference['counted']):.3f}"] if counted else ["", ""]
+        row += [", ".join(f"{seconds:.1f}" for seconds in cells["jobs"]),
                f"{sum(cells['jobs']) / sum(reference['jobs']):.2f}"]
         for name in ("cpu", "size", "resident"):
             row += [f"{cells[name]:.0f}", f"{cells[name] / reference[name]:.2f}"]
