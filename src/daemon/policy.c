@@ -21,6 +21,9 @@
 
 #define MIB (UINT64_C(1) << 20)
 
+/* The least reserve that is chosen */
+#define LOW_MIN (64 * MIB)
+
 /* Sums over all nodes and zones */
 struct sums {
 	uint64_t total;
@@ -496,7 +499,7 @@ struct policy_config policy_resolve(const struct policy_config *config, uint64_t
 		limits.max = UINT64_MAX;
 	if (!limits.low) {
 		limits.low = limits.speed * (2 * WAIT_MIN + grow_time);
-		limits.low = at_least(limits.low, 64 * MIB);
+		limits.low = at_least(limits.low, LOW_MIN);
 		limits.low = at_most(limits.low, base / 4);
 	}
 	limits.low = at_least(limits.low, 1);
@@ -514,14 +517,15 @@ struct policy_config policy_resolve(const struct policy_config *config, uint64_t
  * @base: the memory of the system without any region
  * @grow_time: how long it takes to set a block online, in milliseconds
  *
- * Return: half as much again, but not more than what makes the reserve as large
- * as policy_resolve() makes it at most.
+ * Return: what makes the reserve that policy_resolve() chooses half as large
+ * again, as far as it can be.
  */
 uint64_t policy_faster(const struct policy_config *config, uint64_t base, uint64_t grow_time)
 {
-	const uint64_t most = base / 4 / (2 * WAIT_MIN + grow_time);
+	const uint64_t time = 2 * WAIT_MIN + grow_time;
+	const uint64_t reserve = at_least(config->speed * time, LOW_MIN);
 
-	return at_least(config->speed, at_most(config->speed + config->speed / 2, most));
+	return at_least(config->speed, at_most(reserve + reserve / 2, base / 4) / time);
 }
 
 /**

@@ -424,6 +424,9 @@ static void test_faster(void)
 	for (int i = 0; i < 20; i++)
 		config.speed = policy_faster(&config, 8 * GIB, 108);
 	check(config.speed == 16 * MIB, "as far as the reserve gets larger: %" PRIu64, config.speed);
+	config.speed = 1;
+	config.speed = policy_faster(&config, 8 * GIB, 108);
+	check(policy_resolve(&config, 8 * GIB, BLOCK, 108).low == 96 * MIB, "the least reserve gets larger, too");
 	config.speed = 100 * MIB;
 	check(policy_faster(&config, 8 * GIB, 108) == 100 * MIB, "a speed that was measured stays");
 }
