@@ -155,6 +155,14 @@ class Sysroot:
                        "poisoned\n" if block in poisoned else "standby\n")
         return name
 
+    def add_standby_region(self, first, blocks):
+        """Add a region of standby blocks, of which only the first has files that can be read."""
+        name = self.add_region(first, 1)
+        self.write(f"{DEVICES}/{name}/size", f"{blocks * BLOCK:#x}\n")
+        self.write(f"{DEVICES}/{name}/blocks", f"{blocks}\n")
+        self.write(f"{DEVICES}/{name}/stages", "s" * blocks)
+        return name
+
     def add_block(self, block, online):
         """Add a memory block that is in no region."""
         self.write(self.state_of(block), "online\n" if online else "offline\n")

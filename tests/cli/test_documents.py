@@ -281,6 +281,13 @@ def complete_values(offered, root):
     same(offered("twostage", "online", "--count", ""), [])
 
 
+@completion("one range of blocks for 32768 standby blocks, after reading the files of one block")
+def complete_many(offered, root):
+    root.add_standby_region(32, 32768)
+    same(offered("twostage", "online", "--blocks", ""), ["32-32799"])
+    same(offered("twostage", "online", ""), ["region0"])
+
+
 @completion("regions for commands that take them, and only for these")
 def complete_regions(offered, root):
     for first in (32, 64):

@@ -182,6 +182,14 @@ def standby_unread(root):
     contains(root.run("blocks").expect(1).err, "removed while its memory blocks were listed")
 
 
+@test("list and blocks read the files of one block of 32768 standby blocks")
+def many(root):
+    root.add_standby_region(32, 32768)
+    same([(region["blocks"], region["standby"]) for region in listed(root, "list", "--output-all")["regions"]], [(32768, 32768)])
+    same([span["block"] for span in listed(root, "blocks")["blocks"]], ["32-32799"])
+    same(len(listed(root, "blocks", "--all")["blocks"]), 32768)
+
+
 @test("blocks works with an older module that has no attribute stages")
 def blocks_without_stages(root):
     fill(root)

@@ -106,6 +106,48 @@ static void run(void)
 	unload_twostage();
 }
 
+/*
+ * The read() calls of this process and of the processes that it has waited for;
+ * -1 if the kernel does not count them
+ */
+static long reads_so_far(void)
+{
+	char *text = read_whole("/proc/self/io"), *found = strstr(text, "syscr: ");
+	long reads = found ? atol(found + strlen("syscr: ")) : -1;
+
+	free(text);
+	return reads;
+}
+
+/*
+ * The number of reads does not depend on the machine, as the time does. One for
+ * each of tens of thousands of blocks would take seconds.
+ */
+static void check_reads(const char *command, long blocks)
+{
+	long reads = reads_so_far();
+	double started = now();
+	int status;
+
+	status = run_command("%s > /dev/null", command);
+	diag("%s: %.2f s", command, now() - started);
+	reads = reads_so_far() - reads;
+	ok(!status && reads > 0 && reads < blocks / 64,
+	   "%s, with %ld standby blocks, reads less than %ld times (%ld, exit status %d)", command,
+	   blocks, blocks / 64, reads, status);
+}
+
+static void check_lists(long blocks)
+{
+	check_reads("twostage list", blocks);
+	check_reads("twostage blocks", blocks);
+	/* What the shell completion runs */
+	check_reads("twostage blocks -n -r -o BLOCK", blocks);
+	check_reads("twostage blocks --all", blocks);
+	ok_number(run_command("test $(twostage blocks -a -n -o BLOCK | wc -l) = %ld", blocks), 0,
+		  "twostage blocks --all lists each of %ld blocks", blocks);
+}
+
 static void run_large(void)
 {
 	struct cost small, large;
@@ -115,6 +157,7 @@ static void run_large(void)
 	small = add(2048 * GIB, 1024 * GIB);
 	large = add(4096 * GIB, 4096 * GIB);
 	check_linear(&small, &large, 4);
+	check_lists(5 * 1024 * GIB / block_size);
 	remove_all(2);
 	unload_twostage();
 }
