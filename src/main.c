@@ -26,6 +26,7 @@
 #include "online.h"
 #include "oom.h"
 #include "page_owner.h"
+#include "parallel.h"
 #include "parse.h"
 #include "pfn_walkers.h"
 #include "providers/dimm.h"
@@ -151,6 +152,7 @@ static const struct {
 	{ mm_internals_init },
 	{ claims_init },
 	{ pfn_walkers_init, pfn_walkers_exit },
+	{ parallel_init, parallel_exit },
 	{ .exit = region_table_exit },
 	{ .exit = wrappers_wait },
 	{ dma_init, dma_exit },

@@ -36,12 +36,15 @@ static online_page_callback_t *page_callback;
  * @nr_pages: up to the end of a section
  * @zone: where the pages go
  * @group: the memory block's, or NULL
+ * @hand_out: called instead of that callback
+ *
+ * Without CONFIG_KALLSYMS_ALL the callback cannot be replaced.
  *
  * Context: mem_hotplug_lock held for writing, which also protects the callback.
  * Return: 0 or a negative errno.
  */
 int mm_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
-		    struct memory_group *group)
+		    struct memory_group *group, online_page_callback_t hand_out)
 {
 	online_page_callback_t replaced;
 	int ret;
@@ -50,7 +53,7 @@ int mm_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone
 		return mm_call(online_pages)(pfn, nr_pages, zone, group);
 
 	replaced = *page_callback;
-	*page_callback = generic_online_page;
+	*page_callback = hand_out;
 	ret = mm_call(online_pages)(pfn, nr_pages, zone, group);
 	*page_callback = replaced;
 	return ret;
@@ -181,6 +184,28 @@ void mm_move_pfn_range_to_zone(const struct zone_move *move)
 #else
 	mm_call(move_pfn_range_to_zone)(move->zone, move->start_pfn, move->nr_pages, move->altmap,
 					move->migratetype);
+#endif
+}
+
+/**
+ * mm_memmap_init_range() - memmap_init_range() with the arguments of an earlier
+ *	call, for a part of its range
+ * @init: that call
+ * @pfn: first page
+ * @nr_pages: number of pages
+ *
+ * Context: mem_hotplug_lock held for writing, by this or another task.
+ */
+void mm_memmap_init_range(const struct memmap_init *init, unsigned long pfn,
+			  unsigned long nr_pages)
+{
+#ifdef HAVE_MOVE_PFN_RANGE_ISOLATE
+	mm_call(memmap_init_range)(nr_pages, init->nid, init->zone, pfn, init->zone_end_pfn,
+				   init->context, init->altmap, init->migratetype,
+				   init->isolate_pageblock);
+#else
+	mm_call(memmap_init_range)(nr_pages, init->nid, init->zone, pfn, init->zone_end_pfn,
+				   init->context, init->altmap, init->migratetype);
 #endif
 }
 

@@ -24,6 +24,15 @@
 
 /* In mm/internal.h, which is private to mm/ */
 void set_zone_contiguous(struct zone *zone);
+#ifdef HAVE_MOVE_PFN_RANGE_ISOLATE
+void memmap_init_range(unsigned long size, int nid, unsigned long zone, unsigned long start_pfn,
+		       unsigned long zone_end_pfn, enum meminit_context context,
+		       struct vmem_altmap *altmap, int migratetype, bool isolate_pageblock);
+#else
+void memmap_init_range(unsigned long size, int nid, unsigned long zone, unsigned long start_pfn,
+		       unsigned long zone_end_pfn, enum meminit_context context,
+		       struct vmem_altmap *altmap, int migratetype);
+#endif
 /*
  * Static in drivers/base/memory.c: "online" and "offline" of the bus of memory
  * blocks
@@ -71,6 +80,7 @@ ssize_t read_page_owner(struct file *file, char __user *text, size_t count, loff
 #define MM_INTERNALS_CONFIGURED(X)	\
 	X(memory_failure)		\
 	X(soft_offline_page)		\
+	X(memmap_init_range)		\
 	X(write_enabled_file_bool)	\
 	X(read_page_owner)
 
@@ -98,7 +108,7 @@ int mm_internals_init(void);
 
 /* Functions whose prototypes or conditions differ between kernels */
 int mm_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone,
-		    struct memory_group *group);
+		    struct memory_group *group, online_page_callback_t hand_out);
 int mm_arch_add_memory(int nid, u64 start, u64 size, struct vmem_altmap *altmap);
 void mm_arch_remove_memory(u64 start, u64 size, struct vmem_altmap *altmap);
 unsigned long mm_altmap_leaked(const struct vmem_altmap *altmap);
@@ -134,8 +144,25 @@ struct zone_move {
 void mm_move_pfn_range_to_zone(const struct zone_move *move);
 
 /*
- * The parameters of move_pfn_range_to_zone() in this kernel, for a wrapper's
- * definition, and the struct zone_move that they make.
+ * The arguments of a call of memmap_init_range(), but for the range
+ */
+struct memmap_init {
+	int nid;
+	unsigned long zone;
+	unsigned long zone_end_pfn;
+	enum meminit_context context;
+	struct vmem_altmap *altmap;
+	int migratetype;
+	bool isolate_pageblock;
+};
+
+void mm_memmap_init_range(const struct memmap_init *init, unsigned long pfn,
+			  unsigned long nr_pages);
+
+/*
+ * The parameters of move_pfn_range_to_zone() and memmap_init_range() in this
+ * kernel, for a wrapper's definition, and the structures that they make. One
+ * change of the kernel added the last parameter to both.
  */
 #ifdef HAVE_MOVE_PFN_RANGE_ISOLATE
 #define MOVE_PFN_RANGE_PARAMETERS						\
@@ -143,12 +170,24 @@ void mm_move_pfn_range_to_zone(const struct zone_move *move);
 	struct vmem_altmap *altmap, int migratetype, bool isolate_pageblock
 #define MOVE_PFN_RANGE_ARGUMENTS						\
 	{ zone, start_pfn, nr_pages, altmap, migratetype, isolate_pageblock }
+#define MEMMAP_INIT_PARAMETERS							\
+	unsigned long size, int nid, unsigned long zone, unsigned long start_pfn, \
+	unsigned long zone_end_pfn, enum meminit_context context,		\
+	struct vmem_altmap *altmap, int migratetype, bool isolate_pageblock
+#define MEMMAP_INIT_ARGUMENTS							\
+	{ nid, zone, zone_end_pfn, context, altmap, migratetype, isolate_pageblock }
 #else
 #define MOVE_PFN_RANGE_PARAMETERS						\
 	struct zone *zone, unsigned long start_pfn, unsigned long nr_pages,	\
 	struct vmem_altmap *altmap, int migratetype
 #define MOVE_PFN_RANGE_ARGUMENTS						\
 	{ zone, start_pfn, nr_pages, altmap, migratetype, false }
+#define MEMMAP_INIT_PARAMETERS							\
+	unsigned long size, int nid, unsigned long zone, unsigned long start_pfn, \
+	unsigned long zone_end_pfn, enum meminit_context context,		\
+	struct vmem_altmap *altmap, int migratetype
+#define MEMMAP_INIT_ARGUMENTS							\
+	{ nid, zone, zone_end_pfn, context, altmap, migratetype, false }
 #endif
 
 /*

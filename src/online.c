@@ -55,6 +55,7 @@
 #include "memory_failure.h"
 #include "mm_internals.h"
 #include "online.h"
+#include "parallel.h"
 #include "pfn_walkers.h"
 #include "populate.h"
 #include "region_table.h"
@@ -178,7 +179,7 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
 	if (reserves)
 		flags = memalloc_noreclaim_save();
 	operation_begin(block, PHASE_STANDBY);
-	ret = mm_online_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
+	ret = parallel_online_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
 	if (!ret && memmap_pages)
 		mm_call(adjust_present_page_count)(pfn_to_page(pfn), group, memmap_pages);
 	if (ret && block->stage == BLOCK_POPULATED) {

@@ -22,6 +22,7 @@
 #include <linux/slab.h>
 
 #include "mm_internals.h"
+#include "parallel.h"
 #include "pfn_walkers.h"
 #include "populate.h"
 #include "report.h"
@@ -251,7 +252,7 @@ int block_populate(struct twostage_block *block, const struct zone_move *move)
 			goto release_resource;
 		}
 	}
-	mm_move_pfn_range_to_zone(move);
+	parallel_move_pfn_range_to_zone(move);
 
 	block->altmap = altmap;
 	block->hwpoison = false;

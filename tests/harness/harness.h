@@ -274,6 +274,11 @@ int region_offline_each(int id);
  */
 int region_give_back(int id);
 int blocks_online(int id);
+/*
+ * How many calls of a function its hook has redirected; -1 if there is no such
+ * hook
+ */
+long redirected(const char *function);
 /* Number of the memory block at an address */
 int block_at(uint64_t address);
 const char *block_state(int block);
@@ -398,6 +403,8 @@ enum failures_outcome failures_end_in_workers(unsigned int nth);
  * from /proc/kcore
  */
 long kcore_words(uint64_t physical, long words);
+/* Reads memory from /proc/kcore; false if not all of it can be read */
+bool kcore_read(uint64_t physical, void *bytes, size_t size);
 bool readers_trip_over_huge_pages(void);
 
 /* dimm.c: DIMMs that the host plugs */

@@ -147,6 +147,20 @@ long kcore_words(uint64_t physical, long words)
 	return count;
 }
 
+bool kcore_read(uint64_t physical, void *bytes, size_t size)
+{
+	int fd = open("/proc/kcore", O_RDONLY | O_CLOEXEC);
+	ssize_t length = 1;
+	size_t done = 0;
+
+	if (fd < 0)
+		return false;
+	for (; done < size && length > 0; done += length > 0 ? length : 0)
+		length = pread(fd, (char *)bytes + done, size - done, kcore_offset(physical) + done);
+	close(fd);
+	return done == size;
+}
+
 int page_offline(const char *how, uint64_t physical)
 {
 	char text[32];

@@ -352,21 +352,6 @@ static void traced(void)
 	write_file("", "/sys/kernel/tracing/trace");
 }
 
-/* How many calls of a function its hook has redirected */
-static long redirected(const char *function)
-{
-	char *hooks = read_whole("/sys/kernel/debug/twostage/hooks"), *line, *rest = hooks;
-	char name[64];
-	long count = -1;
-
-	while ((line = strsep(&rest, "\n")))
-		if (sscanf(line, "%63s armed redirected=%ld", name, &count) == 2 &&
-		    !strcmp(name, function))
-			break;
-	free(hooks);
-	return count;
-}
-
 static int count_events(const char *event)
 {
 	char *trace = read_whole("/sys/kernel/tracing/trace");

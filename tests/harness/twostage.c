@@ -212,3 +212,17 @@ bool unload_twostage(void)
 		  "after the unload of twostage its directories in sysfs and debugfs are gone") &&
 	       same;
 }
+
+long redirected(const char *function)
+{
+	char *hooks = read_whole("/sys/kernel/debug/twostage/hooks"), *line, *rest = hooks;
+	char name[64];
+	long count = -1;
+
+	while ((line = strsep(&rest, "\n")))
+		if (sscanf(line, "%63s armed redirected=%ld", name, &count) == 2 &&
+		    !strcmp(name, function))
+			break;
+	free(hooks);
+	return count;
+}
