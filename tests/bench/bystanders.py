@@ -8,6 +8,7 @@ from bench.times import times
 
 SCENARIOS = ["bench-bystanders", "bench-bystanders-icount"]
 MAY_DIE = False
+CONTENDERS = {"module": "module loaded", "region": "and a region on another node", "region-beside": "on the same node"}
 
 
 def collect(logs):
@@ -25,14 +26,14 @@ def collect(logs):
 def print_tables(data):
     """Print each beside the guest without the module."""
     for scenario, unit, scale in [(SCENARIOS[0], "µs", 1), (SCENARIOS[1], "instructions", 1000)]:
-        rows = [["", "without the module", "module loaded", "ratio", "and a region", "ratio", "samples"]]
+        rows = [["", "without the module"] + [cell for title in CONTENDERS.values() for cell in (title, "ratio")] + ["samples"]]
         for operation in ("online", "offline"):
             cells = data[scenario][operation]
             alone = cells["without"]["median"]
-            rows.append([operation, table.with_quartiles(cells["without"], scale),
-                         table.with_quartiles(cells["module"], scale), f"{cells['module']['median'] / alone:.4f}",
-                         table.with_quartiles(cells["region"], scale), f"{cells['region']['median'] / alone:.4f}",
-                         str(cells["without"]["samples"])])
+            rows.append([operation, table.with_quartiles(cells["without"], scale)])
+            for contender in CONTENDERS:
+                rows[-1] += [table.with_quartiles(cells[contender], scale), f"{cells[contender]['median'] / alone:.4f}"]
+            rows[-1].append(str(cells["without"]["samples"]))
         table.show(f"A DIMM's blocks, {unit} per block, without waits for RCU", rows)
     cells = data[SCENARIOS[0]]["load"]
     table.show("Loading the module, as at boot, ms", [["without a region", "with a region of 1 TiB"], [

@@ -4,12 +4,14 @@
  *
  * Copyright (C) 2026 the twostage developers
  */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "bench.h"
 
 int bench_dimm_block = -1;
+static int dimm_blocks;
 
 void sample(const char *operation, const char *contender, double value)
 {
@@ -27,10 +29,15 @@ static bool wait_for_block(int block, bool there)
 	return exists(MEMORY "/memory%d/state", block) == there;
 }
 
+static void plug(void)
+{
+	host("device_add pc-dimm,id=dimm1,memdev=mem1,node=%d", BENCH_DIMM_NODE);
+}
+
 bool bench_dimm_plug(void)
 {
-	host("device_add pc-dimm,id=dimm1,memdev=mem1");
-	return wait_for_block(bench_dimm_block + BENCH_BLOCKS - 1, true);
+	plug();
+	return wait_for_block(bench_dimm_block + dimm_blocks - 1, true);
 }
 
 bool bench_dimm_unplug(void)
@@ -39,15 +46,16 @@ bool bench_dimm_unplug(void)
 	return wait_for_block(bench_dimm_block, false);
 }
 
-bool bench_dimm_find(void)
+bool bench_dimm_find(uint64_t from, uint64_t size)
 {
 	int tries, block;
 
-	host("object_add memory-backend-ram,id=mem1,size=%llu", (unsigned long long)BENCH_SIZE);
-	host("device_add pc-dimm,id=dimm1,memdev=mem1");
+	host("object_add memory-backend-ram,id=mem1,size=%llu", (unsigned long long)size);
+	dimm_blocks = size / block_size;
+	plug();
 	for (tries = 0; tries < 100 && bench_dimm_block < 0; tries++) {
 		usleep(100000);
-		for (block = block_at(BENCH_START + BENCH_SIZE); block < block_at(64 * GIB);
+		for (block = block_at(from); block < block_at(128 * GIB);
 		     block++)
 			if (!strcmp(block_state(block), "offline")) {
 				bench_dimm_block = block;
@@ -55,10 +63,25 @@ bool bench_dimm_find(void)
 			}
 	}
 	usleep(500000);
-	return bench_dimm_block >= 0 && bench_dimm_unplug();
+	return bench_dimm_block >= 0 &&
+	       exists(MEMORY "/memory%d/node%d", bench_dimm_block, BENCH_DIMM_NODE) &&
+	       bench_dimm_unplug();
 }
 
 void bench_quiet(void)
 {
 	usleep(300000);
+}
+
+long bench_redirected(void)
+{
+	char *hooks = read_whole("/sys/kernel/debug/twostage/hooks"), *word = hooks;
+	long sum = 0;
+
+	while ((word = strstr(word, "redirected="))) {
+		word += strlen("redirected=");
+		sum += atol(word);
+	}
+	free(hooks);
+	return sum;
 }

@@ -14,16 +14,22 @@
 
 /*
  * A region and a DIMM of the same size. Their blocks are used alternately, so
- * that background activity affects both.
+ * that background activity affects both. The DIMM is on a node of its own: on
+ * that of the region the module spares it a search of the zone for holes.
  */
+#define BENCH_REGION_NODE 0
+#define BENCH_DIMM_NODE 1
 #define BENCH_START (4 * GIB)
 #define BENCH_SIZE (2 * GIB)
 #define BENCH_BLOCKS ((int)(BENCH_SIZE / block_size))
 
 /* bench.c */
 void sample(const char *operation, const char *contender, double value);
-/* Plugs and unplugs the DIMM once, to find its first block */
-bool bench_dimm_find(void);
+/*
+ * Plugs and unplugs the DIMM once, to find its first block, which is at @from or
+ * higher
+ */
+bool bench_dimm_find(uint64_t from, uint64_t size);
 extern int bench_dimm_block;
 bool bench_dimm_plug(void);
 bool bench_dimm_unplug(void);
@@ -33,5 +39,7 @@ bool bench_dimm_unplug(void);
  * state.
  */
 void bench_quiet(void);
+/* How many calls the hooks of twostage have redirected */
+long bench_redirected(void);
 
 #endif /* BENCH_H */

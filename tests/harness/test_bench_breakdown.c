@@ -77,7 +77,7 @@ static void run(void)
 	int cycle, i;
 
 	write_file("offline", MEMORY "/auto_online_blocks");
-	if (!ok(bench_dimm_find(), "a DIMM can be plugged and unplugged") || !load_twostage(NULL))
+	if (!ok(bench_dimm_find(BENCH_START + BENCH_SIZE, BENCH_SIZE), "a DIMM can be plugged and unplugged") || !load_twostage(NULL))
 		return;
 	trace_begin(roots, functions);
 

@@ -66,21 +66,32 @@ static void measure_loading(void)
 	ok(loaded, "twostage loads with a region of 1 TiB and without, and unloads");
 }
 
+static const char *region_on(int node)
+{
+	static char option[16];
+
+	snprintf(option, sizeof(option), "node=%d", node);
+	return option;
+}
+
 static void run(void)
 {
 	bool same = true;
 	int cycle;
 
 	write_file("offline", MEMORY "/auto_online_blocks");
-	if (!ok(bench_dimm_find() && bench_dimm_plug(), "a DIMM is plugged"))
+	if (!ok(bench_dimm_find(BENCH_START + BENCH_SIZE, BENCH_SIZE) && bench_dimm_plug(), "a DIMM is plugged"))
 		return;
 	trace_begin(roots, waits);
 	for (cycle = 0; cycle <= CYCLES && same; cycle++) {
 		same &= pass("without", cycle > 0);
 		same &= !module_load("twostage", NULL);
 		same &= pass("module", cycle > 0);
-		same &= !region_add(BENCH_START, BENCH_SIZE, NULL);
+		same &= !region_add(BENCH_START, BENCH_SIZE, region_on(BENCH_REGION_NODE));
 		same &= pass("region", cycle > 0);
+		same &= !region_remove(0);
+		same &= !region_add(BENCH_START, BENCH_SIZE, region_on(BENCH_DIMM_NODE));
+		same &= pass("region-beside", cycle > 0);
 		same &= !region_remove(0) && !module_unload("twostage");
 	}
 	trace_end();

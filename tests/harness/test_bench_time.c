@@ -101,6 +101,17 @@ static bool change_all(const char *operation, const char *state, bool upwards, b
 	return changed;
 }
 
+/* The DIMM's blocks are the stock kernel's: no hook does anything for them. */
+static bool dimm_is_stock(void)
+{
+	const long redirected = bench_redirected();
+	bool changed;
+
+	changed = !write_file("online_movable", MEMORY "/memory%d/state", bench_dimm_block) &&
+		  !write_file("offline", MEMORY "/memory%d/state", bench_dimm_block);
+	return changed && redirected > 0 && bench_redirected() == redirected;
+}
+
 /* One write for each block, against one write to the region's attribute */
 static bool measure_many(void)
 {
@@ -143,11 +154,11 @@ static bool measure_many(void)
 /* The first cycle is not counted: the host backs the memory then. */
 static void run(void)
 {
-	bool added = true, changed = true;
+	bool added = true, changed = true, stock = true;
 	int cycle;
 
 	write_file("offline", MEMORY "/auto_online_blocks");
-	if (!ok(bench_dimm_find(), "a DIMM can be plugged and unplugged") || !load_twostage(NULL))
+	if (!ok(bench_dimm_find(BENCH_START + BENCH_SIZE, BENCH_SIZE), "a DIMM can be plugged and unplugged") || !load_twostage(NULL))
 		return;
 	trace_begin(roots, waits);
 	for (cycle = 0; cycle <= CYCLES && added; cycle++) {
@@ -156,11 +167,13 @@ static void run(void)
 		changed &= change_all("offline", "offline", false, cycle > 0);
 		changed &= change_all("re-online", "online_movable", true, cycle > 0);
 		changed &= change_all("re-offline", "offline", false, cycle > 0);
+		stock &= dimm_is_stock();
 		added &= remove_both(cycle > 0);
 	}
 	trace_end();
 	ok(added, "a region and a DIMM are added and removed in each cycle");
 	ok(changed, "all blocks of a region and a DIMM go online and offline in each cycle");
+	ok(stock, "no hook redirects a call while the DIMM's blocks go online and offline beside a region");
 	ok(measure_many(),
 	   "blocks go online and offline by single writes and by one write to the region");
 	host("object_del mem1");
