@@ -119,12 +119,12 @@ static void without_help(void)
 	stay_on(0);
 	pid = take_processor(1);
 	usleep(100000);
-	ok(waitpid(pid, NULL, WNOHANG) == 0 && region_online(0, "all online_movable") == 0,
-	   "blocks of 2 GiB come online while a real-time process keeps the other processor");
+	ok(waitpid(pid, NULL, WNOHANG) == 0 && region_online(0, "1 online_movable") == 0,
+	   "a block of 2 GiB comes online while a real-time process keeps the other processor");
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	sched_setaffinity(0, sizeof(cpus), &cpus);
-	ok(region_offline(0, "all") == 0, "these blocks go offline");
+	ok(region_offline(0, "all") == 0, "the block that came online so goes offline");
 }
 
 static void run(void)
