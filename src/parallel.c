@@ -40,10 +40,10 @@
 #include "parallel.h"
 
 /*
- * Half a GiB with pages of 4 KiB. In a smaller block, waking another processor
- * takes about as long as the work that it could do.
+ * The length of blocks for which it is worth while to wake other processors,
+ * twice: 1 GiB with pages of 4 KiB
  */
-#define MIN_PAGES (SZ_512M / SZ_4K)
+#define MIN_BLOCK_PAGES (SZ_1G / SZ_4K)
 
 /* More processors than this wait for memory and for the zone's lock. */
 #define MAX_HELPERS 7
@@ -107,9 +107,9 @@ static void run(int nid, unsigned long pfn, unsigned long end,
 		cancel_work_sync(&job.helpers[i]);
 }
 
-static bool worthwhile(unsigned long nr_pages, int nid)
+static bool worthwhile(int nid)
 {
-	return workqueue && nr_pages >= MIN_PAGES && count_helpers(nid);
+	return workqueue && count_helpers(nid);
 }
 
 /* The pages that the core is about to hand out; mem_hotplug_lock */
@@ -141,8 +141,8 @@ static void hand_out_all(struct page *page, unsigned int order)
 }
 
 /**
- * parallel_online_pages() - mm_online_pages(), by several processors if the
- *	range is large
+ * parallel_online_pages() - mm_online_pages(), by several processors if
+ *	blocks are large
  * @pfn: first page, pageblock aligned
  * @nr_pages: up to the end of a section
  * @zone: where the pages go
@@ -156,7 +156,7 @@ int parallel_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone
 {
 	const int nid = zone_to_nid(zone);
 
-	if (!worthwhile(nr_pages, nid))
+	if (!worthwhile(nid))
 		return mm_online_pages(pfn, nr_pages, zone, group, generic_online_page);
 	to_hand_out.pfn = pfn;
 	to_hand_out.end = pfn + nr_pages;
@@ -213,14 +213,14 @@ static struct hook_table table = HOOK_TABLE(hooks);
 
 /**
  * parallel_move_pfn_range_to_zone() - mm_move_pfn_range_to_zone(), by several
- *	processors if the range is large
+ *	processors if blocks are large
  * @move: the call
  *
  * Context: mem_hotplug_lock held for writing.
  */
 void parallel_move_pfn_range_to_zone(const struct zone_move *move)
 {
-	if (worthwhile(move->nr_pages, zone_to_nid(move->zone)))
+	if (worthwhile(zone_to_nid(move->zone)))
 		WRITE_ONCE(initialising, current);
 	mm_move_pfn_range_to_zone(move);
 	WRITE_ONCE(initialising, NULL);
@@ -238,7 +238,7 @@ int parallel_init(void)
 	unsigned int i;
 	int ret;
 
-	if (PHYS_PFN(memory_block_size_bytes()) < MIN_PAGES || num_possible_cpus() == 1)
+	if (PHYS_PFN(memory_block_size_bytes()) < MIN_BLOCK_PAGES || num_possible_cpus() == 1)
 		return 0;
 
 	for (i = 0; i < MAX_HELPERS; i++)
