@@ -285,11 +285,18 @@ static void online_blocks(struct work_struct *work)
 
 	request.error = request.onlined == before ? ret : 0;
 	request.ended = jiffies;
+	/* Pairs with the acquire in worker_runs(): for all the worker has written */
 	smp_store_release(&request.running, false);
 	wake_up(&progress);
 }
 
 static DECLARE_WORK(online_work, online_blocks);
+
+static bool worker_runs(void)
+{
+	/* Pairs with the release at the end of online_blocks() */
+	return smp_load_acquire(&request.running);
+}
 
 /*
  * The number of blocks to set online for this OOM. It doubles from one OOM of a
@@ -366,19 +373,19 @@ static unsigned long make_memory(void)
 	unsigned long blocks;
 
 	usable_nodes(&nodes);
-	if (!smp_load_acquire(&request.running)) {
+	if (!worker_runs()) {
 		if (take_error(&nodes))
 			return 0;
 		start_worker(&nodes);
 	}
 
-	wait_event_timeout(progress, READ_ONCE(request.onlined) != before ||
-			   !smp_load_acquire(&request.running), MOMENT);
+	wait_event_timeout(progress, READ_ONCE(request.onlined) != before || !worker_runs(),
+			   MOMENT);
 	bursts[failed.zone != ZONE_MOVABLE].last = jiffies;
 	blocks = READ_ONCE(request.onlined) - before;
 	if (blocks)
 		return blocks * PHYS_PFN(memory_block_size_bytes());
-	if (!smp_load_acquire(&request.running))
+	if (!worker_runs())
 		return !take_error(&nodes);
 	if (time_before(jiffies, READ_ONCE(request.until)))
 		return 1;

@@ -66,7 +66,7 @@ static uint64_t number(const uint32_t *cells, unsigned int count)
 	return value;
 }
 
-static void for_each_range(const char *node, struct format format, struct ranges *ranges,
+static void apply_to_ranges(const char *node, struct format format, struct ranges *ranges,
 			   void (*apply)(struct ranges *ranges, struct range range))
 {
 	const unsigned int step = format.address_cells + format.size_cells;
@@ -99,7 +99,7 @@ static bool is_memory(const char *node)
 }
 
 /* Calls the function for each range of the nodes in a node that are wanted */
-static int for_each_node(const char *parent, bool (*wanted)(const char *node),
+static int apply_to_nodes(const char *parent, bool (*wanted)(const char *node),
 			 struct ranges *ranges,
 			 void (*apply)(struct ranges *ranges, struct range range))
 {
@@ -118,7 +118,7 @@ static int for_each_node(const char *parent, bool (*wanted)(const char *node),
 			    (int)sizeof(node) ||
 		    !wanted(node) || !is_available(node))
 			continue;
-		for_each_range(node, format, ranges, apply);
+		apply_to_ranges(node, format, ranges, apply);
 		found++;
 	}
 	closedir(dir);
@@ -143,8 +143,8 @@ static bool is_node(const char *node)
 int device_tree_ram(struct ranges *ram)
 {
 	*ram = (struct ranges){ 0 };
-	if (sysfs_exists("/sys/firmware/efi") || !for_each_node(ROOT, is_memory, ram, ranges_add))
+	if (sysfs_exists("/sys/firmware/efi") || !apply_to_nodes(ROOT, is_memory, ram, ranges_add))
 		return -ENOENT;
-	for_each_node(ROOT "/reserved-memory", is_node, ram, ranges_subtract);
+	apply_to_nodes(ROOT "/reserved-memory", is_node, ram, ranges_subtract);
 	return 0;
 }
