@@ -230,7 +230,8 @@ static void grow(struct policy_action *action, const struct policy_config *confi
 	action->why = POLICY_AT_MAX;
 	if (missing(sums->total, config->max) < size)
 		return;
-	if (!region_to_grow(config, state, input, kernel_only, &action->region, &action->why))
+	/* The size of blocks is known if there is a region. */
+	if (!region_to_grow(config, state, input, kernel_only, &action->region, &action->why) || !size)
 		return;
 
 	/*

@@ -775,7 +775,7 @@ static void property_keeps_up(void)
 static void property_gives_back(void)
 {
 	struct world w = generate();
-	uint64_t calm = w.used, blocks = 0;
+	uint64_t calm, blocks = 0;
 	unsigned int i;
 
 	w.fails = 0;
