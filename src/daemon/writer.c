@@ -34,7 +34,7 @@ static struct {
 	bool busy;
 	atomic_bool cancelled;
 	int finished;
-} writer = { .lock = PTHREAD_MUTEX_INITIALIZER, .wanted = PTHREAD_COND_INITIALIZER, .finished = -1 };
+} writer = { .finished = -1 };
 
 static int write_once(const struct writer_job *job)
 {
@@ -114,6 +114,8 @@ int writer_start(void)
 	writer.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (writer.finished < 0)
 		return -errno;
+	pthread_mutex_init(&writer.lock, NULL);
+	pthread_cond_init(&writer.wanted, NULL);
 	/* Without SA_RESTART: a write that is interrupted returns. */
 	sigaction(SIGUSR1, &action, NULL);
 	sigfillset(&all);

@@ -285,9 +285,9 @@ static void run_virtio_mem(void)
 }
 
 #define COST(id, function, text) \
-	const struct group group_bench_cost_##id = { .title = "the memory that is taken by " text, \
-						     .name = "bench-cost-" #id, \
-						     .run = function }
+	GROUP(group_bench_cost_##id) = { .title = "the memory that is taken by " text, \
+					 .name = "bench-cost-" #id, \
+					 .run = function }
 
 COST(twostage, run_twostage, "standby memory");
 COST(dimm, run_dimm, "a DIMM");

@@ -263,7 +263,7 @@ static void run_reachable(void)
 {
 	const uint64_t size = 8 * block_size;
 	struct kmsg kmsg = kmsg_mark();
-	struct memory memory;
+	struct memory memory = {};
 
 	if (!load_twostage(NULL))
 		return;

@@ -314,6 +314,7 @@ static void poisoned_during(void)
 	long long corrupted = meminfo("HardwareCorrupted");
 	const uint64_t start = next_start();
 	struct memory memory;
+	bool pinned;
 	struct accounts *standby;
 	uint64_t first, word = 0;
 	pid_t offline;
@@ -333,9 +334,10 @@ static void poisoned_during(void)
 	ok(region_add(start, BLOCKS * block_size, NULL) == 0,
 	   "a region is added for a page poisoned during an offline");
 	standby = accounts_take();
-	if (!ok(region_online(regions, "all online_movable") == 0 && use_page(&memory, start) &&
-		memory_pin(&memory, &pin, start, BLOCKS * block_size),
-		"a page of a block is pinned by a pipe"))
+	pinned = region_online(regions, "all online_movable") == 0 && use_page(&memory, start) &&
+		 memory_pin(&memory, &pin, start, BLOCKS * block_size);
+	ok(pinned, "a page of a block is pinned by a pipe");
+	if (!pinned)
 		return;
 	first = memory.words[0];
 	offline_at = memory_address(&memory, 0);

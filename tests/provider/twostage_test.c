@@ -122,7 +122,7 @@ violation:
 
 static void allocate(u64 size)
 {
-	struct page *page, *next;
+	struct page *page;
 	LIST_HEAD(pages);
 
 	for (; size >= PAGE_SIZE; size -= PAGE_SIZE) {
@@ -131,8 +131,10 @@ static void allocate(u64 size)
 			break;
 		list_add(&page->lru, &pages);
 	}
-	list_for_each_entry_safe(page, next, &pages, lru)
+	while ((page = list_first_entry_or_null(&pages, struct page, lru))) {
+		list_del(&page->lru);
 		__free_page(page);
+	}
 }
 
 static int allocate_and_exit(void *ended)
