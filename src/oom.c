@@ -285,7 +285,7 @@ static void online_blocks(struct work_struct *work)
 
 	request.error = request.onlined == before ? ret : 0;
 	request.ended = jiffies;
-	/* Pairs with the acquire in worker_runs(): for all the worker has written */
+	/* Publishes what the worker has written; see worker_runs() */
 	smp_store_release(&request.running, false);
 	wake_up(&progress);
 }

@@ -2,9 +2,9 @@
 /*
  * Regions and their memory blocks
  *
- * sysfs does not tell who has set a block online. Blocks that are found online
- * without the daemon's doing were set online by hand, and are not its to set
- * offline.
+ * sysfs does not tell what set a block online. The daemon remembers the blocks
+ * that it has set online itself. It takes all others for set online by hand, and
+ * does not set them offline unless manage=all.
  *
  * Copyright (C) 2026 the twostage developers
  */

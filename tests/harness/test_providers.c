@@ -70,7 +70,10 @@ static void failures(const char *name, uint64_t granule, bool memmap_on_memory)
 
 	set("delay_ms", "300");
 	started = now();
-	/* Under emulation the ticks that msleep() counts may catch up faster than the clock. */
+	/*
+	 * Under emulation the ticks that msleep() counts may catch up faster
+	 * than the clock.
+	 */
 	ok(region_online(0, "1 online_movable") == 0 && now() - started >= 0.15,
 	   "%s: online of a block waits for an assign that takes 300 ms", name);
 	ok(get("assigned") == (long long)unit,
