@@ -53,6 +53,16 @@ void architecture_init(void)
 	page_size = sysconf(_SC_PAGESIZE);
 }
 
+const char *devices_name(void)
+{
+#if defined(__aarch64__)
+	/* Debian's has no KALLSYMS_ALL, and then the module cannot see the name. */
+	if (kernel_before(6, 2))
+		return "overlaps a device's memory or another driver's [";
+#endif
+	return architecture.devices_name;
+}
+
 uint64_t memmap_size(uint64_t size)
 {
 	return size / page_size * 64;

@@ -199,7 +199,7 @@ struct architecture {
 	uint64_t ram_start;
 	/*
 	 * An address in a range of devices, and how a refusal names its entry in
-	 * /proc/iomem; NULL: there is none
+	 * /proc/iomem; NULL: there is none. Tests use devices_name().
 	 */
 	uint64_t devices_start;
 	const char *devices_name;
@@ -223,6 +223,8 @@ struct architecture {
 extern const struct architecture architecture;
 extern long page_size;
 void architecture_init(void);
+/* architecture.devices_name, or what this kernel has in its place */
+const char *devices_name(void);
 /* Bytes of the memmap of so many bytes of memory */
 uint64_t memmap_size(uint64_t size);
 /* Whether a block can have its memmap in itself */

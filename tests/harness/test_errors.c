@@ -47,8 +47,8 @@ static void add_region_errors(void)
 	refused("2G 3G", EBUSY, "overlaps System RAM", ADD);
 	snprintf(text, sizeof(text), "%#" PRIx64 " %#" PRIx64, architecture.devices_start,
 		 block_size);
-	if (architecture.devices_name)
-		refused(text, EBUSY, architecture.devices_name, ADD);
+	if (devices_name())
+		refused(text, EBUSY, devices_name(), ADD);
 
 	ok_return(region_add(START, 4 * block_size, NULL), 0,
 		  "a region with a valid range is added");

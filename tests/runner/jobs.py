@@ -131,6 +131,8 @@ def guest_jobs(report, args, kernels, chosen, build, seconds):
                 continue
             if series in args.essential and not scenario.getboolean("essential", False):
                 continue
+            if args.once and series in args.kernel[:-1] and scenario.getboolean("once", False):
+                continue
             name, memory = f"{series} {scenario.name}", scenario.getint("host_memory", 0)
             jobs.append(
                 Job(

@@ -20,6 +20,7 @@ essential = yes
 [large]
 harness = b
 host_memory = 13
+once = yes
 
 [slow]
 harness = c
@@ -52,11 +53,26 @@ class Runs(unittest.TestCase):
         self.done.append(argv[argv.index("--kernel") + 1] + argv[-1].rpartition("kmsg")[2])
         return ["1..1", "ok 1 a"], 0, ""
 
-    def run_all(self, memory=100, failing=(), only=(), long=(), kernels=("6.1", "6.12"), workers=1, essential=()):
+    def run_all(
+        self,
+        memory=100,
+        failing=(),
+        only=(),
+        long=(),
+        kernels=("6.1", "6.12"),
+        workers=1,
+        essential=(),
+        once=False,
+    ):
         """Run everything; returns the report."""
         self.failing = failing
         args = argparse.Namespace(
-            only=list(only), long=list(long), essential=list(essential), **ALL
+            only=list(only),
+            long=list(long),
+            essential=list(essential),
+            kernel=[series for series in kernels if series not in essential],
+            once=once,
+            **ALL,
         )
         chosen = [self.parser[name] for name in only or self.parser.sections()]
         report = Report()
@@ -112,6 +128,17 @@ class Runs(unittest.TestCase):
         self.done.clear()
         self.run_all(only=["slow"])
         self.assertIn("6.12 c", self.done)
+
+    def test_once(self):
+        """with --once, scenarios that depend little on the kernel run on the last one only"""
+        kernels = ["6.1", "6.12", "6.12-arm64"]
+        self.run_all(kernels=kernels, essential=kernels[2:], once=True)
+        self.assertNotIn("6.1 b", self.done)
+        self.assertIn("6.12 b", self.done)
+        self.assertIn("6.1 a", self.done)
+        self.done.clear()
+        self.run_all(kernels=["6.1"], once=True)
+        self.assertIn("6.1 b", self.done)
 
     def test_failed_build(self):
         """no guest of a kernel is booted if the modules cannot be built for it"""
