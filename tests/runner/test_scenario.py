@@ -190,6 +190,7 @@ class Files(unittest.TestCase):
         "icount",
         "expect_death",
         "essential",
+        "once",
         "amd64_only",
     } | {
         f"{architecture}_{key}"
