@@ -827,7 +827,7 @@ int region_set_memmap_on_memory(struct twostage_region *region, bool on)
 		       dev_name(&region->dev), memory_block_size_bytes());
 		ret = -EOPNOTSUPP;
 	} else {
-		region->memmap_on_memory = on;
+		WRITE_ONCE(region->memmap_on_memory, on);
 	}
 	hotplug_unlock();
 	return ret;
