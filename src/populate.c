@@ -50,7 +50,7 @@ static int unit_assign(struct twostage_region *region, unsigned long unit)
 {
 	const u64 size = region->unit_blocks * block_size();
 	const u64 start = region->start + unit * size;
-	const unsigned long reported = region->report.total;
+	const unsigned long reported = READ_ONCE(region->report.total);
 	u64 started = trace_start();
 	int ret;
 
@@ -61,7 +61,7 @@ static int unit_assign(struct twostage_region *region, unsigned long unit)
 	trace_assign(region->id, start, size, trace_duration(started), ret);
 	if (ret) {
 		/* Not if the provider has logged the reason. */
-		if (region->report.total == reported)
+		if (READ_ONCE(region->report.total) == reported)
 			twostage_region_report(region, start,
 					       "provider %s does not assign %#llx bytes there (%pe)",
 					       region->provider->name, size, ERR_PTR(ret));

@@ -72,7 +72,8 @@ struct twostage_block {
  * @last: time of the last message, in jiffies
  * @delay: from a suppressed message to @summary, in jiffies
  * @summary: logs how many messages were suppressed
- * @total: number of messages so far, suppressed ones included
+ * @total: number of messages so far, suppressed ones included; changed under
+ *	@lock, read without
  */
 struct report {
 	struct mutex lock;
@@ -114,8 +115,8 @@ struct report {
  *	device_hotplug_lock, read without
  * @drop_work: what remains to be done when device_hotplug_lock is free
  * @spare_resources: see system_ram.c; mem_hotplug_lock
- * @memmap_on_memory: take the memmap out of the blocks where possible;
- *	device_hotplug_lock
+ * @memmap_on_memory: take the memmap out of the blocks where possible; changed
+ *	under device_hotplug_lock, read without
  * @unit_blocks: number of blocks that the provider assigns at once, at least 1
  * @nr_populated: number of populated blocks; changed under mem_hotplug_lock,
  *	read without

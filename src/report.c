@@ -88,7 +88,7 @@ void twostage_region_report(struct twostage_region *region, u64 start, const cha
 	if (time_after(jiffies, report->last + QUIET_TIME))
 		report->lines = 0;
 	report->last = jiffies;
-	report->total++;
+	WRITE_ONCE(report->total, report->total + 1);
 	same = report->repeated && !strcmp(text, report->text);
 	if (!same && report->lines < MAX_LINES) {
 		log_suppressed(region);
