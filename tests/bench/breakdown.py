@@ -41,7 +41,7 @@ KINDS = {
     "blocks in sysfs": ["create_memory_block_devices", "remove_memory_block_devices",
                         "register_memory_blocks_under_node", "register_memory_blocks_under_node_hotplug",
                         "link_mem_sections"],
-    "wait for readers": ["mm_wait_for_memmap_readers"],
+    "wait for readers": ["pfn_walkers_wait"],
     REST: ["memory_subsys_online", "memory_subsys_offline", "online_pages", "wrapped_online_pages",
                  "wrapped_offline_pages", "memory_callback", "block_populate", "block_depopulate"],
 }

@@ -22,7 +22,7 @@ static const char *const roots[] = {
 static const char *const functions[] = {
 	/* twostage */
 	"wrapped_online_pages", "wrapped_offline_pages", "block_populate", "block_depopulate",
-	"unmap_block", "ram_assign", "ram_unassign", "mm_wait_for_memmap_readers",
+	"unmap_block", "ram_assign", "ram_unassign", "pfn_walkers_wait",
 	"mm_arch_add_memory", "mm_arch_remove_memory", "mm_move_pfn_range_to_zone",
 	"mm_sections_set_present", "memory_callback",
 	/* direct map and memmap */
