@@ -50,8 +50,8 @@ def print_tables(data):
     for operation, contenders in OPERATIONS.items():
         for contender in contenders:
             cell = data[operation][contender]
-            rows.append([f"{operation}, {contender}"] + [
-                f"{sum(cell.get(function, 0) for function in KINDS[kind]):.2f}".rstrip("0").rstrip(".") for kind in kinds])
+            calls = [sum(cell.get(function, 0) for function in KINDS[kind]) for kind in kinds]
+            rows.append([f"{operation}, {contender}"] + [f"{number:.2f}".rstrip("0").rstrip(".") for number in calls])
     table.show("Calls per block, median, beside stock with memmap_on_memory=1", rows)
 
 
