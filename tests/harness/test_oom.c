@@ -607,6 +607,8 @@ static void failing_provider(void)
 	killed("the provider fails", "provider test does not assign");
 	write_file("0", PROVIDER "/assign_error");
 
+	/* Within a second the failure may count for the next OOM. */
+	sleep(2);
 	/* Longer than OOMs wait for a block */
 	write_file("9000", PROVIDER "/delay_ms");
 	killed("the provider is slow", "memory has been going online or offline");
