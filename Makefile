@@ -12,8 +12,8 @@ endif
 # the default of the target
 KERNEL ?=
 CHECK_KERNELS := 6.1 6.12
-# Kernels of other architectures, on which make check-others runs the essential
-# scenarios
+# Kernels of other architectures, on which make check runs the essential
+# scenarios; make check-others runs only those
 CHECK_OTHERS ?= 6.12-arm64 sid-s390x
 # A kernel with debugging options, see scripts/debug-kernel
 DEBUG_KERNELS := 6.12-debug
@@ -72,8 +72,8 @@ help:
 	@echo '  make uninstall, make dkms-remove   the reverse'
 	@echo '  make deb          build Debian packages of both, in build/deb/'
 	@echo 'Work on it:'
-	@echo '  make check        build and test on $(CHECK_KERNELS), or on KERNEL=SERIES only'
-	@echo '  make check-others   the essential scenarios on $(CHECK_OTHERS)'
+	@echo '  make check        build and test on $(CHECK_KERNELS), in part on $(CHECK_OTHERS), or on KERNEL=SERIES only'
+	@echo '  make check-others   only the part on $(CHECK_OTHERS)'
 	@echo '  make check-all    the same on all kernels of scripts/kernel --list, with the long scenarios on those two;'
 	@echo '                    TABLE=docs/testing.md puts the results there, STRESS_SECONDS=$(STRESS_SECONDS)'
 	@echo '  make check-systems   test whole Debian systems with the packages installed (as root)'
@@ -124,9 +124,10 @@ lint:
 unit:
 	@$(MAKE) -s -C tests/unit
 
-check: $(if $(filter %-arm64 %-s390x,$(KERNELS)),setup-guests,setup)
+check: OTHERS := $(if $(KERNEL),,$(CHECK_OTHERS))
+check: $(if $(filter %-arm64 %-s390x,$(or $(KERNEL),$(CHECK_OTHERS))),setup-guests,setup)
 	@STRESS_SECONDS=$(CHECK_STRESS_SECONDS) tests/run --jobs $(JOBS) --self-test --lint --build --cli --unit \
-		--packaging $(addprefix --kernel ,$(KERNELS))
+		--packaging --once $(addprefix --kernel ,$(KERNELS)) $(addprefix --essential ,$(OTHERS))
 
 check-others: setup-guests
 	@tests/run --jobs $(JOBS) --build $(addprefix --essential ,$(CHECK_OTHERS))
