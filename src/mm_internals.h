@@ -17,6 +17,7 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/page-isolation.h>
 #include <linux/range.h>
 #include <linux/static_call.h>
 
@@ -81,6 +82,7 @@ ssize_t read_page_owner(struct file *file, char __user *text, size_t count, loff
 	X(memory_failure)		\
 	X(soft_offline_page)		\
 	X(memmap_init_range)		\
+	X(undo_isolate_page_range)	\
 	X(write_enabled_file_bool)	\
 	X(read_page_owner)
 
@@ -200,6 +202,20 @@ void mm_memmap_init_range(const struct memmap_init *init, unsigned long pfn,
 #else
 #define ARCH_REMOVE_MEMORY_PARAMETERS						\
 	u64 start, u64 size, struct vmem_altmap *altmap
+#endif
+
+/*
+ * The same of undo_isolate_page_range(), which lost one together with
+ * move_pfn_range_to_zone()
+ */
+#ifdef HAVE_MOVE_PFN_RANGE_ISOLATE
+#define UNDO_ISOLATE_PAGE_RANGE_PARAMETERS					\
+	unsigned long start_pfn, unsigned long end_pfn
+#define UNDO_ISOLATE_PAGE_RANGE_ARGUMENTS start_pfn, end_pfn
+#else
+#define UNDO_ISOLATE_PAGE_RANGE_PARAMETERS					\
+	unsigned long start_pfn, unsigned long end_pfn, int migratetype
+#define UNDO_ISOLATE_PAGE_RANGE_ARGUMENTS start_pfn, end_pfn, migratetype
 #endif
 
 /* The first parameter of a bus attribute's functions. */

@@ -37,6 +37,7 @@
  */
 #define pr_fmt(fmt) "twostage: " fmt
 
+#include <linux/delay.h>
 #include <linux/firmware-map.h>
 #include <linux/jiffies.h>
 #include <linux/memory.h>
@@ -86,6 +87,7 @@ static struct operation {
 	struct twostage_block *block;
 	enum operation_phase phase;
 	struct zone_move move;
+	bool zone_is_new;
 } operation;
 
 static bool in_operation(void)
@@ -97,6 +99,7 @@ static void operation_begin(struct twostage_block *block, enum operation_phase p
 {
 	operation.block = block;
 	operation.phase = phase;
+	operation.zone_is_new = false;
 	WRITE_ONCE(operation.task, current);
 }
 
@@ -179,6 +182,7 @@ static int wrapped_online_pages(unsigned long pfn, unsigned long nr_pages, struc
 	if (reserves)
 		flags = memalloc_noreclaim_save();
 	operation_begin(block, PHASE_STANDBY);
+	operation.zone_is_new = READ_ONCE(block->region->online_on_oom) && !populated_zone(zone);
 	ret = parallel_online_pages(pfn + memmap_pages, nr_pages - memmap_pages, zone, group);
 	if (!ret && memmap_pages)
 		mm_call(adjust_present_page_count)(pfn_to_page(pfn), group, memmap_pages);
@@ -507,6 +511,29 @@ static void wrapped_set_zone_contiguous(struct zone *zone)
 {
 }
 
+/*
+ * The first memory of a zone puts the zone into the lists of zones that
+ * allocations try, in front of others. An allocation that waits for free memory
+ * meanwhile goes on with the place in the list where it was, which now may be
+ * zone Movable even if the allocation is the kernel's own; the block with it
+ * would never go offline again. It looks for a changed list only after it has
+ * failed once more. At an OOM there are such allocations: let them fail before
+ * the first pages can be allocated.
+ */
+#define ALLOCATIONS_FAIL_MS 50
+
+static bool undo_isolate_page_range_wanted(const unsigned long *arguments)
+{
+	return in_operation() && operation.zone_is_new;
+}
+
+static void wrapped_undo_isolate_page_range(UNDO_ISOLATE_PAGE_RANGE_PARAMETERS)
+{
+	operation.zone_is_new = false;
+	msleep(ALLOCATIONS_FAIL_MS);
+	mm_call(undo_isolate_page_range)(UNDO_ISOLATE_PAGE_RANGE_ARGUMENTS);
+}
+
 static bool arch_add_memory_wanted(const unsigned long *arguments)
 {
 	const struct twostage_block *block = block_at(arguments[1]);
@@ -582,6 +609,7 @@ static typeof(offline_pages) wrapped_offline_pages __maybe_unused;
 static typeof(move_pfn_range_to_zone) wrapped_move_pfn_range_to_zone __maybe_unused;
 static typeof(remove_pfn_range_from_zone) wrapped_remove_pfn_range_from_zone __maybe_unused;
 static typeof(set_zone_contiguous) wrapped_set_zone_contiguous __maybe_unused;
+static typeof(undo_isolate_page_range) wrapped_undo_isolate_page_range __maybe_unused;
 static typeof(arch_add_memory) wrapped_arch_add_memory __maybe_unused;
 static typeof(arch_remove_memory) wrapped_arch_remove_memory __maybe_unused;
 
@@ -606,6 +634,11 @@ static struct hook hooks[] = {
 		.symbol = "set_zone_contiguous",
 		.wrapper = wrapped_set_zone_contiguous,
 		.wanted = set_zone_contiguous_wanted,
+	}, {
+		.symbol = "undo_isolate_page_range",
+		.wrapper = wrapped_undo_isolate_page_range,
+		.wanted = undo_isolate_page_range_wanted,
+		.without = "a block that comes online in zone Movable instead of an OOM kill can get data of the kernel, and then does not go offline",
 	}, {
 		.symbol = "arch_add_memory",
 		.wrapper = wrapped_arch_add_memory,

@@ -665,7 +665,7 @@ static void many_hogs(const char *what, const struct hog *hog, int count)
 	ok_number(kills() - kills_before, 0, "%s: the OOM killer kills no process", what);
 	diag("%s: %lld blocks came online, %.1f s", what, onlined() - onlined_before,
 	     now() - started);
-	movable_given_back();
+	ok(movable_given_back(), "%s: the blocks in ZONE_MOVABLE go offline", what);
 }
 
 static void full_tmpfs(void)
