@@ -446,6 +446,48 @@ static void run_large(void)
 }
 
 /*
+ * A program that fills memory as fast as it can, three times, for scripts/bench:
+ *
+ *	# growth WAY SECONDS LONGEST_STALL
+ *
+ * A stall is what one MiB takes.
+ */
+static bool measure_growth(const char *way)
+{
+	struct kmsg kmsg = kmsg_mark();
+	bool right = true;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		double seconds, stall;
+		pid_t pid = load(FILLED_LARGE, &seconds, &stall);
+
+		right = right && pid;
+		diag("growth %s %.2f %.4f", way, seconds, stall);
+		load_end(pid);
+		right = right && gives_back(0, SETTLE + 60);
+	}
+	right = right && !oom_kills(&kmsg);
+	kmsg_close(&kmsg);
+	return right;
+}
+
+static void run_bench(void)
+{
+	if (!add_memory())
+		return;
+	ok(daemon_usual(), "twostaged starts");
+	ok(measure_growth("twostaged"), "a program fills memory three times, and nothing is killed");
+	ok_number(daemon_end(SIGTERM), 0, "twostaged ends");
+	show_log();
+}
+
+static void run_bench_stock(void)
+{
+	ok(measure_growth("stock"), "a program fills memory three times, and nothing is killed");
+}
+
+/*
  * Loads come and go at random, the budget changes, the daemon is killed now and
  * then, and all data is checked, for SOAK_MINUTES.
  */
@@ -574,4 +616,14 @@ GROUP(group_daemon_kernel) = {
 GROUP(group_daemon_movable) = {
 	.name = "daemon-movable", .title = "memory for the kernel's own data is missing in zone Movable", .setup = setup,
 	.run = run_movable, .stays = true,
+};
+
+GROUP(group_bench_growth) = {
+	.name = "bench-growth", .title = "memory on demand: how long a program waits for it", .setup = setup,
+	.run = run_bench, .stays = true,
+};
+
+GROUP(group_bench_growth_stock) = {
+	.name = "bench-growth-stock", .title = "the same program in a guest that has all memory", .setup = setup,
+	.run = run_bench_stock, .stays = true,
 };
