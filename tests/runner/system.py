@@ -71,8 +71,9 @@ def boot_system(report, suite, directory, release, test, qemu, answers=()):
         "max",
         "-smp",
         "2",
+        # 2 GiB below 4 GiB, and the range above that the command line reserves
         "-m",
-        "5G",
+        "4G",
         "-serial",
         "stdio",
         "-drive",
