@@ -418,13 +418,31 @@ static int offline_without_memmap(unsigned long pfn, unsigned long nr_pages,
  * would be ejected with the DIMM, so the block has to stay online. If a page is
  * poisoned only after this check, region_remove_adopted() fails.
  */
-static int check_offline(const struct twostage_block *block)
+static int check_poison(const struct twostage_block *block)
 {
 	if (block->region->own_group || !block_has_hwpoison(block))
 		return 0;
 	pr_err("%s: block at %#llx: cannot go offline: it has a hardware-poisoned page, and ejecting its DIMM would remove the memmap that the page still needs: reboot first\n",
 	       dev_name(&block->region->dev), block_start(block));
 	return -EBUSY;
+}
+
+/*
+ * The core refuses the offline of a block that has data of the kernel. It does
+ * not find slabs whose pages have no reference (7.3 for instance), and would
+ * wait until they are freed, with mem_hotplug_lock held.
+ */
+static int check_slabs(unsigned long pfn, unsigned long end, const struct zone *zone)
+{
+	if (zone_idx(zone) == ZONE_MOVABLE)
+		return 0;
+	for (; pfn < end; pfn++) {
+		struct page *page = pfn_to_page(pfn);
+
+		if (PageSlab(page) && !page_ref_count(page))
+			return -EBUSY;
+	}
+	return 0;
 }
 
 static int offline_or_give_way(struct twostage_block *block, unsigned long pfn,
@@ -457,7 +475,9 @@ static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, stru
 
 	if (WARN_ON_ONCE(nr_pages != block_pages() || block->stage != BLOCK_POPULATED))
 		return -EINVAL;
-	ret = check_offline(block);
+	ret = check_poison(block);
+	if (!ret)
+		ret = check_slabs(pfn + memmap_pages, pfn + nr_pages, zone);
 	if (ret)
 		return ret;
 
