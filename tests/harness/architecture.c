@@ -37,6 +37,7 @@ const struct architecture architecture = {
 	.devices_start = 0xe8000000,
 	.devices_name = "overlaps PCI Bus 0000:00 [",
 	.numa = true,
+	.dimms = true,
 	.shows_added_pages = true,
 	.firmware_memmap = true,
 	.virtio_bus = "virtio_pci",

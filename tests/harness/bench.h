@@ -26,13 +26,21 @@
 /* bench.c */
 void sample(const char *operation, const char *contender, double value);
 /*
+ * Adds, by the stock kernel, memory which mem= has left out, and removes it: in
+ * place of a DIMM where the kernel has no driver for one
+ */
+bool bench_stock_add(uint64_t start, uint64_t size);
+bool bench_stock_remove(void);
+/*
  * Plugs and unplugs the DIMM once, to find its first block, which is at @from or
- * higher
+ * higher. Without a driver for DIMMs, "DIMM" is the memory at @from.
  */
 bool bench_dimm_find(uint64_t from, uint64_t size);
 extern int bench_dimm_block;
 bool bench_dimm_plug(void);
 bool bench_dimm_unplug(void);
+/* After the last of these calls */
+void bench_dimm_forget(void);
 /*
  * The first writer of mem_hotplug_lock waits for an RCU grace period, and one
  * that follows soon does not. Wait, so that each measurement starts in the same

@@ -206,6 +206,8 @@ struct architecture {
 	/* What the log says of an online at 64 GiB, where there is no memory */
 	const char *no_memory;
 	bool numa;
+	/* The kernel's driver for DIMMs */
+	bool dimms;
 	/*
 	 * /proc/kpageflags shows pages above those at boot. (s390 does not
 	 * change max_pfn when memory is added.)
