@@ -36,9 +36,9 @@ TABLE ?= build/results.md
 # Duration of make soak
 MINUTES ?= 60
 
-# The kernel and the part (of scripts/bench --help; default: all) of make bench,
+# The kernels and the part (of scripts/bench --help; default: all) of make bench,
 # and the directory for its plots
-BENCH_KERNEL := 6.12
+BENCH_KERNELS := 6.12 $(CHECK_OTHERS)
 # bookworm's crash is older than 6.12, and cannot read its dumps.
 CRASH_KERNEL := 6.1
 PART ?=
@@ -152,8 +152,8 @@ check-crash: setup
 	@tests/run --only kdump-crash $(addprefix --kernel ,$(or $(KERNEL),$(CRASH_KERNEL)))
 
 bench:
-	@scripts/setup --bench
-	@scripts/bench $(addprefix --only ,$(PART)) --plots "$(PLOTS)" $(or $(KERNEL),$(BENCH_KERNEL))
+	@scripts/setup --bench $(if $(filter %-arm64 %-s390x,$(or $(KERNEL),$(BENCH_KERNELS))),--guests)
+	@scripts/bench $(addprefix --only ,$(PART)) --plots "$(PLOTS)" $(or $(KERNEL),$(BENCH_KERNELS))
 
 demo: setup
 	@scripts/demo $(KERNEL)

@@ -16,10 +16,10 @@ SCENARIOS = list(CONTENDERS)
 MAY_DIE = True
 
 
-def collect(logs):
+def collect(logs, contenders=None):
     """{contender: {"title", "sizes": {GiB: {...}}, "end": what happened with the next size}}"""
     result = {}
-    for scenario, (contender, title) in CONTENDERS.items():
+    for scenario, (contender, title) in (contenders or CONTENDERS).items():
         log = logs[scenario]
         sizes, begun = {}, None
         end = ""
