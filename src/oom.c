@@ -255,7 +255,7 @@ static int online_any_block(void)
 		for_each_region(region) {
 			int error;
 
-			if (!region->online_on_oom || (region->nid == request.nid) != near ||
+			if (!READ_ONCE(region->online_on_oom) || (region->nid == request.nid) != near ||
 			    !node_isset(region->nid, request.nodes))
 				continue;
 			error = online_block(region);
@@ -313,17 +313,21 @@ static unsigned int burst_blocks(bool kernel)
 	return burst->blocks;
 }
 
-/* The nodes whose memory the failed allocation can use */
+/* The nodes whose memory the failed allocation can use; oom_lock */
 static void usable_nodes(nodemask_t *nodes)
 {
+	static nodemask_t allowed;
+
 	*nodes = failed.nodes;
+	allowed = data_race(cpuset_current_mems_allowed);
 	/*
 	 * A cpuset that has all nodes with memory is most likely the top one,
 	 * to which the kernel adds each node that gets memory. So do not
-	 * exclude nodes that have none yet.
+	 * exclude nodes that have none yet. Another task may be adding one: it
+	 * does not matter whether this OOM takes it into account.
 	 */
-	if (!nodes_subset(node_states[N_MEMORY], cpuset_current_mems_allowed))
-		nodes_and(*nodes, *nodes, cpuset_current_mems_allowed);
+	if (!data_race(nodes_subset(node_states[N_MEMORY], allowed)))
+		nodes_and(*nodes, *nodes, allowed);
 }
 
 static void start_worker(const nodemask_t *nodes)
