@@ -82,21 +82,24 @@
  * @answered: completed when the device has answered
  * @unasked: the last request could not be queued
  * @broken: no more requests are made: the device did not answer in time, has no
- *	queue after a resume, or its region could not be added
+ *	queue after a resume, or its region could not be added; changed under
+ *	@lock, read without
  * @frozen: the system is suspended
  * @unplug_all: memory may have been plugged before the driver was bound: unplug
  *	all before anything is plugged
  * @config_work: handles a change of the configuration
  * @retry_work: retries what is still to be done for the device
- * @retry_delay: the delay of the next retry, in jiffies
+ * @retry_delay: the delay of the next retry, in jiffies; protected by @lock
  * @address: start of the device's memory, in bytes
  * @size: size of the device's memory, in bytes
  * @block_size: size of a device block, the smallest piece that can be plugged,
  *	in bytes
- * @budget: requested_size when it was last read, in bytes
+ * @budget: requested_size when it was last read, in bytes; changed under @lock,
+ *	read without
  * @granules: the granules of the region, with the state of each; protected by
  *	@lock
- * @region: the standby region; NULL until it has been added
+ * @region: the standby region; NULL until it has been added; changed under
+ *	@lock, read without
  */
 struct virtio_mem {
 	struct list_head node;
@@ -189,7 +192,7 @@ static noinline int ask_once(struct virtio_mem *vm)
 	if (ret)
 		return -EIO;
 	if (!wait_for_completion_timeout(&vm->answered, ANSWER_TIMEOUT)) {
-		vm->broken = true;
+		WRITE_ONCE(vm->broken, true);
 		dev_err(&vm->vdev->dev, "no answer from the device for %d s: it is not used any more; unbind and bind it to try again\n",
 			ANSWER_TIMEOUT / HZ);
 		return -ETIMEDOUT;
@@ -284,8 +287,10 @@ static const struct granule_requests requests = {
 
 static void retry(struct virtio_mem *vm)
 {
-	mod_delayed_work(workqueue, &vm->retry_work, vm->retry_delay);
-	vm->retry_delay = min_t(unsigned long, 2 * vm->retry_delay, RETRY_DELAY_MAX);
+	const unsigned long delay = vm->retry_delay;
+
+	vm->retry_delay = min_t(unsigned long, 2 * delay, RETRY_DELAY_MAX);
+	mod_delayed_work(workqueue, &vm->retry_work, delay);
 }
 
 static void retry_soon(struct virtio_mem *vm)
@@ -388,7 +393,8 @@ static int virtio_mem_assign(struct twostage_region *region, u64 start, u64 size
 
 	mutex_lock(&vm->lock);
 	/* A block may be set online before twostage_region_add() returns. */
-	vm->region = region;
+	if (vm->region != region)
+		WRITE_ONCE(vm->region, region);
 	ret = check_device_ready(vm, start);
 	while (!ret && done < size) {
 		ret = plug_granule(vm, start + done);
@@ -511,12 +517,11 @@ static int add_region(struct virtio_mem *vm)
 				plugged);
 		return ret;
 	}
-	WRITE_ONCE(vm->region, region);
-
 	if (plugged)
 		dev_info(dev, "unplugging %#llx bytes that were plugged before the driver was bound\n",
 			 plugged);
 	mutex_lock(&vm->lock);
+	WRITE_ONCE(vm->region, region);
 	ret = unplug_leftovers(vm);
 	if (ret) {
 		dev_err(dev, "cannot unplug the memory that was plugged before the driver was bound: %s; to be retried\n",
@@ -535,13 +540,17 @@ static void retry_add(struct virtio_mem *vm)
 {
 	int ret = add_region(vm);
 
+	if (!ret)
+		return;
+	mutex_lock(&vm->lock);
 	if (ret == -ETIMEDOUT) {
 		retry(vm);
-	} else if (ret) {
+	} else {
 		dev_err(&vm->vdev->dev, "not used: the region cannot be added (%pe): see the lines above, then unbind and bind the device to try again\n",
 			ERR_PTR(ret));
 		WRITE_ONCE(vm->broken, true);
 	}
+	mutex_unlock(&vm->lock);
 }
 
 /* Unplug all that any_left() is about; stop at the first error. */
@@ -600,8 +609,11 @@ static void retry_work(struct work_struct *work)
 	mutex_lock(&vm->lock);
 	if (!vm->vdev) {
 		mutex_unlock(&vm->lock);
-		if (!forget_abandoned(vm))
+		if (!forget_abandoned(vm)) {
+			mutex_lock(&vm->lock);
 			retry(vm);
+			mutex_unlock(&vm->lock);
+		}
 		return;
 	}
 	/*
@@ -790,7 +802,7 @@ static void stop_device(struct virtio_mem *vm)
 	 * is not broken for the next probe(). A probe() never happens while the
 	 * system is suspended.
 	 */
-	vm->broken = false;
+	WRITE_ONCE(vm->broken, false);
 	vm->frozen = false;
 }
 
@@ -843,7 +855,9 @@ static int start_device(struct virtio_mem *vm, struct virtio_device *vdev)
 	 */
 	if (ret == -ETIMEDOUT) {
 		dev_notice(&vdev->dev, "the region is not added yet, since memory is being added, removed, or set online or offline: to be retried\n");
+		mutex_lock(&vm->lock);
 		retry_soon(vm);
+		mutex_unlock(&vm->lock);
 		return 0;
 	}
 	if (ret)
@@ -891,6 +905,28 @@ static int virtio_mem_probe(struct virtio_device *vdev)
 }
 
 /*
+ * The device is unbound, and its region remains. Called with the lock held: an
+ * offline of the region's blocks may want a retry, too.
+ */
+static void abandon(struct virtio_mem *vm, struct virtio_device *vdev)
+{
+	if (granules_any(&vm->granules, GRANULE_PLUGGED)) {
+		dev_warn(&vdev->dev, "driver unbound while memory of %s is online: the region remains until its last block is offline or the device is bound to this driver again\n",
+			 twostage_region_name(vm->region));
+		retry_soon(vm);
+		return;
+	}
+	dev_info(&vdev->dev, "%s cannot be removed yet, usually because other memory is being added, removed, or set online or offline: to be retried\n",
+		 twostage_region_name(vm->region));
+	vm->retry_delay = RETRY_DELAY_MIN;
+	/*
+	 * forget_abandoned() only tries to take devices_lock, which is held
+	 * here.
+	 */
+	mod_delayed_work(workqueue, &vm->retry_work, HZ / 20);
+}
+
+/*
  * A driver cannot refuse to be unbound. Memory that is in use stays plugged,
  * since a reset does not unplug it, and the region stays until its last block
  * goes offline or the device is bound to this driver again.
@@ -914,24 +950,13 @@ static void virtio_mem_remove(struct virtio_device *vdev)
 		dev_warn(&vdev->dev, "cannot unplug %#llx bytes that are not used any more: they stay plugged until the device is bound again\n",
 			 read_config(vm, plugged_size));
 	stop_device(vm);
+	if (!removed)
+		abandon(vm, vdev);
 	mutex_unlock(&vm->lock);
 
 	if (removed) {
 		list_del(&vm->node);
 		free_device(vm);
-	} else if (granules_any(&vm->granules, GRANULE_PLUGGED)) {
-		dev_warn(&vdev->dev, "driver unbound while memory of %s is online: the region remains until its last block is offline or the device is bound to this driver again\n",
-			 twostage_region_name(vm->region));
-		retry_soon(vm);
-	} else {
-		dev_info(&vdev->dev, "%s cannot be removed yet, usually because other memory is being added, removed, or set online or offline: to be retried\n",
-			 twostage_region_name(vm->region));
-		vm->retry_delay = RETRY_DELAY_MIN;
-		/*
-		 * forget_abandoned() only tries to take devices_lock, which is
-		 * held here.
-		 */
-		mod_delayed_work(workqueue, &vm->retry_work, HZ / 20);
 	}
 	mutex_unlock(&devices_lock);
 }
@@ -966,7 +991,7 @@ static int __maybe_unused virtio_mem_restore(struct virtio_device *vdev)
 	mutex_lock(&vm->lock);
 	ret = find_queue(vm, vdev);
 	vm->frozen = false;
-	vm->broken = ret;
+	WRITE_ONCE(vm->broken, ret);
 	if (!ret) {
 		virtio_device_ready(vdev);
 		if (!vm->region || any_left(vm))
