@@ -420,7 +420,9 @@ static void hook_show(struct seq_file *m, const struct hook *hook, bool armed)
 	}
 	seq_printf(m, "%-28s %s redirected=%ld missed=%lu\n", hook->symbol,
 		   armed || hook->guard ? "armed" : "disarmed",
-		   atomic_long_read(&hook->redirected), hook->guard ? 0 : hook->kprobe.nmissed);
+		   atomic_long_read(&hook->redirected),
+		   /* The kernel counts without a lock, and may lose some itself. */
+		   hook->guard ? 0 : data_race(hook->kprobe.nmissed));
 }
 
 /**

@@ -583,13 +583,15 @@ static void wrapped_arch_remove_memory(ARCH_REMOVE_MEMORY_PARAMETERS)
  * While stage 1 runs, memory blocks are in sysfs before the core has told them
  * their node, and valid_zones would look for the zones of node -1. For a large
  * region stage 1 takes a second. (Without NUMA it is never set, and not used.)
+ * The core sets it once, by a plain write. A read at that moment may return
+ * either value: both texts are right then.
  */
 static bool valid_zones_wanted(const unsigned long *arguments)
 {
 	const struct device *dev = (const struct device *)arguments[0];
 	const struct memory_block *block = container_of(dev, const struct memory_block, dev);
 
-	return IS_ENABLED(CONFIG_NUMA) && READ_ONCE(block->nid) == NUMA_NO_NODE &&
+	return IS_ENABLED(CONFIG_NUMA) && data_race(READ_ONCE(block->nid)) == NUMA_NO_NODE &&
 	       block_of_device(dev);
 }
 
