@@ -19,11 +19,20 @@ import time
 
 from runner import BUILD, SCRIPTS, TOP
 from runner.architecture import SLOWNESS, architecture_of
-from runner.judge import Test, died_booting, judge, judge_output, strip_timestamp, without_excuses
+from runner.judge import (
+    Test,
+    died_booting,
+    judge,
+    judge_output,
+    races,
+    strip_timestamp,
+    without_excuses,
+)
 from runner.scenario import (
     command_line_of,
     expected_of,
-    is_debug,
+    is_race,
+    is_slow,
     memory_of,
     not_here,
     setting,
@@ -55,7 +64,7 @@ SETTINGS = [("FUZZ_SEED", "fuzz")]
 # Seconds after which a guest counts as hung. A kernel under emulation is slow
 # on a busy machine.
 TIMEOUT = 180
-# Debug kernels get this many times as long.
+# Slow kernels get this many times as long.
 DEBUG_SLOWNESS = 6
 
 
@@ -167,7 +176,7 @@ def cpu_of(series, scenario):
 
 def command_of(series, scenario):
     """The guest's command, and the seconds after which the guest counts as hung."""
-    slowness = DEBUG_SLOWNESS if is_debug(series) else 1
+    slowness = DEBUG_SLOWNESS if is_slow(series) else 1
     slowness *= SLOWNESS if architecture_of(series) != "amd64" else 1
     timeout = scenario.getint("timeout", TIMEOUT) * slowness
     command = f"/twostage/harness --kmsg {scenario['harness']}"
@@ -279,6 +288,13 @@ def run_scenario(report, series, scenario):
             scenario.getboolean("crash", False),
         )
         tests = without_excuses(tests, series, skips_of(series, scenario))
+        if is_race(series):
+            own = [is_own for _, is_own in races(lines)]
+            print(
+                f"{series} {name}: {own.count(False)} data races of the kernel's own, "
+                f"{own.count(True)} of the module's",
+                flush=True,
+            )
         if "host" in scenario:
             tests += look_from_host(
                 scenario,

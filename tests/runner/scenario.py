@@ -25,6 +25,10 @@ BENCH_FILES = [os.path.join(TOP, "tests", "bench", "scenarios.ini")]
 # the guest anyway; after a known one this test cannot run.
 LOCKDEP_OFF = r"lockdep was enabled throughout the group$"
 
+# KCSAN watches one in so many accesses of the kernel, and 256 times as many of
+# modules (scripts/race-kernel.patch), for up to so many microseconds.
+KCSAN = "kcsan.skip_watch=5000 kcsan.udelay_task=400 kcsan.udelay_interrupt=40"
+
 
 def resolve(parser):
     """A parser whose sections have the keys of those that they extend."""
@@ -91,14 +95,24 @@ def scenarios(only, long, kernels, parser=None):
 
 
 def is_debug(series):
-    """Whether it is a kernel of scripts/debug-kernel: slower, and with more need of memory."""
+    """Whether it is the kernel with all debugging but for data races."""
     return series.endswith("-debug")
+
+
+def is_race(series):
+    """Whether it is the kernel that finds data races (scripts/debug-kernel --race)."""
+    return series.endswith("-race")
+
+
+def is_slow(series):
+    """Whether it is a kernel of scripts/debug-kernel, slower, and with more need of memory."""
+    return is_debug(series) or is_race(series)
 
 
 def kind_of(series):
     """The prefix of keys for kernels of this kind; None for amd64's without debugging."""
     architecture = architecture_of(series)
-    return "debug" if is_debug(series) else None if architecture == "amd64" else architecture
+    return "debug" if is_slow(series) else None if architecture == "amd64" else architecture
 
 
 def setting(series, scenario, key, default):
@@ -123,6 +137,8 @@ def command_line_of(series, scenario):
         setting(series, scenario, "memory", "1G"),
         setting(series, scenario, "append", ""),
     )[1]
+    if is_race(series):
+        return f"{words} {KCSAN}"
     return (
         words + " kmemleak=off"
         if is_debug(series) and not scenario.getboolean("kmemleak", False)

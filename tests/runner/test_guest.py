@@ -44,7 +44,7 @@ class Commands(unittest.TestCase):
         return " ".join(argv[1:-1]), argv[-1]
 
     def test_defaults(self):
-        """a scenario has 1G, 2 CPUs and 180 s by default, on a debug kernel 1080 s"""
+        """a scenario has 1G, 2 CPUs and 180 s by default, on a slow kernel 1080 s"""
         options, command = self.command("6.12", "plain")
         for option in (
             "--kernel 6.12 ",
@@ -56,7 +56,8 @@ class Commands(unittest.TestCase):
         ):
             self.assertIn(option, options)
         self.assertEqual(command, "/twostage/harness --kmsg stress basic")
-        self.assertIn("--timeout 1080 ", self.command("6.12-debug", "plain")[0])
+        for series in ("6.12-debug", "6.12-race"):
+            self.assertIn("--timeout 1080 ", self.command(series, "plain")[0])
 
     def test_settings(self):
         """the settings of a scenario are options of scripts/vm"""

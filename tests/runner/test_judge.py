@@ -5,7 +5,7 @@
 import collections
 import unittest
 
-from runner.judge import KNOWN_TO_LOCKDEP, Test, died_booting, judge, without_excuses
+from runner.judge import KNOWN_TO_LOCKDEP, Test, died_booting, judge, races, without_excuses
 from runner.scenario import LOCKDEP_OFF
 
 CLEAN = [
@@ -52,6 +52,17 @@ WRITER_REPORTED = [
     "[ 2.0]  #3: ff8d (device_hotplug_lock){+.+.}-{3:3}, at: lock_device_hotplug_sysfs+0x16/0x50\n",
     "[ 2.1]  </TASK>\n",
 ]
+
+
+def race_report(*stacks):
+    """A report of KCSAN, as two processors' messages at once leave it in a log."""
+    lines = ["==========", "BUG: KCSAN: data-race in f / g", ""]
+    for cpu, stack in enumerate(stacks):
+        lines.append(f"read to 0xffff8881 of 8 bytes by task {cpu + 50} on cpu {cpu}:")
+        lines += [f" {frame}" for frame in stack] + ["twostage: region0: added", ""]
+    lines += ["value changed: 0x1 -> 0x2", "", "Reported by Kernel Concurrency Sanitizer on:"]
+    lines += ["CPU: 1 UID: 0 PID: 51 Comm: x Not tainted", "=========="]
+    return [f"[    2.{n:06}] {line}\r\n" for n, line in enumerate(lines)]
 
 
 class Counts(unittest.TestCase):
@@ -195,6 +206,32 @@ class Expected(unittest.TestCase):
                 own,
             ),
             ["pass"] + ["fail"] * 3 + ["pass"] + ["fail"] * 2,
+        )
+
+    def test_races(self):
+        """a data race fails only if a function of a module makes one of the accesses"""
+        kernel = ["f+0x1/0x20", "online_pages+0x1/0x20", "wrapped_online+0x1/0x20 [twostage]"]
+        module = ["show.isra.0+0x1/0x20 [twostage_virtio_mem]", "dev_attr_show+0x1/0x20"]
+        passed = ["string+0x1/0x20", "vsnprintf+0x1/0x20", *module]
+        other = ["f+0x1/0x20 [virtio_mem]"]
+        logs = [
+            race_report(*stacks)
+            for stacks in (
+                (kernel, kernel),
+                (kernel, other),
+                (kernel,),
+                (kernel, module),
+                (module, kernel),
+                (module,),
+                (kernel, passed),
+            )
+        ]
+        self.assertEqual(self.verdicts(None, *logs), ["pass"] * 3 + ["fail"] * 4)
+        self.assertEqual([len(races(log)) for log in logs], [1] * len(logs))
+        both = logs[0] + logs[3] + logs[0]
+        self.assertEqual([is_own for _, is_own in races(both)], [False, True, False])
+        self.assertEqual(
+            self.verdicts(None, both, logs[0] + WARNING, logs[4][:5]), ["fail", "fail", "fail"]
         )
 
     def test_skipped(self):

@@ -10,6 +10,7 @@ from runner.architecture import RAM_START
 from runner.scenario import (
     BENCH_FILES,
     FILES,
+    KCSAN,
     command_line_of,
     expected_of,
     memory_of,
@@ -117,6 +118,14 @@ class Choice(unittest.TestCase):
         self.assertTrue(not_here("6.12", three))
         self.assertFalse(not_here("6.12-debug", three))
 
+    def test_race(self):
+        """the kernel that finds data races has a debug kernel's settings, and expects no report"""
+        one, three = (parse(TEXT)[name] for name in ("one", "three"))
+        self.assertEqual(setting("6.12-race", one, "memory", ""), "2G")
+        self.assertEqual(command_line_of("6.12-race", one), f"x {KCSAN}")
+        self.assertEqual(expected_of("6.12-race", one), "WARNING: x")
+        self.assertTrue(not_here("6.12-race", three))
+        self.assertFalse(not_here("6.12-race", one))
 
     def test_architectures(self):
         """memory that is reserved on amd64 is left out elsewhere, at the same address"""
