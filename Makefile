@@ -17,6 +17,10 @@ CHECK_KERNELS := 6.1 6.12
 CHECK_OTHERS ?= 6.12-arm64 sid-s390x
 # A kernel with debugging options, see scripts/debug-kernel
 DEBUG_KERNELS := 6.12-debug
+# A kernel that finds data races, and the scenarios in which tasks use the module
+# side by side
+RACE_KERNEL := 6.12-race
+RACE_SCENARIOS := races basic stress virtio-mem virtio-mem-many dimm oom large-blocks
 # Debian suites of the systems that make check-systems tests
 SYSTEMS ?= bookworm trixie
 KERNELS := $(or $(KERNEL),$(CHECK_KERNELS))
@@ -58,7 +62,7 @@ export DESTDIR PREFIX
 # The kernel for which make dkms-install builds (default: the running kernel)
 DKMS_KERNEL ?=
 
-.PHONY: all help modules cli daemon harness daemon-tests guest-modules setup setup-guests lint unit check check-others check-all check-systems check-debug check-crash \
+.PHONY: all help modules cli daemon harness daemon-tests guest-modules setup setup-guests lint unit check check-others check-all check-systems check-debug check-race check-crash \
 	soak bench demo install uninstall dkms-source dkms-install dkms-remove deb clean distclean
 
 all: modules cli daemon
@@ -78,6 +82,7 @@ help:
 	@echo '                    TABLE=docs/testing.md puts the results there, STRESS_SECONDS=$(STRESS_SECONDS)'
 	@echo '  make check-systems   test whole Debian systems with the packages installed (as root)'
 	@echo '  make check-debug  test on a kernel with debugging options, built once, on which every allocation fails once'
+	@echo '  make check-race   test on a kernel that finds data races of the module, built once'
 	@echo '  make soak         test all providers side by side under memory pressure, for MINUTES=$(MINUTES), on KERNEL=6.12'
 	@echo '  make check-crash  test that crash reads the dump of a guest (fetches 1 GB of debugging symbols per kernel)'
 	@echo '  make bench        measure memory and time, beside the stock kernel; PART=cost for one part'
@@ -144,6 +149,9 @@ check-systems:
 # Tests take several times as long there.
 check-debug: setup
 	@STRESS_SECONDS=240 tests/run --build $(foreach kernel,$(DEBUG_KERNELS),--kernel $(kernel) --long $(kernel))
+
+check-race: setup
+	@STRESS_SECONDS=240 tests/run --build --kernel $(RACE_KERNEL) $(addprefix --only ,$(RACE_SCENARIOS))
 
 soak: setup
 	@scripts/soak --minutes $(MINUTES) $(KERNEL)
