@@ -619,7 +619,9 @@ static void hand_over(void)
 	ok(plugged_becomes(BUDGET) && wait_until(meminfo("MemTotal") > total, 10),
 	   "the kernel's own driver plugs what the host requests");
 	set_budget("vm0", 0);
-	ok(plugged_becomes(0) && virtio_unbind(device) == 0 && module_unload("virtio_mem") == 0,
+	/* That driver removes a block after it has unplugged it. */
+	ok(plugged_becomes(0) && wait_until(!iomem_count("System RAM (virtio_mem)"), 30) &&
+	   virtio_unbind(device) == 0 && module_unload("virtio_mem") == 0,
 	   "the kernel's own driver unplugs all memory, is unbound and unloads");
 	write_file("offline", MEMORY "/auto_online_blocks");
 	set_budget("vm0", BUDGET);
