@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Large memory blocks with one processor and with two, and of the stock kernel
+ * Several memory blocks with one processor and with two, and of the stock kernel
  *
  * Copyright (C) 2026 the twostage developers
  */
@@ -8,8 +8,6 @@
 
 #include "bench.h"
 
-#define CYCLES 24
-#define BLOCKS 4
 /* The memory from there on is reserved. */
 #define START (8 * GIB)
 /* Processors on which workers may run that are not bound to one */
@@ -18,6 +16,8 @@
 enum contender { ONE, TWO, STOCK, CONTENDERS };
 static const char *const names[CONTENDERS] = { "one-processor", "two-processors", "stock" };
 
+static int blocks, cycles;
+
 static bool change(enum contender contender, bool online)
 {
 	bool changed = true;
@@ -25,9 +25,9 @@ static bool change(enum contender contender, bool online)
 
 	if (contender != STOCK)
 		return online ? !region_online(0, "all online_movable") : !region_offline(0, "all");
-	for (i = 0; i < BLOCKS; i++)
+	for (i = 0; i < blocks; i++)
 		changed &= !write_file(online ? "online_movable" : "offline", MEMORY "/memory%d/state",
-				       bench_dimm_block + (online ? i : BLOCKS - 1 - i));
+				       bench_dimm_block + (online ? i : blocks - 1 - i));
 	return changed;
 }
 
@@ -46,7 +46,7 @@ static bool measure(enum contender contender, bool counts)
 		changed &= change(contender, online);
 		if (counts)
 			sample(operations[online], names[contender],
-			       (now() - started) * 1e6 / BLOCKS);
+			       (now() - started) * 1e6 / blocks);
 	}
 	return changed;
 }
@@ -66,14 +66,15 @@ static void run(void)
 	CPU_SET(0, &cpus);
 	sched_setaffinity(0, sizeof(cpus), &cpus);
 	write_file("offline", MEMORY "/auto_online_blocks");
-	if (!ok(block_size >= GIB, "memory blocks have 1 GiB or more") ||
-	    !ok(bench_dimm_find(START + BLOCKS * block_size, BLOCKS * block_size) && bench_dimm_plug(),
+	blocks = block_size >= GIB ? 4 : 64;
+	cycles = block_size >= GIB ? 24 : 8;
+	if (!ok(bench_dimm_find(START + blocks * block_size, blocks * block_size) && bench_dimm_plug(),
 		"a DIMM is plugged") ||
 	    !load_twostage(NULL))
 		return;
-	if (!ok(region_add(START, BLOCKS * block_size, NULL) == 0, "a region is added"))
+	if (!ok(region_add(START, blocks * block_size, NULL) == 0, "a region is added"))
 		return;
-	for (cycle = 0; cycle <= CYCLES && changed; cycle++)
+	for (cycle = 0; cycle <= cycles && changed; cycle++)
 		for (turn = 0; turn < CONTENDERS; turn++)
 			changed &= measure((cycle + turn) % CONTENDERS, cycle > 0);
 	ok(changed, "all blocks go online and offline in each cycle");
@@ -85,6 +86,6 @@ static void run(void)
 
 GROUP(group_bench_processors) = {
 	.name = "bench-processors",
-	.title = "large memory blocks with one processor and with two",
+	.title = "several memory blocks with one processor and with two",
 	.run = run,
 };
