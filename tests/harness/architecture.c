@@ -54,14 +54,19 @@ void architecture_init(void)
 	page_size = sysconf(_SC_PAGESIZE);
 }
 
-const char *devices_name(void)
+bool has_kallsyms_all(void)
 {
 #if defined(__aarch64__)
-	/* Debian's has no KALLSYMS_ALL, and then the module cannot see the name. */
-	if (kernel_before(6, 2))
-		return "overlaps a device's memory or another driver's [";
+	return !kernel_before(6, 2);
+#else
+	return true;
 #endif
-	return architecture.devices_name;
+}
+
+const char *devices_name(void)
+{
+	return has_kallsyms_all() ? architecture.devices_name :
+				    "overlaps a device's memory or another driver's [";
 }
 
 uint64_t memmap_size(uint64_t size)
