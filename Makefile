@@ -33,7 +33,7 @@ JOBS ?= $(shell cpus=$$(nproc); echo $$((cpus + cpus / 2)))
 # How long the scenario stress runs in make check, and in make check-all
 CHECK_STRESS_SECONDS := 20
 STRESS_SECONDS ?= 60
-# Where it puts its table of results: a file, or docs/testing.md, which has a
+# Where it puts its tables of results: a file, or docs/testing.md, which has a
 # place for it
 TABLE ?= build/results.md
 

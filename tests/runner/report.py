@@ -1,48 +1,67 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Copyright (C) 2026 the twostage developers
-"""Counts and prints results; the table of results."""
+"""Counts and prints results; the tables of results."""
 
 import collections
 import os
+import re
 import threading
 
 from runner import TOP
+from runner.architecture import architecture_of
 
 
 class Table:
-    """The table of results: a row for each kernel, a column for the build and for each scenario.
+    """The tables of results: one with a row for each kernel, and one for each
+    architecture with a row for each scenario and a column for each kernel.
 
     A cell that is not run this time keeps its text in the file if the kernel's
     release is still the same.
     """
 
     BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
+    NOT_RUN = "-"
 
     def __init__(self):
         self.cells = {}  # {(series, column): counts by verdict}
         self.releases = {}  # {series: release}
         self.before = {}  # {series: {column: text}}, of earlier runs
 
-    @staticmethod
-    def text(counts):
+    @classmethod
+    def text(cls, counts):
         """A cell: the number of tests that passed, and of those that did not, if any."""
         if not counts:
-            return "-"
-        text = str(counts["pass"])
+            return cls.NOT_RUN
+        texts = [str(counts["pass"])] if counts["pass"] or not counts["skip"] else []
         if counts["fail"]:
-            text += f", **{counts['fail']} failed**"
+            texts.append(f"**{counts['fail']} failed**")
         if counts["skip"]:
-            text += f", {counts['skip']} skipped"
-        return text
+            texts.append(f"{counts['skip']} skipped")
+        return ", ".join(texts)
+
+    @staticmethod
+    def counts(text):
+        """What text() made a text of."""
+        counts = collections.Counter()
+        for number, verdict in re.findall(r"(\d+)( failed| skipped)?", text):
+            counts[{" failed": "fail", " skipped": "skip"}.get(verdict, "pass")] += int(number)
+        return counts
 
     def read(self, path):
         """Read the results of earlier runs from a file, into before: {series: {column: text}}."""
-        table = self.place(path)[1]
-        rows = [
-            [cell.strip() for cell in line.strip().strip("|").split("|")]
-            for line in table.splitlines()
-        ]
-        self.before = {row[0]: dict(zip(rows[0], row)) for row in rows[2:]}
+        for block in self.place(path)[1].split("\n\n"):
+            rows = [
+                [cell.strip() for cell in line.strip().strip("|").split("|")]
+                for line in block.splitlines()
+                if line.startswith("|")
+            ]
+            if not rows:
+                continue
+            del rows[1]
+            if rows[0][0] != "kernel":
+                rows = list(zip(*rows))
+            for row in rows[1:]:
+                self.before.setdefault(row[0], {}).update(zip(rows[0][1:], row[1:]))
 
     def cell(self, series, column):
         """The text of a cell. The build is one test, and has no number."""
@@ -52,27 +71,48 @@ class Table:
         if column == "release":
             return release
         if not counts and before.get("release") == release:
-            return before.get(column, "-")
-        if column == "build":
-            return "-" if not counts else "**failed**" if counts["fail"] else "ok"
+            return before.get(column, self.NOT_RUN)
+        if column == "build" and counts:
+            return "**failed**" if counts["fail"] else "ok"
         return self.text(counts)
 
-    def rows(self, kernels, columns):
-        """The rows, as lists of strings, the headings first."""
-        columns = ["release", "build"] + columns
-        yield ["kernel"] + columns
+    def overview(self, kernels, scenarios):
+        """The rows of the table of kernels, as lists of strings, the headings first."""
+        yield ["kernel", "release", "build", "passed", "failed", "skipped"]
         for series in kernels:
-            yield [series] + [self.cell(series, column) for column in columns]
+            total = collections.Counter()
+            for scenario in scenarios:
+                total += self.counts(self.cell(series, scenario))
+            yield [series, self.cell(series, "release"), self.cell(series, "build")] + [
+                str(total[verdict]) for verdict in ("pass", "fail", "skip")
+            ]
 
-    def markdown(self, kernels, columns):
-        """The table as Markdown that is readable as it is."""
-        rows = list(self.rows(kernels, columns))
+    def details(self, kernels, scenarios):
+        """The rows of the table of scenarios, without those that ran on none of the kernels."""
+        yield ["scenario"] + kernels
+        for scenario in scenarios:
+            cells = [self.cell(series, scenario) for series in kernels]
+            if any(cell != self.NOT_RUN for cell in cells):
+                yield [scenario] + cells
+
+    @staticmethod
+    def markdown(rows):
+        """A table as Markdown that is readable as it is."""
+        rows = list(rows)
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         rows.insert(1, ["-" * width for width in widths])
         return "".join(
             "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |\n"
             for row in rows
         )
+
+    def tables(self, kernels, scenarios):
+        """All tables, in Markdown."""
+        texts = [self.markdown(self.overview(kernels, scenarios))]
+        for architecture in sorted(set(map(architecture_of, kernels))):
+            its = [series for series in kernels if architecture_of(series) == architecture]
+            texts.append(self.markdown(self.details(its, scenarios)))
+        return "\n".join(texts)
 
     @classmethod
     def place(cls, path):

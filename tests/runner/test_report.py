@@ -2,6 +2,7 @@
 # Copyright (C) 2026 the twostage developers
 """Tests of report.py."""
 
+import collections
 import contextlib
 import io
 import os
@@ -13,25 +14,43 @@ from runner.report import Report, Table
 
 
 class Tables(unittest.TestCase):
-    """The table of results."""
+    """The tables of results."""
 
     def setUp(self):
         self.table = Table()
         self.table.cells = {
             ("a", "build"): {"fail": 0},
-            ("a", "x"): {"pass": 3, "fail": 1, "skip": 2},
+            ("a", "x"): collections.Counter({"pass": 3, "fail": 1, "skip": 2}),
+            ("a-arm64", "x"): collections.Counter({"skip": 1}),
         }
-        self.table.releases = {"a": "a.1"}
+        self.table.releases = {"a": "a.1", "a-arm64": "a.2"}
 
-    def rows(self, kernels, columns):
-        """The rows without the headings."""
-        return list(self.table.rows(kernels, columns))[1:]
+    def test_text(self):
+        """a cell shows what did not pass, and what text() writes counts() reads"""
+        for text, counts in {
+            "3": {"pass": 3},
+            "3, **1 failed**, 2 skipped": {"pass": 3, "fail": 1, "skip": 2},
+            "2 skipped": {"skip": 2},
+            "0, **1 failed**": {"fail": 1},
+        }.items():
+            counts = collections.Counter(counts)
+            self.assertEqual(Table.text(counts), text)
+            self.assertEqual(+Table.counts(text), counts)
+        self.assertEqual(Table.text(None), "-")
 
-    def test_rows(self):
-        """the table shows what failed and what was not run"""
+    def test_overview(self):
+        """a kernel's row has the sums over all scenarios, those of earlier runs included"""
+        self.table.before = {"a": {"release": "a.1", "y": "2, **1 failed**"}}
         self.assertEqual(
-            self.rows(["a", "b"], ["x"]),
-            [["a", "a.1", "ok", "3, **1 failed**, 2 skipped"], ["b", "?", "-", "-"]],
+            list(self.table.overview(["a", "b"], ["x", "y"]))[1:],
+            [["a", "a.1", "ok", "5", "2", "2"], ["b", "?", "-", "0", "0", "0"]],
+        )
+
+    def test_details(self):
+        """a scenario's row shows what failed and what was not run; there is none if nothing was"""
+        self.assertEqual(
+            list(self.table.details(["a", "b"], ["x", "y"])),
+            [["scenario", "a", "b"], ["x", "3, **1 failed**, 2 skipped", "-"]],
         )
 
     def test_before(self):
@@ -43,21 +62,21 @@ class Tables(unittest.TestCase):
         }
         self.table.releases["c"] = "c.2"
         self.assertEqual(
-            self.rows(["a", "b", "c"], ["x", "y"]),
-            [
-                ["a", "a.1", "ok", "3, **1 failed**, 2 skipped", "2"],
-                ["b", "b.1", "ok", "7", "-"],
-                ["c", "c.2", "-", "-", "-"],
-            ],
+            list(self.table.details(["a", "b", "c"], ["x", "y"]))[1:],
+            [["x", "3, **1 failed**, 2 skipped", "7", "-"], ["y", "2", "-", "-"]],
+        )
+        self.assertEqual(
+            [row[1:3] for row in self.table.overview(["b", "c"], ["x"])][1:],
+            [["b.1", "ok"], ["c.2", "-"]],
         )
 
     def test_file(self):
-        """the table is written between its two lines in a file, and read back from there"""
+        """the tables are written between two lines of a file, and read back from there"""
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "x.md")
             with open(path, "w", encoding="utf-8") as file:
                 file.write(f"before\n{Table.BEGIN}old\n{Table.END}after\n")
-            text = self.table.markdown(["a"], ["x"])
+            text = self.table.tables(["a", "b", "a-arm64"], ["x"])
             self.table.write(path, text)
             self.assertEqual(
                 Table.place(path), (f"before\n{Table.BEGIN}", text, f"{Table.END}after\n")
@@ -65,6 +84,9 @@ class Tables(unittest.TestCase):
             other = Table()
             other.read(path)
             self.assertEqual(other.before["a"]["x"], "3, **1 failed**, 2 skipped")
+            self.assertEqual(other.before["a"]["release"], "a.1")
+            self.assertEqual(other.before["a-arm64"]["x"], "1 skipped")
+            self.assertEqual(other.tables(["a", "b", "a-arm64"], ["x"]), text)
 
 
 class Summaries(unittest.TestCase):
