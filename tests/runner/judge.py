@@ -70,6 +70,11 @@ KNOWN_TO_KASAN = (
 # The first line of a report that ends with a call trace
 REPORT = re.compile(r"cut here|WARNING: |BUG: KASAN: |alloc(?:ation)? failure: |vmalloc error: |invoked oom-killer")
 
+# The beginning of a call trace, and each line of it. On x86 <TASK> and </TASK>
+# enclose the lines, and others in between do not end it.
+TRACE = re.compile(r"Call [Tt]race:")
+TRACE_LINE = re.compile(r"[ (]")
+
 # A report of KCSAN about a data race: its first line and its last but one, the
 # line before each of its stacks, and a line of a stack, with the function and
 # the module that it is in. The first function of a stack makes the access, or
@@ -110,20 +115,27 @@ def without_reports(lines, expected):
     A report ranges from its first line to the end of its call trace, and is
     expected if the pattern matches its text.
     """
-    rest, report = [], []
+    rest, report, in_trace = [], [], False
+
+    def end():
+        if not re.search(expected, "".join(report), re.DOTALL):
+            rest.extend(report)
+        report.clear()
+
     for line in lines:
+        if report and in_trace and not TRACE_LINE.match(strip_timestamp(line)):
+            end()
         if REPORT.search(line) and any(
             "cut here" not in other and REPORT.search(other) for other in report
         ):
             # The report so far had no call trace: it is not part of this one.
             rest += report
-            report = []
+            report.clear()
         if report or REPORT.search(line):
+            in_trace = bool(TRACE.search(line) or report and in_trace and "<TASK>" not in line)
             report.append(line)
             if "</TASK>" in line or "---[ end trace" in line:
-                if not re.search(expected, "".join(report), re.DOTALL):
-                    rest += report
-                report = []
+                end()
         else:
             rest.append(line)
     return rest + report

@@ -191,6 +191,22 @@ class Expected(unittest.TestCase):
             ["pass", "fail", "fail", "fail"],
         )
 
+    def test_end_of_trace(self):
+        """where nothing marks the end of a call trace, a report ends with its last frame"""
+        oom = ["[ 2.0] hog invoked oom-killer: order=0", "[ 2.0] Hardware name: linux,dummy-virt"]
+        arm64 = oom + ["[ 2.0] Call trace:", "[ 2.0]  dump_stack+0x18/0x28", "[ 2.0] Mem-Info:"]
+        s390x = oom + [
+            "[ 2.0] Call Trace:",
+            "[ 2.0]  [<000003ffe0f3c1a2>] dump_stack+0x18/0x28",
+            "[ 2.0] ([<000003ffe0f3c1a2>] show_stack+0x18/0x28)",
+            "[ 2.0] Mem-Info:",
+        ]
+        x86 = oom + ["[ 2.0] Call Trace:", "[ 2.0]  <TASK>", "[ 2.0] ok 9 - x: between", "[ 2.0]  </TASK>"]
+        self.assertEqual(
+            self.verdicts("invoked oom-killer", arm64, s390x, x86, arm64 + WARNING),
+            ["pass", "pass", "pass", "fail"],
+        )
+
     def test_lockdep_reports(self):
         """a known lockdep report passes, another one or one in a module's function fails"""
         own = [line.replace("0x110", "0x110 [twostage]") for line in REMOVER_REPORTED]
