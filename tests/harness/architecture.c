@@ -12,6 +12,8 @@ const struct architecture architecture = {
 #if defined(__aarch64__)
 	.console = "/dev/ttyAMA0",
 	.ram_start = GIB,
+	/* QEMU has the configuration space of PCI devices at 256 GiB. */
+	.nowhere = 1024 * GIB,
 	/*
 	 * Without a BIOS that has them assigned, the kernel names it after the
 	 * host bridge. (Its other window, below RAM, is not always in reach of
@@ -28,11 +30,14 @@ const struct architecture architecture = {
 	.kernel_has_virtio_mem = true,
 #elif defined(__s390x__)
 	.console = "/dev/ttysclp0",
+	/* The kernel addresses 512 GiB. */
+	.nowhere = 128 * GIB,
 	.no_memory = "no memory at 0x1000000000",
 	.virtio_mem = "virtio-mem-ccw",
 	.virtio_slot = "",
 #else
 	.console = "/dev/ttyS0",
+	.nowhere = 128 * GIB,
 	.no_memory = "no memory at 0x1000000000",
 	.devices_start = 0xe8000000,
 	.devices_name = "overlaps PCI Bus 0000:00 [",

@@ -203,6 +203,11 @@ struct architecture {
 	 */
 	uint64_t devices_start;
 	const char *devices_name;
+	/*
+	 * From here on for 256 GiB there is neither memory nor a device, and
+	 * the kernel can address it.
+	 */
+	uint64_t nowhere;
 	/* What the log says of an online at 64 GiB, where there is no memory */
 	const char *no_memory;
 	bool numa;

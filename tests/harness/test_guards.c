@@ -16,6 +16,7 @@
 
 #define START (4 * GIB)
 #define ARMED "/sys/kernel/debug/kprobes/enabled"
+#define OPTIMIZATION "/proc/sys/debug/kprobes-optimization"
 
 /* Writes to the attributes of region1 whenever they exist */
 static void use_attributes(void)
@@ -137,6 +138,20 @@ static void every_path(const char *memmap)
 	kmsg_close(&kmsg);
 }
 
+static void kprobes_optimization(void)
+{
+	const char *test = "a block goes online and offline with kprobes-optimization off and on";
+
+	if (!exists(OPTIMIZATION)) {
+		skip("this architecture's kprobes are not optimised", "%s", test);
+		return;
+	}
+	ok(succeeds(write_file("0", OPTIMIZATION)) &&
+	   succeeds(region_online(0, "1 online_movable")) &&
+	   succeeds(write_file("1", OPTIMIZATION)) && succeeds(region_offline(0, "1")),
+	   "%s", test);
+}
+
 static void attributes_without_kprobes(void)
 {
 	struct accounts *standby;
@@ -167,11 +182,7 @@ static void attributes_without_kprobes(void)
 	ok(ret == -EBUSY || ret == -EOPNOTSUPP,
 	   "while twostage is loaded setting kernel.ftrace_enabled to 0 is refused (%s)",
 	   strerror(-ret));
-	ok(succeeds(write_file("0", "/proc/sys/debug/kprobes-optimization")) &&
-	   succeeds(region_online(0, "1 online_movable")) &&
-	   succeeds(write_file("1", "/proc/sys/debug/kprobes-optimization")) &&
-	   succeeds(region_offline(0, "1")),
-	   "a block goes online and offline with kprobes-optimization off and on");
+	kprobes_optimization();
 	ok_return(region_remove(0), 0, "the region of two blocks is removed");
 	accounts_free(standby);
 }

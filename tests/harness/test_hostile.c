@@ -20,18 +20,25 @@
 #define ARMED "/sys/kernel/debug/kprobes/enabled"
 #define PROVIDER "/sys/kernel/debug/twostage_test"
 
-/* A range without memory, for regions whose blocks stay standby */
-#define NOWHERE (64 * GIB)
-#define REGIONS 2000
+#define MOST_REGIONS 2000
 
 /* Operations that succeeded in the processes of use_*(), in shared memory */
 static struct uses {
 	long regions, blocks, writes, reads;
 } *uses;
 
+/* A range without memory, for a region whose block stays standby */
 static uint64_t nowhere(int n)
 {
-	return NOWHERE + n * block_size;
+	return architecture.nowhere + n * block_size;
+}
+
+/* As many regions of one block as there are addresses for */
+static int regions(void)
+{
+	const uint64_t blocks = 256 * GIB / block_size;
+
+	return blocks < MOST_REGIONS ? blocks : MOST_REGIONS;
 }
 
 static void shuffle(int *numbers, int count)
@@ -60,7 +67,7 @@ static int add_all(const int *order)
 {
 	int i, wrong = 0;
 
-	for (i = 0; i < REGIONS; i++)
+	for (i = 0; i < regions(); i++)
 		wrong += region_add(nowhere(order[i]), block_size, NULL) != 0;
 	return wrong;
 }
@@ -70,46 +77,47 @@ static int remove_all(const int *order)
 {
 	int i, wrong = 0;
 
-	for (i = 0; i < REGIONS; i++)
+	for (i = 0; i < regions(); i++)
 		wrong += region_remove(order[i]) != 0;
 	return wrong;
 }
 
-static void two_thousand(void)
+static void thousands(void)
 {
 	struct accounts *before = accounts_take();
-	static int order[REGIONS];
+	static int order[MOST_REGIONS];
+	const int count = regions();
 	double started = now();
 	int i, lines, ret, wrong;
 	long long slab;
 
 	srand(2000);
-	shuffle(order, REGIONS);
-	ok(add_all(order) == 0 && exists(REGION, REGIONS - 1) && !exists(REGION, REGIONS),
-	   "%d adjacent regions of one block are added in random order", REGIONS);
-	diag("adding %d regions took %.1f s", REGIONS, now() - started);
-	for (i = 0, wrong = 0; i < REGIONS; i += 37) {
+	shuffle(order, count);
+	ok(add_all(order) == 0 && exists(REGION, count - 1) && !exists(REGION, count),
+	   "%d adjacent regions of one block are added in random order", count);
+	diag("adding %d regions took %.1f s", count, now() - started);
+	for (i = 0, wrong = 0; i < count; i += 37) {
 		wrong += strtoull(read_file(REGION "/start", i), NULL, 0) != nowhere(order[i]) ||
 			 read_number(REGION "/blocks", i) != 1;
 	}
 	ok(!wrong, "start and blocks of every 37th of %d regions are correct (%d are wrong)",
-	   REGIONS, wrong);
+	   count, wrong);
 	lines = iomem_count("Standby memory (region");
-	ok(lines == REGIONS, "/proc/iomem has an entry for each of %d regions (%d)", REGIONS,
+	ok(lines == count, "/proc/iomem has an entry for each of %d regions (%d)", count,
 	   lines);
 	ret = region_add(nowhere(order[5]), block_size, NULL);
 	ok(ret == -EEXIST, "adding a range that is a region already fails with EEXIST (%s)",
 	   strerror(-ret));
 	started = now();
-	shuffle(order, REGIONS);
+	shuffle(order, count);
 	ok(remove_all(order) == 0 && !exists(REGION, 0), "%d regions are removed in random order",
-	   REGIONS);
-	diag("removing %d regions took %.1f s", REGIONS, now() - started);
+	   count);
+	diag("removing %d regions took %.1f s", count, now() - started);
 
 	/* By now the kernel's caches are filled, so measure a second round. */
 	slab = slab_settled();
 	ok(add_all(order) == 0 && remove_all(order) == 0,
-	   "%d regions are added and removed a second time", REGIONS);
+	   "%d regions are added and removed a second time", count);
 	slab = slab_settled() - slab;
 	/* 1 KiB lost for each region would be 2 MB. */
 	if (kernel_debugs())
@@ -117,9 +125,9 @@ static void two_thousand(void)
 	else
 		ok(slab < 1500,
 		   "adding and removing %d regions leaks no slab memory (%lld KiB, expected less than 1500)",
-		   REGIONS, slab);
+		   count, slab);
 	ok(accounts_same(before), "the system matches the baseline after %d regions were removed",
-	   REGIONS);
+	   count);
 	accounts_free(before);
 }
 
@@ -449,7 +457,7 @@ static void run(void)
 {
 	if (!load_twostage(NULL))
 		return;
-	two_thousand();
+	thousands();
 	adjacent_regions();
 	ok(module_load("twostage_test", NULL) == 0, "the module with the slow provider loads");
 	removed_meanwhile();
@@ -488,7 +496,7 @@ static void run_forced(void)
 		return;
 	ok(region_add(START, 8 * block_size, NULL) == 0 &&
 	   region_online(0, "3 online_movable") == 0 &&
-	   region_add(NOWHERE, block_size, NULL) == 0 && memory_fill(&memory, 256 * MIB, 6),
+	   region_add(architecture.nowhere, block_size, NULL) == 0 && memory_fill(&memory, 256 * MIB, 6),
 	   "three blocks of a region are online, and memory is in use");
 	ok(module_unload("twostage") != 0 && module_loaded("twostage"),
 	   "unload fails while there are regions");
