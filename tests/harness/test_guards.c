@@ -14,7 +14,7 @@
 
 #include "harness.h"
 
-#define START (4 * GIB)
+#define START (5 * GIB)
 #define ARMED "/sys/kernel/debug/kprobes/enabled"
 #define OPTIMIZATION "/proc/sys/debug/kprobes-optimization"
 

@@ -12,7 +12,7 @@
 
 #include "harness.h"
 
-#define START (4 * GIB)
+#define START (5 * GIB)
 #define PROVIDER "/sys/kernel/debug/twostage_test"
 #define INJECT "/sys/kernel/debug/notifier-error-inject/memory/actions"
 

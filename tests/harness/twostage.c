@@ -180,7 +180,8 @@ bool load_twostage(const char *options)
  */
 void settle_zones(void)
 {
-	const uint64_t start = 4 * GIB;
+	/* What is reserved in the guests begins at one of the two. */
+	const uint64_t start = exists(MEMORY "/memory%d", block_at(4 * GIB)) ? 5 * GIB : 4 * GIB;
 
 	if (!load_twostage(NULL))
 		return;
