@@ -22,7 +22,7 @@
 #include "harness.h"
 
 #define BLOCKS 4
-#define PAGE 4096
+#define PAGE page_size
 #define PROVIDER "/sys/kernel/debug/twostage_test"
 #define VIRTIO_ID_MEM 24
 
@@ -48,10 +48,10 @@ static uint64_t last_page(uint64_t block)
 	return block + block_size - PAGE;
 }
 
-/* Pages of a block that contain its memmap: 64 bytes for each page */
+/* Pages of a block that contain its memmap */
 static long long memmap_pages(void)
 {
-	return block_size / PAGE * 64 / PAGE;
+	return memmap_size(block_size) / PAGE;
 }
 
 static const char *stage_at(uint64_t address)
@@ -65,7 +65,7 @@ static bool use_page(struct memory *memory, uint64_t start)
 	if (!memory_map(memory, PAGE, MAP_PRIVATE, 0))
 		return false;
 	memory_write(memory, 3);
-	return memory_inside(memory, start, BLOCKS * block_size) == PAGE;
+	return memory_inside(memory, start, BLOCKS * block_size) == (uint64_t)PAGE;
 }
 
 /*
@@ -139,7 +139,7 @@ static bool has_row(const char *command, const char *columns, const char *row)
 static void poisoned_before(const char *memmap)
 {
 	enum { HARD, SOFT, ADVISED, INJECTED, PAGES };
-	const bool in_block = !strstr(memmap, "=0");
+	const bool in_block = !strstr(memmap, "=0") && memmap_fits_block();
 	const uint64_t start = next_start();
 	struct memory data, pages[PAGES];
 	unsigned int expected = 0, found = 0;
@@ -188,7 +188,7 @@ static void poisoned_before(const char *memmap)
 	ok(inject(&pages[INJECTED]),
 	   "a process that uses a page after MADV_HWPOISON is killed by SIGBUS");
 	ok(page_is_broken(address[INJECTED]), "MADV_HWPOISON makes a page hardware-poisoned");
-	check_corrupted(corrupted + PAGES * 4, "pages were poisoned in four ways");
+	check_corrupted(corrupted + PAGES * PAGE / 1024, "pages were poisoned in four ways");
 	ok(memory_check(&data) < 0, "other data of the blocks is intact after pages were poisoned");
 	read_page_tables(pages, PAGES, "blocks online");
 
@@ -240,7 +240,7 @@ static void poisoned_before(const char *memmap)
 	   "hard offline of the poisoned page of a poisoned block fails");
 	ok(page_offline("soft", last_page(address[HARD] & -block_size)) < 0,
 	   "soft offline of another page of a poisoned block fails");
-	check_corrupted(corrupted + PAGES * 4,
+	check_corrupted(corrupted + PAGES * PAGE / 1024,
 			"refused attempts to poison pages of a poisoned block");
 	ok(!kcore_has(address[HARD]), "kcore has no segment of a poisoned block");
 
@@ -356,7 +356,7 @@ static void poisoned_during(void)
 	ok(waiting, "offline of a block waits for a pinned page");
 	ok(ret == 0 || ret == -EBUSY,
 	   "hard offline poisons a pinned page while its block goes offline (%s)", strerror(-ret));
-	check_corrupted(corrupted + 4, "a page was poisoned during an offline");
+	check_corrupted(corrupted + PAGE / 1024, "a page was poisoned during an offline");
 	ret = later(offline);
 	ok(ret == 0, "offline of a block completes when its pinned page is poisoned (%s)",
 	   strerror(-ret));
@@ -398,7 +398,7 @@ static pid_t offline_slowly(uint64_t start, struct memory *memory)
 	   memory_map(memory, PAGE, MAP_PRIVATE, 0),
 	   "a block of the test provider's region comes online");
 	memory_write(memory, 3);
-	ok(memory_inside(memory, start, block_size) == PAGE,
+	ok(memory_inside(memory, start, block_size) == (uint64_t)PAGE,
 	   "a page of the test provider's block is in use");
 	write_file("6000", PROVIDER "/offline_delay_ms");
 	offline = meanwhile(offline_region);
@@ -473,7 +473,7 @@ static void beside_slow_offline(void)
 	ret = later(hard);
 	ok(ret == 0 || ret == -EBUSY, "hard offline during an offline returns 0 or EBUSY (%s)",
 	   strerror(-ret));
-	check_corrupted(corrupted + 4, "hard offline poisoned a page during an offline");
+	check_corrupted(corrupted + PAGE / 1024, "hard offline poisoned a page during an offline");
 	ok(memory_check(&memory) < 0,
 	   "other data is intact after hard offline poisoned a page during an offline");
 	memory_free(&memory);
