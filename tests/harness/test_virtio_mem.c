@@ -996,7 +996,9 @@ static void run_given_back(void)
 	ok(kib == 0, "no page of an unplugged block is read");
 	if (kib)
 		diag("%lld KiB", kib);
-	ok(region_online(0, "1 online_movable") == 0 && shared_kib() > 0 && region_give_back(0) == 0 && shared_kib() == 0,
+	/* Only a memmap in the block is written at once. */
+	ok(region_online(0, "1 online_movable") == 0 && (shared_kib() > 0 || !memmap_fits_block()) &&
+	   region_give_back(0) == 0 && shared_kib() == 0,
 	   "a block is plugged and unplugged once more");
 	ok(virtio_unbind(device) == 0 && module_unload(OURS) == 0 && shared_kib() == 0,
 	   "the driver is unbound and unloads, and the host has allocated no page");
