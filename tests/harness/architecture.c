@@ -61,7 +61,7 @@ void architecture_init(void)
 
 bool has_kallsyms_all(void)
 {
-#if defined(__aarch64__)
+#if defined(__aarch64__) || defined(__s390x__)
 	return !kernel_before(6, 2);
 #else
 	return true;

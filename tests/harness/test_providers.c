@@ -235,7 +235,7 @@ static void run(void)
 	ok(module_load("twostage_test", NULL) == 0, "the module with the test provider loads");
 	ok(add(3 * MIB, true) == -EINVAL,
 	   "adding a region with a granule that is not a power of two fails with EINVAL");
-	ok(add(2 * GIB, true) == -EINVAL,
+	ok(add(2 * BLOCKS * block_size, true) == -EINVAL,
 	   "adding a region that is smaller than its granule fails with EINVAL");
 	failures("granule of a block", block_size, true);
 	failures("granule of two blocks", 2 * block_size, true);

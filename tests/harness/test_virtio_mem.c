@@ -21,7 +21,8 @@
 /* As in the scenario */
 #define REGION_SIZE (4 * GIB)
 #define ARMED "/sys/kernel/debug/kprobes/enabled"
-#define BUDGET GIB
+/* Eight blocks, set by start() where the size of blocks is not that of the scenario */
+#define BUDGET (8 * block_size)
 
 static char device[32];
 
@@ -170,11 +171,12 @@ static void budget(void)
 	   "the log has the reason for a block beyond the budget");
 
 	set_budget("vm0", BUDGET / 2);
-	snprintf(text, sizeof(text), "BUDGET=%#" PRIx64, (uint64_t)BUDGET / 2);
+	snprintf(text, sizeof(text), "BUDGET=%#" PRIx64, BUDGET / 2);
 	ok(attribute("budget") == BUDGET / 2 &&
 	   wait_until(uevents_have(events, "change@/devices/twostage/region0", text), 20),
 	   "a budget that shrinks is in the attribute and in a uevent");
-	ok(kmsg_lines(&kmsg, "the host wants 0x20000000 bytes back", NULL, 0) == 1,
+	snprintf(text, sizeof(text), "the host wants %#" PRIx64 " bytes back", BUDGET / 2);
+	ok(kmsg_lines(&kmsg, text, NULL, 0) == 1,
 	   "a budget that shrinks below what is plugged is in the log");
 	ok(blocks_online(0) == 8 && plugged() == BUDGET,
 	   "a budget that shrinks sets no block offline");
@@ -189,7 +191,7 @@ static void budget(void)
 	   device_attribute("block_size") == 2 * MIB &&
 	   !strcmp(read_file("/sys/bus/virtio/devices/%s/twostage/region", device), "region0"),
 	   "the attributes of the device show its region and its usable size");
-	ok(online_block(31) == -ENOSPC && kmsg_lines(&kmsg, "that the host makes usable", NULL, 0) == 1,
+	ok(online_block(REGION_SIZE / block_size - 1) == -ENOSPC && kmsg_lines(&kmsg, "that the host makes usable", NULL, 0) == 1,
 	   "a block outside of the usable size is refused, and the log has the reason");
 	ok(region_offline(0, "all") == 0 && plugged() == 0,
 	   "all blocks go offline after changes of the budget");
@@ -670,7 +672,11 @@ static void setup(void)
 static bool start(void)
 {
 	snprintf(device, sizeof(device), "%s", virtio_device(VIRTIO_ID_MEM, 0));
-	return ok(*device, "the guest has a virtio-mem device") && load_twostage(NULL);
+	if (!ok(*device, "the guest has a virtio-mem device"))
+		return false;
+	if (block_size != 128 * MIB)
+		host_ask("qom-set vm0 requested-size %" PRIu64, BUDGET);
+	return load_twostage(NULL);
 }
 
 static bool any_goes_offline(void)
@@ -829,7 +835,7 @@ static void run(void)
 	ok(module_load(OURS, NULL) == 0 && ours(),
 	   "the driver is bound to the device when it is loaded");
 	ok(!strcmp(read_file(REGION "/provider", 0), "virtio_mem") && attribute("size") == REGION_SIZE &&
-	   blocks_online(0) == 0 && !strcmp(block_state(first_block() + 31), "offline"),
+	   blocks_online(0) == 0 && !strcmp(block_state(first_block() + (int)(REGION_SIZE / block_size) - 1), "offline"),
 	   "all memory of the device is one standby region");
 	if (device_node() >= 0)
 		ok(read_number(REGION "/node", 0) == device_node() &&
@@ -878,6 +884,11 @@ static void run_odd(void)
 	struct kmsg kmsg;
 	uint64_t start1;
 
+	if (block_size != 128 * MIB) {
+		skip("this kernel's memory blocks are as large as those of the device",
+		     "the driver is bound to both devices");
+		return;
+	}
 	if (!start())
 		return;
 	before = accounts_take();
@@ -962,6 +973,7 @@ static void run_given_back(void)
 {
 	struct accounts *before;
 	struct memory memory;
+	const int blocks = REGION_SIZE / block_size;
 	long long used, kib;
 	int i;
 
@@ -981,9 +993,9 @@ static void run_given_back(void)
 
 	write_file("1", "/proc/sys/vm/compact_memory");
 	write_file("3", "/proc/sys/vm/drop_caches");
-	for (i = 0; i < 32 * 16; i++)
+	for (i = 0; i < blocks * 16; i++)
 		look_at_block(first_block() + i / 16);
-	for (i = 0; i < 32; i++) {
+	for (i = 0; i < blocks; i++) {
 		page_offline("soft", (first_block() + i) * block_size);
 		page_offline("hard", (first_block() + i) * block_size);
 	}
@@ -1130,7 +1142,11 @@ static void run_many(void)
 	ok(region_online(0, "8 online_movable") == 0,
 	   "eight blocks use up the budget of a device of 64 GiB");
 	many_refused("the budget is used up", "the host's budget does not allow", MANY_BLOCKS - 8);
-	reasons_again();
+	/* The host makes 256 MiB usable beyond the budget, which has to be two blocks. */
+	if (block_size == 128 * MIB)
+		reasons_again();
+	else
+		skip("memory blocks are too large", "a reason other than the last one is logged");
 	write_file("0", ARMED);
 	many_refused("the hooks are off", "the hooks are switched off", MANY_BLOCKS);
 	write_file("1", ARMED);
