@@ -1145,10 +1145,12 @@ static void run_many(void)
 	   "eight blocks use up the budget of a device of 64 GiB");
 	many_refused("the budget is used up", "the host's budget does not allow", MANY_BLOCKS - 8);
 	/* The host makes 256 MiB usable beyond the budget, which has to be two blocks. */
-	if (block_size == 128 * MIB)
+	if (block_size == 128 * MIB) {
 		reasons_again();
-	else
+	} else {
 		skip("memory blocks are too large", "a reason other than the last one is logged");
+		ok(region_offline(0, "all") == 0, "the blocks go offline after the refusals");
+	}
 	write_file("0", ARMED);
 	many_refused("the hooks are off", "the hooks are switched off", MANY_BLOCKS);
 	write_file("1", ARMED);
