@@ -230,7 +230,7 @@ struct architecture {
 extern const struct architecture architecture;
 extern long page_size;
 void architecture_init(void);
-/* Whether the module can find the kernel's variables: not in Debian's 6.1 for arm64 */
+/* Whether the module can find the kernel's variables: not in Debian's 6.1 for arm64 and s390x */
 bool has_kallsyms_all(void);
 /* architecture.devices_name, or what this kernel has in its place */
 const char *devices_name(void);
