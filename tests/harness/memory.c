@@ -70,11 +70,17 @@ bool memory_bind(int node)
 	return set_policy(MPOL_BIND, node);
 }
 
+/* A kernel without transparent huge pages returns EINVAL for advice against them. */
+static bool advise(void *address, size_t size, int advice)
+{
+	return !madvise(address, size, advice) || (advice == MADV_NOHUGEPAGE && errno == EINVAL);
+}
+
 bool memory_map(struct memory *memory, size_t size, int flags, int advice)
 {
 	memory->size = size;
 	memory->words = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | flags, -1, 0);
-	return memory->words != MAP_FAILED && (!advice || !madvise(memory->words, size, advice));
+	return memory->words != MAP_FAILED && (!advice || advise(memory->words, size, advice));
 }
 
 void memory_write(struct memory *memory, uint64_t seed)
@@ -180,8 +186,7 @@ static bool fill_page_tables(int node)
 		mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	size_t offset;
 
-	/* A kernel without transparent huge pages returns EINVAL. */
-	if (memory == MAP_FAILED || (madvise(memory, size, MADV_NOHUGEPAGE) && errno != EINVAL))
+	if (memory == MAP_FAILED || !advise(memory, size, MADV_NOHUGEPAGE))
 		return false;
 	/*
 	 * Bind only now: slab pages that are allocated on the node before this
