@@ -57,25 +57,49 @@ int count_blocks(void)
 	return count;
 }
 
-/*
- * Whether there is a region whose blocks are removed: its directory is removed
- * after the last of them.
- */
-static bool removed_region(void)
+static long count_holders(void)
 {
+	glob_t holders;
+	long count = 0;
+
+	if (glob("/sys/module/twostage/holders/*", 0, NULL, &holders))
+		return count;
+	count = holders.gl_pathc;
+	globfree(&holders);
+	return count;
+}
+
+/* References to twostage: one for the region, one for its provider */
+static int references_of(const char *region)
+{
+	const char *provider = read_file("%s/provider", region);
+
+	return !strcmp(provider, "ram") || !strcmp(provider, "dimm") ? 2 : 1;
+}
+
+/*
+ * Whether a region is being removed: its directory goes after the last of its
+ * blocks, then its number is free again, and its references to modules are put
+ * at the end.
+ */
+static bool region_removal_runs(void)
+{
+	long references = count_holders();
 	bool found = false;
 	glob_t regions;
 	size_t i;
 
-	if (glob(BUS "/devices/region*", 0, NULL, &regions))
-		return false;
-	for (i = 0; i < regions.gl_pathc && !found; i++) {
-		const char *start = read_file("%s/start", regions.gl_pathv[i]);
+	if (!glob(BUS "/devices/region*", 0, NULL, &regions)) {
+		for (i = 0; i < regions.gl_pathc && !found; i++) {
+			const char *start = read_file("%s/start", regions.gl_pathv[i]);
 
-		found = *start && !exists(MEMORY "/memory%d", block_at(strtoull(start, NULL, 0)));
+			found = *start &&
+				!exists(MEMORY "/memory%d", block_at(strtoull(start, NULL, 0)));
+			references += references_of(regions.gl_pathv[i]);
+		}
+		globfree(&regions);
 	}
-	globfree(&regions);
-	return found;
+	return found || references != read_number("/sys/module/twostage/refcnt");
 }
 
 bool wait_for_blocks(int count)
@@ -88,5 +112,5 @@ bool wait_for_blocks(int count)
 
 	/* The task that adds or removes the last block has not finished then. */
 	return wait_until(count_blocks() == count, limit) && hotplug_settles() &&
-	       wait_until(!removed_region(), 20) && count_blocks() == count;
+	       wait_until(!region_removal_runs(), 20) && count_blocks() == count;
 }
