@@ -427,24 +427,6 @@ static int check_poison(const struct twostage_block *block)
 	return -EBUSY;
 }
 
-/*
- * The core refuses the offline of a block that has data of the kernel. It does
- * not find slabs whose pages have no reference (7.3 for instance), and would
- * wait until they are freed, with mem_hotplug_lock held.
- */
-static int check_slabs(unsigned long pfn, unsigned long end, const struct zone *zone)
-{
-	if (zone_idx(zone) == ZONE_MOVABLE)
-		return 0;
-	for (; pfn < end; pfn++) {
-		struct page *page = pfn_to_page(pfn);
-
-		if (PageSlab(page) && !page_ref_count(page))
-			return -EBUSY;
-	}
-	return 0;
-}
-
 static int offline_or_give_way(struct twostage_block *block, unsigned long pfn,
 			       unsigned long nr_pages, unsigned long memmap_pages,
 			       struct zone *zone, struct memory_group *group)
@@ -476,8 +458,6 @@ static int wrapped_offline_pages(unsigned long pfn, unsigned long nr_pages, stru
 	if (WARN_ON_ONCE(nr_pages != block_pages() || block->stage != BLOCK_POPULATED))
 		return -EINVAL;
 	ret = check_poison(block);
-	if (!ret)
-		ret = check_slabs(pfn + memmap_pages, pfn + nr_pages, zone);
 	if (ret)
 		return ret;
 
@@ -700,13 +680,38 @@ static int memory_going_online(void)
 	return notifier_from_errno(ret);
 }
 
-/* The kernel's other callbacks get the same range after ours. */
-static void memory_going_offline(struct memory_notify *range)
+/*
+ * Before it isolates the block's pages, the core refuses a block that has data
+ * of the kernel. It does not find slabs whose pages have no reference: all of
+ * them on 7.3, and on each kernel one that is being made right then. It would
+ * wait until they are freed, with mem_hotplug_lock held. Now that the pages are
+ * isolated, no slab is added.
+ */
+static bool has_slabs(const struct twostage_block *block)
 {
-	if (!ARCH_OFFLINE_TELLS_WHOLE_BLOCK || !in_operation())
-		return;
-	range->start_pfn = block_first_pfn(operation.block);
-	range->nr_pages = block_pages();
+	const unsigned long end = block_first_pfn(block) + block_pages();
+	unsigned long pfn = block_first_pfn(block) + block_memmap_pages(block);
+
+	if (page_zonenum(pfn_to_page(pfn)) == ZONE_MOVABLE)
+		return false;
+	for (; pfn < end; pfn++)
+		if (PageSlab(pfn_to_page(pfn)))
+			return true;
+	return false;
+}
+
+static int memory_going_offline(struct memory_notify *range)
+{
+	if (!in_operation())
+		return NOTIFY_DONE;
+	if (has_slabs(operation.block))
+		return notifier_from_errno(-EBUSY);
+	/* The kernel's other callbacks get the same range after ours. */
+	if (ARCH_OFFLINE_TELLS_WHOLE_BLOCK) {
+		range->start_pfn = block_first_pfn(operation.block);
+		range->nr_pages = block_pages();
+	}
+	return NOTIFY_DONE;
 }
 
 /* From here on an offline cannot fail. */
@@ -722,8 +727,7 @@ static int memory_callback(struct notifier_block *nb, unsigned long action, void
 	case MEM_GOING_ONLINE:
 		return memory_going_online();
 	case MEM_GOING_OFFLINE:
-		memory_going_offline(data);
-		break;
+		return memory_going_offline(data);
 	case MEM_OFFLINE:
 		memory_offline();
 		break;
