@@ -135,6 +135,13 @@ bool kernel_before(int major, int minor)
 	       (first < major || (first == major && second < minor));
 }
 
+bool kernel_preempt_rt(void)
+{
+	struct utsname name;
+
+	return !uname(&name) && strstr(name.version, "PREEMPT_RT");
+}
+
 bool kernel_debugs(void)
 {
 	return exists("/sys/kernel/debug/kmemleak");

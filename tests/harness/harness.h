@@ -108,6 +108,7 @@ int run_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * Whether the kernel is older than major.minor, for bugs that were fixed there
  */
 bool kernel_before(int major, int minor);
+bool kernel_preempt_rt(void);
 /*
  * Whether this is the kernel of make check-debug. Its KASAN delays the reuse of
  * freed memory. For each online block it allocates slab objects and pages from

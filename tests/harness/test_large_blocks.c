@@ -118,7 +118,7 @@ static void without_help(void)
 	pid_t pid;
 
 	/* On PREEMPT_RT the callbacks of RCU run in a task, which it keeps from running, too. */
-	if (exists("/sys/kernel/realtime")) {
+	if (kernel_preempt_rt()) {
 		skip("such a process stops RCU on PREEMPT_RT", "%s", test);
 		return;
 	}
