@@ -66,7 +66,7 @@ static int find_unused(struct ranges *unused)
 	if (ret) {
 		error("cannot read /sys/firmware/memmap: %s", strerror(-ret));
 		if (ret == -ENOENT)
-			hint("this kernel does not show the firmware's memory map; to add a range that you know: twostage add START SIZE");
+			hint("this kernel does not show the firmware's memory map: note the lines \"System RAM\" of /proc/iomem before you boot with " UNUSED_MEMORY_PARAMETER ", and then: twostage add START SIZE");
 		else
 			hint_by_errno(-ret);
 		return EXIT_FAILURE;
