@@ -129,6 +129,8 @@ def guest_jobs(report, args, kernels, chosen, build, seconds):
         for scenario in chosen:
             if scenario.getboolean("long", False) and not args.only and series not in args.long:
                 continue
+            if scenario.get("arm64_only") and not args.only and architecture_of(series) != "arm64":
+                continue
             if series in args.essential and not scenario.getboolean("essential", False):
                 continue
             if args.once and series in args.kernel[:-1] and scenario.getboolean("once", False):

@@ -154,6 +154,14 @@ class Choice(unittest.TestCase):
             [not_here(series, scenario) for series in ("6.12-rt", "6.12-rt-arm64", "sid-s390x")],
             [None, "has DIMMs", "has no PCI"],
         )
+        scenario = parse("[a]\nharness = a\narm64_only = its firmware\n")["a"]
+        self.assertEqual(
+            [
+                not_here(series, scenario)
+                for series in ("6.12", "6.12-debug", "6.12-rt-arm64", "sid-s390x")
+            ],
+            ["its firmware", "its firmware", None, "its firmware"],
+        )
 
     def test_each_architecture(self):
         """each scenario can be given to scripts/vm on each architecture, or is skipped there"""
@@ -201,6 +209,7 @@ class Files(unittest.TestCase):
         "essential",
         "once",
         "amd64_only",
+        "arm64_only",
     } | {
         f"{architecture}_{key}"
         for architecture in RAM_START
