@@ -9,7 +9,7 @@ import sys
 from runner import SCRIPTS, TOP
 from runner.architecture import architecture_of
 from runner.guest import run_scenario
-from runner.scenario import release_of
+from runner.scenario import release_of, setting
 from runner.schedule import Job
 from runner.step import run_step
 
@@ -127,7 +127,8 @@ def guest_jobs(report, args, kernels, chosen, build, seconds):
         )
         jobs.append(modules)
         for scenario in chosen:
-            if scenario.getboolean("long", False) and not args.only and series not in args.long:
+            long = setting(series, scenario, "long", "no") == "yes"
+            if long and not args.only and series not in args.long:
                 continue
             if scenario.get("arm64_only") and not args.only and architecture_of(series) != "arm64":
                 continue

@@ -25,6 +25,7 @@ once = yes
 [slow]
 harness = c
 long = yes
+arm64_long = no
 
 [other]
 harness = d
@@ -122,9 +123,10 @@ class Runs(unittest.TestCase):
 
     def test_long(self):
         """long scenarios run on the kernels named for them, or if they are named"""
-        self.run_all(long=["6.1"])
+        self.run_all(kernels=["6.1", "6.12", "6.12-arm64"], long=["6.1"])
         self.assertIn("6.1 c", self.done)
         self.assertNotIn("6.12 c", self.done)
+        self.assertIn("6.12-arm64 c", self.done)
         self.done.clear()
         self.run_all(only=["slow"])
         self.assertIn("6.12 c", self.done)

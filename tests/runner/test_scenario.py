@@ -213,7 +213,7 @@ class Files(unittest.TestCase):
     } | {
         f"{architecture}_{key}"
         for architecture in RAM_START
-        for key in ("memory", "cpu", "append", "qemu", "skip", "skips")
+        for key in ("memory", "cpu", "append", "qemu", "skip", "skips", "long")
     }
 
     def test_keys(self):
