@@ -15,6 +15,7 @@
 #include "harness.h"
 
 #define POWER "/sys/power"
+#define CONSOLE_WAKES "/sys/class/tty%s/power/wakeup"
 #define START (4 * GIB)
 #define BLOCKS 8
 /* More than the slowest kernel takes to suspend */
@@ -106,7 +107,7 @@ static void idled(void)
 	bool woken;
 	int ret;
 
-	if (write_file("enabled", "/sys/class/tty/ttyS0/power/wakeup")) {
+	if (write_file("enabled", CONSOLE_WAKES, strrchr(architecture.console, '/'))) {
 		skip("the console does not wake this kernel",
 		     "data is intact after suspend to \"freeze\"");
 		kmsg_close(&kmsg);
@@ -124,7 +125,7 @@ static void idled(void)
 	   "the system sleeps in \"freeze\" until the key is typed (%.0f s, expected about %d)",
 	   started, WAKE_SECONDS);
 	ok(data_is_right(), "data is intact after suspend to \"freeze\"");
-	write_file("disabled", "/sys/class/tty/ttyS0/power/wakeup");
+	write_file("disabled", CONSOLE_WAKES, strrchr(architecture.console, '/'));
 	kmsg_close(&kmsg);
 }
 
@@ -241,6 +242,11 @@ static void dimm(void)
 {
 	int blocks = count_blocks();
 
+	if (!architecture.dimms) {
+		skip("this kernel has no driver for DIMMs",
+		     "hibernation is refused while blocks of a DIMM are online");
+		return;
+	}
 	write_file("1", BUS "/adopt");
 	dimm_plug("d1", block_size, -1);
 	ok(wait_for_blocks(blocks + 1) && region_online(1, "all online_movable") == 0,
