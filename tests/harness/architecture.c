@@ -70,8 +70,11 @@ bool has_kallsyms_all(void)
 
 const char *devices_name(void)
 {
-	return has_kallsyms_all() ? architecture.devices_name :
-				    "overlaps a device's memory or another driver's [";
+	if (!has_kallsyms_all())
+		return "overlaps a device's memory or another driver's [";
+	/* By ACPI the window has this name on each architecture. */
+	return exists("/sys/firmware/acpi") ? "overlaps PCI Bus 0000:00 [" :
+					      architecture.devices_name;
 }
 
 uint64_t memmap_size(uint64_t size)
