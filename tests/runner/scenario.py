@@ -156,12 +156,12 @@ def expected_of(series, scenario):
 
 def not_here(series, scenario):
     """Why a scenario cannot run on a kernel; None if it can."""
+    if scenario.get("arm64_only") and architecture_of(series) != "arm64":
+        return scenario["arm64_only"]
     if is_debug(series):
-        return scenario.get("debug_skip") or scenario.get("arm64_only")
+        return scenario.get("debug_skip")
     if scenario.getboolean("debug_only", False):
         return "needs the kernel of make check-debug"
-    if architecture_of(series) != "arm64" and scenario.get("arm64_only"):
-        return scenario["arm64_only"]
     if architecture_of(series) != "amd64":
         return scenario.get(f"{architecture_of(series)}_skip") or scenario.get("amd64_only")
     return None
